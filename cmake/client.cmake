@@ -1,0 +1,1 @@
+# evodb::client: one static library of base, wire, capture and edge, installable by itself.

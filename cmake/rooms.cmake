@@ -1,0 +1,111 @@
+# evodb_room(NAME ROOMS r... LIBRARIES l...): the static library evodb_NAME of src/NAME.
+#
+# The wall: a room's headers are reached as "NAME/x.h" through walls/NAME, a folder that holds one
+# link, and a target gets such a folder only for itself and the rooms that it names (not for theirs
+# in turn). An include across a wall therefore finds no file.
+#
+# In a room's folder x_test.cc are its unit tests (evodb_NAME_test), x_fuzz.cc one fuzz target each.
+
+set(EVODB_WALLS ${CMAKE_BINARY_DIR}/walls)
+
+add_library(evodb_flags INTERFACE)
+target_compile_options(evodb_flags INTERFACE -Wall -Wextra -Wno-missing-field-initializers)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(evodb_flags INTERFACE -fno-semantic-interposition)
+endif()
+if(EVODB_SANITIZE)
+  add_compile_options(-fsanitize=${EVODB_SANITIZE} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${EVODB_SANITIZE})
+  if(EVODB_SANITIZE MATCHES "undefined")
+    add_compile_options(-fno-sanitize-recover=undefined)
+  endif()
+endif()
+
+# One precompiled header of the standard library for every target with the same flags.
+function(evodb_precompile target)
+  target_precompile_headers(${target} PRIVATE <algorithm> <cstdint> <cstring> <expected> <functional>
+                            <map> <memory> <optional> <span> <string> <string_view>
+                            <unordered_map> <utility> <variant> <vector>)
+endfunction()
+
+function(evodb_folder name path)
+  cmake_parse_arguments(ARG "" "" "ROOMS;LIBRARIES" ${ARGN})
+  set(folder ${CMAKE_SOURCE_DIR}/${path})
+  file(MAKE_DIRECTORY ${EVODB_WALLS}/${name})
+  file(CREATE_LINK ${folder} ${EVODB_WALLS}/${name}/${name} SYMBOLIC)
+
+  set(walls ${CMAKE_SOURCE_DIR}/include ${EVODB_WALLS}/${name})
+  set(room_targets)
+  foreach(room IN LISTS ARG_ROOMS)
+    list(APPEND walls ${EVODB_WALLS}/${room})
+    list(APPEND room_targets evodb_${room})
+  endforeach()
+
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${folder}/*.cc)
+  set(tests ${sources})
+  set(fuzzers ${sources})
+  list(FILTER sources EXCLUDE REGEX "_(test|fuzz|main)\\.cc$")
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.cc$")
+  if(NOT sources)
+    file(WRITE ${CMAKE_BINARY_DIR}/empty_${name}.cc "")
+    set(sources ${CMAKE_BINARY_DIR}/empty_${name}.cc)
+  endif()
+
+  add_library(evodb_${name} STATIC ${sources})
+  target_include_directories(evodb_${name} PRIVATE ${walls})
+  target_link_libraries(evodb_${name} PRIVATE evodb_flags ${ARG_LIBRARIES})
+  # INTERFACE, and only to link: a user of this room names the rooms that it includes itself.
+  target_link_libraries(evodb_${name} INTERFACE ${room_targets} ${ARG_LIBRARIES})
+  evodb_precompile(evodb_${name})
+
+  if(EVODB_TESTS AND tests)
+    find_package(GTest REQUIRED)
+    add_executable(evodb_${name}_test ${tests})
+    # A test may also use the simulator's seams (sim/fake_*.h need nothing but base and store).
+    target_include_directories(evodb_${name}_test PRIVATE ${walls} ${EVODB_WALLS}/sim ${EVODB_WALLS}/store)
+    target_link_libraries(evodb_${name}_test PRIVATE evodb_flags evodb_${name} evodb_sim_seams
+                          GTest::gmock GTest::gtest GTest::gtest_main)
+    target_compile_definitions(evodb_${name}_test PRIVATE
+                               EVODB_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    target_precompile_headers(evodb_${name}_test PRIVATE <gtest/gtest.h> <map> <memory> <string>
+                              <vector>)
+    add_test(NAME ${name} COMMAND evodb_${name}_test WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
+    set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+  endif()
+  if(EVODB_FUZZ)
+    foreach(fuzzer IN LISTS fuzzers)
+      cmake_path(GET fuzzer STEM stem)
+      add_executable(${stem} ${fuzzer})
+      target_include_directories(${stem} PRIVATE ${walls} ${EVODB_WALLS}/sim ${EVODB_WALLS}/store)
+      target_link_libraries(${stem} PRIVATE evodb_flags evodb_${name} evodb_sim_seams)
+      target_link_options(${stem} PRIVATE -fsanitize=fuzzer)
+      set_property(GLOBAL APPEND PROPERTY EVODB_FUZZERS ${stem})
+    endforeach()
+  endif()
+endfunction()
+
+function(evodb_room name)
+  evodb_folder(${name} src/${name} ${ARGN})
+endfunction()
+
+enable_testing()
+
+# The fake clock, disk, loop and store of sim/seams, included as "sim/seams/fake_disk.h": for unit
+# tests and for the simulator. They see base and store's interface, no other room.
+function(evodb_seams)
+  file(MAKE_DIRECTORY ${EVODB_WALLS}/sim ${EVODB_WALLS}/store)
+  file(CREATE_LINK ${CMAKE_SOURCE_DIR}/sim ${EVODB_WALLS}/sim/sim SYMBOLIC)
+  file(CREATE_LINK ${CMAKE_SOURCE_DIR}/src/store ${EVODB_WALLS}/store/store SYMBOLIC)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/sim/seams/*.cc)
+  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+  if(NOT sources)
+    file(WRITE ${CMAKE_BINARY_DIR}/empty_seams.cc "")
+    set(sources ${CMAKE_BINARY_DIR}/empty_seams.cc)
+  endif()
+  add_library(evodb_sim_seams STATIC ${sources})
+  target_include_directories(evodb_sim_seams PRIVATE ${CMAKE_SOURCE_DIR}/include
+                             ${EVODB_WALLS}/sim ${EVODB_WALLS}/base ${EVODB_WALLS}/store)
+  target_link_libraries(evodb_sim_seams PRIVATE evodb_flags INTERFACE evodb_base)
+  evodb_precompile(evodb_sim_seams)
+endfunction()

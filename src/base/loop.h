@@ -1,0 +1,76 @@
+// Loop: the seam through which events reach a room: posted work, timers, byte streams.
+//
+// One Loop is one thread of control: it calls every handler below in turn, never two at once.
+// The gate and the edge are written against it; base/posix has the real ones (epoll for the
+// parent, poll for a client), sim has one with a fake clock whose network cuts and delays.
+//
+//   class Echo : public StreamEvents {
+//     void on_accept(StreamId, std::string_view) override {}
+//     void on_data(StreamId s, std::string_view bytes) override { loop_.write(s, bytes); }
+//     ...
+//   };
+//   loop.listen("127.0.0.1:8787", echo);
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "evodb/result.h"
+#include "evodb/types.h"
+
+namespace evodb::base {
+
+// Names a stream of this loop. Small and dense, so a table may be indexed by it; it is reused after
+// the stream was closed.
+using StreamId = Strong<struct StreamTag, std::uint32_t>;
+using TimerId = Strong<struct TimerTag, std::uint64_t>;  // never reused; 0 is none
+
+class StreamEvents {
+ public:
+  virtual ~StreamEvents() = default;
+  virtual void on_accept(StreamId stream, std::string_view peer) = 0;     // listeners only
+  virtual void on_connected(StreamId stream) = 0;                        // dialled streams only
+  // `bytes` is the loop's shared buffer: valid during the call, all of it is taken.
+  virtual void on_data(StreamId stream, std::string_view bytes) = 0;
+  // Room again after a short write().
+  virtual void on_writable(StreamId stream) = 0;
+  // The other side or the network ended it; `why` is for people. The id is free when this returns.
+  // Never called for a stream that we closed ourselves.
+  virtual void on_closed(StreamId stream, std::string_view why) = 0;
+};
+
+// Runs work elsewhere or later, in order, one at a time.
+class Executor {
+ public:
+  virtual ~Executor() = default;
+  // Never runs `work` before returning. May be called from any thread.
+  virtual void post(std::function<void()> work) = 0;
+};
+
+class Loop : public Executor {
+ public:
+  virtual Clock& clock() = 0;
+
+  // Timers. Loop thread only.
+  virtual TimerId after(std::int64_t delay_ms, std::function<void()> work) = 0;
+  virtual void cancel(TimerId timer) = 0;  // unknown or fired: nothing happens
+
+  // Streams. Loop thread only. `events` outlives the listener and all of its streams.
+  // "host:port" with a numeric port, 0 for any; returns the address bound.
+  virtual Result<std::string> listen(const std::string& address, StreamEvents& events) = 0;
+  virtual void stop_listening() = 0;
+  // Starts to connect; on_connected or on_closed follows, never before dial returns.
+  virtual Result<StreamId> dial(const std::string& host, std::uint16_t port,
+                                StreamEvents& events) = 0;
+  // Returns how many bytes were taken. Fewer than given: keep the rest, on_writable will come.
+  virtual std::size_t write(StreamId stream, std::string_view bytes) = 0;
+  // While paused no on_data comes (on_closed still may). The kernel's window is the backpressure.
+  virtual void pause_reading(StreamId stream, bool paused) = 0;
+  // Ends it. What write() took is still delivered, unless `abort`. No event follows.
+  virtual void close(StreamId stream, bool abort = false) = 0;
+};
+
+}  // namespace evodb::base

@@ -1,0 +1,73 @@
+// Outbox: where a child keeps its changes until the parent has acknowledged them.
+//
+// Three live behind this: the outbox table inside an application's database (capture), a SQLite
+// file of the client library's own, and memory with a byte cap (both in edge). The uplink knows
+// only this.
+//
+// Threads: one thread at a time. Calls may block on the disk for a short read transaction or one
+// small trim; kRetry means the database was busy, call again after a moment.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "evodb/result.h"
+#include "evodb/types.h"
+#include "wire/change.h"
+#include "wire/table_def.h"
+
+namespace evodb::capture {
+
+// What a child says of itself in its hello.
+struct OutboxState {
+  std::string source;
+  Epoch epoch;
+  Lsn trimmed;              // every change after this one is held
+  ChainHash trimmed_chain;  // the chain hash at `trimmed`
+  Lsn head;                 // newest change held, or `trimmed`
+  std::uint64_t held_bytes = 0;  // estimate, for caps and status
+};
+
+struct OutboxChange {
+  Op op = Op::kInsert;
+  const wire::TableDef* table = nullptr;  // owned by the outbox, stable for its life
+  std::uint64_t table_fingerprint = 0;
+  Lsn lsn;
+  TxnId txn;
+  UnixMillis committed_at;
+  wire::ValuesView key, before, after;  // valid during take()
+  std::string_view reason;              // Op::kOversize only
+};
+
+class ChangeSink {
+ public:
+  virtual ~ChangeSink() = default;
+  // False: not taken, stop reading here.
+  virtual bool take(const OutboxChange& change) = 0;
+};
+
+class Outbox {
+ public:
+  virtual ~Outbox() = default;
+
+  virtual Result<OutboxState> state() = 0;
+
+  // Gives the changes after `after` in LSN order, from one snapshot of the database, until the sink
+  // stops or there are no more. Changes that became visible together carry one TxnId.
+  virtual Result<void> read(Lsn after, ChangeSink& sink) = 0;
+
+  // The parent knows the change `label.value` as the end of a group: changes up to that LSN keep
+  // this label, so that a restart cannot split a transaction over two labels.
+  virtual void resume_group(TxnId label) = 0;
+
+  // Forgets changes up to and including `through`, and remembers the chain there, atomically.
+  // Works in small steps; a crash between steps leaves a consistent, partly trimmed outbox.
+  virtual Result<void> trim(Lsn through, ChainHash chain_at_through) = 0;
+
+  // A new life of this log, larger than any before and at least `at_least`: what is held stays
+  // held (under the new epoch), then a snapshot of every captured row is appended where there is a
+  // database behind it; the chain restarts at 0 from `trimmed` on. One transaction.
+  virtual Result<Epoch> begin_epoch(Epoch at_least) = 0;
+};
+
+}  // namespace evodb::capture

@@ -1,0 +1,137 @@
+// Changes as they lie in a batch: views, decoded in place, nothing copied and nothing allocated.
+//
+//   BatchReader reader(body);
+//   ChangeView change;
+//   while (reader.next(&change)) {
+//     for (ValuesReader row(change.after); row.next(&value);) ...
+//   }
+//   if (!reader.status()) ...           // malformed: nothing of it may be used
+//
+// Formats: docs/formats/wire-v2.md.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "evodb/result.h"
+#include "evodb/types.h"
+#include "evodb/value.h"
+#include "wire/table_def.h"
+
+namespace evodb::wire {
+
+// An encoded list of values: `count` of them in `bytes`. Absent is not the same as empty.
+struct ValuesView {
+  bool present = false;
+  std::uint32_t count = 0;
+  std::string_view bytes;
+};
+
+// Walks a ValuesView. next() is false at the end or at the first malformed value (then !ok()).
+class ValuesReader {
+ public:
+  explicit ValuesReader(const ValuesView& values) : in_(values.bytes), left_(values.count) {}
+  bool next(ValueView* value);
+  bool ok() const { return in_.ok(); }
+
+ private:
+  base::ByteReader in_;
+  std::uint32_t left_;
+};
+
+void put_value(std::string& out, ValueView value);
+
+struct ChangeView {
+  Op op = Op::kInsert;
+  std::uint32_t table_ref = 0;  // this session's number of a TableDef
+  Lsn lsn;
+  TxnId txn;
+  UnixMillis committed_at;
+  ValuesView key;     // present only where the row itself does not hold it (wire v1, Op::kOversize)
+  ValuesView before;  // UPDATE, DELETE
+  ValuesView after;   // INSERT, UPDATE, SNAPSHOT
+  std::string_view reason;   // Op::kOversize only: why the row was not sent
+  std::string_view content;  // the encoded presence bits, key, before, after (and reason): what the
+                             // chain covers
+};
+
+// Folds a change into the running hash of its (source, epoch). Covers op, table definition, LSN,
+// commit time and content; not the transaction id, which is a label that a restarted child may
+// not know again. Independent of batch boundaries and of a session's table numbers.
+ChainHash fold(ChainHash chain, std::uint64_t table_fingerprint, const ChangeView& change);
+
+// The body of a batch frame, after the frame's header.
+struct BatchHeader {
+  Lsn previous_lsn;    // of the change before the first one here, 0 at an epoch's start
+  Lsn first_lsn;
+  Lsn last_lsn;
+  ChainHash chain_after;  // after the last change
+  std::uint32_t change_count = 0;
+};
+
+class BatchReader {
+ public:
+  // `body` outlives the reader and every view that it gives.
+  explicit BatchReader(std::string_view body);
+  const BatchHeader& header() const { return header_; }
+  // The definitions that this batch brings, decoded: (table_ref, def). Read them first: next()
+  // refuses to start before. False at their end.
+  bool next_table(std::uint32_t* table_ref, TableDef* def);
+  // Offset in the body at which the changes begin (behind the definitions).
+  std::size_t changes_offset() const;
+  // Checks order (LSNs strictly grow and lie within the header's), counts, and every value's
+  // encoding. False at the end or at the first fault.
+  bool next(ChangeView* change);
+  // ok, or kInvalid with what is wrong and where. Meaningful once next() gave false.
+  Result<void> status() const;
+
+ private:
+  base::ByteReader in_;
+  BatchHeader header_;
+  std::uint32_t tables_left_ = 0;
+  std::uint32_t changes_left_ = 0;
+  std::size_t changes_offset_ = 0;
+  Lsn last_;
+  TxnId txn_;
+  UnixMillis time_;
+  std::string fault_;
+};
+
+// Builds a batch body. Reused from batch to batch: reset() keeps its memory.
+//
+//   writer.reset(previous_lsn, chain);
+//   writer.add_table(ref, def);                   // only those this session has not sent
+//   writer.begin_change(op, ref, lsn, txn, time); // fields, then values, then:
+//   writer.key(values) / writer.before(values) / writer.after(values)   // encoded by put_value
+//   writer.end_change(def.fingerprint());
+//   std::string body = writer.finish();
+class BatchWriter {
+ public:
+  void reset(Lsn previous_lsn, ChainHash chain);
+  void add_table(std::uint32_t table_ref, const TableDef& def);
+  // REQUIRES: lsn greater than the one before.
+  void add_change(Op op, std::uint32_t table_ref, std::uint64_t table_fingerprint, Lsn lsn,
+                  TxnId txn, UnixMillis committed_at, const ValuesView& key,
+                  const ValuesView& before, const ValuesView& after, std::string_view reason = {});
+  std::uint32_t change_count() const { return change_count_; }
+  std::size_t bytes() const;         // of the body, if finished now
+  ChainHash chain() const { return chain_; }
+  Lsn last_lsn() const { return last_; }
+  // The body; the writer must be reset() before it is used again.
+  std::string finish();
+
+ private:
+  std::string tables_;
+  std::string changes_;
+  std::uint32_t table_count_ = 0;
+  std::uint32_t change_count_ = 0;
+  Lsn previous_, first_, last_;
+  TxnId txn_;
+  UnixMillis time_;
+  ChainHash chain_;
+};
+
+}  // namespace evodb::wire
