@@ -1,0 +1,507 @@
+#include "base/posix/epoll_loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "base/posix/socket_address.h"
+
+namespace evodb::base {
+namespace {
+
+constexpr std::uint8_t flag_connecting = 1;
+constexpr std::uint8_t flag_wants_writable = 2;
+constexpr std::uint8_t flag_paused = 4;
+constexpr std::uint8_t flag_lingering = 8;
+constexpr std::uint8_t flag_in_close_event = 16;  // its on_closed is running
+
+// What epoll gives back: an id and generation, or one of these.
+constexpr std::uint64_t wake_key = ~std::uint64_t{0};
+constexpr std::uint64_t listener_key = std::uint64_t{1} << 63;  // + index
+
+constexpr int accepts_per_round = 64;
+constexpr std::int64_t accept_retry_ms = 100;
+
+std::uint64_t key_of(StreamId id, std::uint16_t generation) {
+  return (static_cast<std::uint64_t>(generation) << 32) | id.value;
+}
+
+std::string why_text(int error) { return std::string(strerror(error)); }
+
+std::int64_t monotonic_ms() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<std::int64_t>(t.tv_sec) * 1000 + t.tv_nsec / 1'000'000;
+}
+
+void set_option(int fd, int level, int name, int value) {
+  // Refused by a socket that is no TCP one: nothing depends on it.
+  (void)setsockopt(fd, level, name, &value, sizeof value);
+}
+
+}  // namespace
+
+UnixMillis EpollLoop::SystemClock::wall() {
+  timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  return UnixMillis(static_cast<std::int64_t>(t.tv_sec) * 1000 + t.tv_nsec / 1'000'000);
+}
+
+MonotonicMillis EpollLoop::SystemClock::monotonic() { return MonotonicMillis(monotonic_ms()); }
+
+EpollLoop::EpollLoop(const EpollLoopOptions& options)
+    : options_(options), buffer_(new char[options.receive_buffer_bytes]) {}
+
+Result<std::unique_ptr<EpollLoop>> EpollLoop::create(const EpollLoopOptions& options) {
+  std::unique_ptr<EpollLoop> loop(new EpollLoop(options));
+  loop->epoll_ = epoll_create1(EPOLL_CLOEXEC);
+  loop->wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  epoll_event event{.events = EPOLLIN, .data = {.u64 = wake_key}};
+  if (loop->epoll_ < 0 || loop->wake_ < 0 ||
+      epoll_ctl(loop->epoll_, EPOLL_CTL_ADD, loop->wake_, &event) != 0) {
+    return fail(ErrorKind::kOverLimit, "cannot make an event loop: " + why_text(errno) +
+                                           "; raise the limit of open files (ulimit -n)");
+  }
+  return loop;
+}
+
+EpollLoop::~EpollLoop() {
+  for (const auto& chunk : chunks_) {
+    for (const Stream& s : *chunk) {
+      if (s.fd >= 0) ::close(s.fd);
+    }
+  }
+  for (const Listener& l : listeners_) {
+    if (l.fd >= 0) ::close(l.fd);
+  }
+  if (wake_ >= 0) ::close(wake_);
+  if (epoll_ >= 0) ::close(epoll_);
+}
+
+// --- rounds -------------------------------------------------------------------------------------
+
+void EpollLoop::run() {
+  while (!stop_.load(std::memory_order_acquire)) run_once(-1);
+  stop_.store(false, std::memory_order_release);
+}
+
+void EpollLoop::stop() {
+  stop_.store(true, std::memory_order_release);
+  const std::uint64_t one = 1;
+  (void)!::write(wake_, &one, sizeof one);
+}
+
+void EpollLoop::run_once(std::int64_t wait_ms_max) {
+  std::array<epoll_event, 256> events;
+  const int n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()),
+                           static_cast<int>(wait_ms(wait_ms_max)));
+  ++stats_.wakeups;
+  for (int i = 0; i < n; ++i) {
+    const std::uint64_t key = events[i].data.u64;
+    if (key == wake_key) {
+      std::uint64_t ignored;
+      (void)!::read(wake_, &ignored, sizeof ignored);
+    } else if ((key & listener_key) != 0) {
+      const std::size_t index = static_cast<std::size_t>(key & ~listener_key);
+      if (index < listeners_.size() && listeners_[index].fd >= 0) accept_from(listeners_[index]);
+    } else {
+      on_stream_event(StreamId(static_cast<std::uint32_t>(key)),
+                      static_cast<std::uint16_t>(key >> 32), events[i].events);
+    }
+  }
+  run_timers();
+  run_posted();
+}
+
+std::int64_t EpollLoop::wait_ms(std::int64_t wait_ms_max) {
+  {
+    const std::lock_guard lock(posted_mutex_);
+    if (!posted_.empty()) return 0;
+  }
+  while (!heap_.empty() && !timers_.contains(heap_.front().timer)) {  // cancelled
+    std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
+    heap_.pop_back();
+  }
+  if (heap_.empty()) return wait_ms_max;
+  const std::int64_t due =
+      std::clamp<std::int64_t>(heap_.front().at_ms - monotonic_ms(), 0, 1 << 30);
+  return wait_ms_max < 0 ? due : std::min(due, wait_ms_max);
+}
+
+void EpollLoop::post(std::function<void()> work) {
+  bool first;
+  {
+    const std::lock_guard lock(posted_mutex_);
+    first = posted_.empty();
+    posted_.push_back(std::move(work));
+  }
+  if (first) {
+    const std::uint64_t one = 1;
+    (void)!::write(wake_, &one, sizeof one);
+  }
+}
+
+void EpollLoop::run_posted() {
+  {
+    const std::lock_guard lock(posted_mutex_);
+    running_.swap(posted_);
+  }
+  for (auto& work : running_) work();
+  running_.clear();
+}
+
+TimerId EpollLoop::after(std::int64_t delay_ms, std::function<void()> work) {
+  const std::uint64_t timer = timer_next_++;
+  timers_.emplace(timer, std::move(work));
+  heap_.push_back({monotonic_ms() + std::max<std::int64_t>(delay_ms, 0), timer});
+  std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
+  return TimerId(timer);
+}
+
+void EpollLoop::cancel(TimerId timer) {
+  if (timers_.erase(timer.value) == 0) return;
+  if (heap_.size() < 64 || heap_.size() < 2 * timers_.size()) return;
+  std::erase_if(heap_, [&](const Due& due) { return !timers_.contains(due.timer); });
+  std::make_heap(heap_.begin(), heap_.end(), std::greater<>());
+}
+
+void EpollLoop::run_timers() {
+  const std::int64_t now = monotonic_ms();
+  while (!heap_.empty() && heap_.front().at_ms <= now) {
+    const std::uint64_t timer = heap_.front().timer;
+    std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
+    heap_.pop_back();
+    const auto it = timers_.find(timer);
+    if (it == timers_.end()) continue;
+    const std::function<void()> work = std::move(it->second);
+    timers_.erase(it);
+    work();
+  }
+}
+
+// --- listening ----------------------------------------------------------------------------------
+
+Result<std::string> EpollLoop::listen(const std::string& address, StreamEvents& events) {
+  const HostPort where = EVODB_TRY(parse_host_port(address));
+  SocketAddress bound = EVODB_TRY(resolve(where.host, where.port, true));
+  const int fd = socket(bound.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const auto give_up = [&](const char* advice) {
+    const std::string why = why_text(errno);
+    if (fd >= 0) ::close(fd);
+    return fail(ErrorKind::kInvalid, "cannot listen on " + address + ": " + why + advice);
+  };
+  if (fd < 0) return give_up("");
+  set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  if (bind(fd, reinterpret_cast<const sockaddr*>(&bound.storage), bound.size) != 0) {
+    return give_up(errno == EADDRINUSE ? "; stop the process that has it, or choose another address"
+                                       : "");
+  }
+  if (::listen(fd, options_.listen_backlog) != 0) return give_up("");
+  bound.size = sizeof bound.storage;
+  getsockname(fd, reinterpret_cast<sockaddr*>(&bound.storage), &bound.size);
+  epoll_event event{.events = EPOLLIN, .data = {.u64 = listener_key | listeners_.size()}};
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) return give_up("");
+  listeners_.push_back({fd, &events});
+  return format(bound);
+}
+
+void EpollLoop::stop_listening() {
+  for (Listener& l : listeners_) {
+    if (l.fd >= 0) ::close(l.fd);
+    l.fd = -1;  // the index stays: an event of this round may still name it
+  }
+}
+
+void EpollLoop::accept_from(const Listener& listener) {
+  StreamEvents& events = *listener.events;
+  const int listener_fd = listener.fd;
+  const std::size_t index = static_cast<std::size_t>(&listener - listeners_.data());
+  for (int i = 0; i < accepts_per_round; ++i) {
+    SocketAddress peer;
+    peer.size = sizeof peer.storage;
+    const int fd = accept4(listener_fd, reinterpret_cast<sockaddr*>(&peer.storage), &peer.size,
+                           SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0) {
+      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        pause_accepting();
+        return;
+      }
+      if (errno == EAGAIN || errno == EWOULDBLOCK) return;
+      continue;  // the peer went away before it was accepted
+    }
+    tune(fd);
+    Result<StreamId> id = add_stream(fd, events, 0);
+    if (!id) {  // no kernel memory for the registration
+      ::close(fd);
+      pause_accepting();
+      return;
+    }
+    ++stats_.accepted;
+    events.on_accept(*id, format(peer));
+    if (index >= listeners_.size() || listeners_[index].fd != listener_fd) return;  // stopped
+  }
+}
+
+void EpollLoop::pause_accepting() {
+  if (accept_paused_) return;
+  accept_paused_ = true;
+  ++stats_.accept_pauses;
+  for (std::size_t i = 0; i < listeners_.size(); ++i) {
+    if (listeners_[i].fd < 0) continue;
+    epoll_event event{.events = 0, .data = {.u64 = listener_key | i}};
+    epoll_ctl(epoll_, EPOLL_CTL_MOD, listeners_[i].fd, &event);
+  }
+  accept_timer_ = after(accept_retry_ms, [this] { resume_accepting(); });
+}
+
+void EpollLoop::resume_accepting() {
+  if (!accept_paused_) return;
+  accept_paused_ = false;
+  cancel(accept_timer_);
+  for (std::size_t i = 0; i < listeners_.size(); ++i) {
+    if (listeners_[i].fd < 0) continue;
+    epoll_event event{.events = EPOLLIN, .data = {.u64 = listener_key | i}};
+    epoll_ctl(epoll_, EPOLL_CTL_MOD, listeners_[i].fd, &event);
+  }
+}
+
+// --- streams ------------------------------------------------------------------------------------
+
+EpollLoop::Stream& EpollLoop::open_stream(StreamId id) {
+  EVODB_ASSERT(id.value / chunk_streams < chunks_.size(), "a stream of this loop");
+  Stream& s = stream(id);
+  EVODB_ASSERT(s.events != nullptr, "a stream is used while it is open");
+  return s;
+}
+
+Result<StreamId> EpollLoop::add_stream(int fd, StreamEvents& events, std::uint8_t flags) {
+  if (free_.empty()) {
+    const auto first = static_cast<std::uint32_t>(chunks_.size() * chunk_streams);
+    chunks_.push_back(std::make_unique<Chunk>());
+    for (std::uint32_t i = chunk_streams; i-- > 0;) free_.push_back(first + i);
+  }
+  const StreamId id(free_.back());
+  Stream& s = stream(id);
+  epoll_event event{.events = (flags & flag_connecting) ? std::uint32_t{EPOLLOUT}
+                                                        : std::uint32_t{EPOLLIN | EPOLLRDHUP},
+                    .data = {.u64 = key_of(id, s.generation)}};
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) {
+    return fail(ErrorKind::kOverLimit, "cannot watch a socket: " + why_text(errno));
+  }
+  free_.pop_back();
+  s.events = &events;
+  s.fd = fd;
+  s.flags = flags;
+  ++stats_.streams;
+  return id;
+}
+
+void EpollLoop::release(StreamId id) {
+  Stream& s = stream(id);
+  ::close(s.fd);  // leaves epoll by itself
+  if (s.flags & flag_lingering) {
+    --lingering_count_;
+  } else {
+    --stats_.streams;
+  }
+  s.events = nullptr;
+  s.fd = -1;
+  s.flags = 0;
+  ++s.generation;
+  free_.push_back(id.value);
+  if (accept_paused_) resume_accepting();
+}
+
+void EpollLoop::tune(int fd) {
+  set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, options_.kernel_unsent_bytes_max);
+  set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, options_.keepalive_idle_s);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 4);
+  set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, options_.dead_peer_ms_max);
+}
+
+void EpollLoop::set_flag(StreamId id, Stream& s, std::uint8_t flag, bool on) {
+  const std::uint8_t flags = static_cast<std::uint8_t>(on ? s.flags | flag : s.flags & ~flag);
+  if (flags == s.flags) return;
+  s.flags = flags;
+  // Paused: not even the half-close is asked for, as it would be reported again and again.
+  std::uint32_t events = 0;
+  if (s.flags & flag_connecting) {
+    events = EPOLLOUT;
+  } else {
+    if (!(s.flags & flag_paused)) events |= EPOLLIN | EPOLLRDHUP;
+    if (s.flags & flag_wants_writable) events |= EPOLLOUT;
+  }
+  epoll_event event{.events = events, .data = {.u64 = key_of(id, s.generation)}};
+  epoll_ctl(epoll_, EPOLL_CTL_MOD, s.fd, &event);
+}
+
+Result<StreamId> EpollLoop::dial(const std::string& host, std::uint16_t port,
+                                 StreamEvents& events) {
+  const SocketAddress to = EVODB_TRY(resolve(host, port, false));
+  const int fd = socket(to.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) {
+    return fail(ErrorKind::kRetry, "cannot make a socket: " + why_text(errno) +
+                                       "; raise the limit of open files (ulimit -n)");
+  }
+  tune(fd);
+  // An immediate failure of a local connect is reported through the socket's error as well.
+  const int result = connect(fd, reinterpret_cast<const sockaddr*>(&to.storage), to.size);
+  const int error = result == 0 ? 0 : errno;
+  if (error != 0 && error != EINPROGRESS && error != EINTR) {
+    ::close(fd);
+    return fail(ErrorKind::kRetry, "cannot connect to " + format(to) + ": " + why_text(error));
+  }
+  Result<StreamId> id = add_stream(fd, events, flag_connecting);
+  if (!id) ::close(fd);
+  return id;
+}
+
+std::size_t EpollLoop::write(StreamId id, std::string_view bytes) {
+  Stream& s = open_stream(id);
+  EVODB_ASSERT(!(s.flags & flag_in_close_event), "nothing is written from on_closed");
+  if (bytes.empty()) return 0;
+  if (s.flags & flag_connecting) {
+    s.flags |= flag_wants_writable;  // asked for once connected
+    return 0;
+  }
+  ssize_t n;
+  do {
+    n = send(s.fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0) {
+    // A dead socket: its end is reported by epoll, and until then it takes everything.
+    if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS) return bytes.size();
+    n = 0;
+  }
+  if (static_cast<std::size_t>(n) < bytes.size()) set_flag(id, s, flag_wants_writable, true);
+  return static_cast<std::size_t>(n);
+}
+
+void EpollLoop::pause_reading(StreamId id, bool paused) {
+  set_flag(id, open_stream(id), flag_paused, paused);
+}
+
+void EpollLoop::close(StreamId id, bool abort) {
+  Stream& s = open_stream(id);
+  EVODB_ASSERT(!(s.flags & flag_in_close_event), "a stream that ended is not closed again");
+  if (abort || (s.flags & flag_connecting)) {
+    const linger reset{.l_onoff = 1, .l_linger = 0};
+    setsockopt(s.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    release(id);
+    return;
+  }
+  char ignored;
+  const bool at_end = recv(s.fd, &ignored, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+  if (at_end || shutdown(s.fd, SHUT_WR) != 0 || options_.lingering_max == 0) {
+    release(id);
+    return;
+  }
+  --stats_.streams;
+  ++lingering_count_;
+  s.events = nullptr;
+  ++s.generation;
+  s.flags = flag_lingering | flag_paused;
+  set_flag(id, s, flag_paused, false);  // and renews the registration for the new generation
+  if (lingering_count_ > options_.lingering_max) {
+    while (!lingering_.empty()) {
+      const Lingering oldest = lingering_.front();
+      lingering_.pop_front();
+      if (stream(oldest.stream).generation != oldest.generation) continue;
+      release(oldest.stream);
+      break;
+    }
+  }
+  lingering_.push_back({monotonic_ms() + options_.lingering_ms_max, id, s.generation});
+  if (lingering_timer_.value == 0) {
+    lingering_timer_ = after(options_.lingering_ms_max, [this] { sweep_lingering(); });
+  }
+}
+
+void EpollLoop::sweep_lingering() {
+  const std::int64_t now = monotonic_ms();
+  while (!lingering_.empty()) {
+    const Lingering oldest = lingering_.front();
+    const bool gone = stream(oldest.stream).generation != oldest.generation;
+    if (!gone && oldest.until_ms > now) break;
+    lingering_.pop_front();
+    if (!gone) release(oldest.stream);
+  }
+  lingering_timer_ = {};
+  if (!lingering_.empty()) {
+    lingering_timer_ = after(lingering_.front().until_ms - now, [this] { sweep_lingering(); });
+  }
+}
+
+// --- events -------------------------------------------------------------------------------------
+
+void EpollLoop::on_stream_event(StreamId id, std::uint16_t generation, std::uint32_t events) {
+  Stream& s = stream(id);
+  if (s.fd < 0 || s.generation != generation) return;  // closed earlier in this round
+  if (s.flags & flag_lingering) return drain_lingering(id, s);
+  if (s.flags & flag_connecting) return finish_dial(id, s);
+  if (events & EPOLLOUT) {
+    set_flag(id, s, flag_wants_writable, false);
+    s.events->on_writable(id);
+    if (s.generation != generation) return;
+  }
+  if (s.flags & flag_paused) {
+    if (events & (EPOLLHUP | EPOLLERR)) report_closed(id, "connection reset");
+    return;
+  }
+  if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) read_from(id, s);
+}
+
+void EpollLoop::finish_dial(StreamId id, Stream& s) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  getsockopt(s.fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  if (error != 0) return report_closed(id, "cannot connect: " + why_text(error));
+  set_flag(id, s, flag_connecting, false);
+  s.events->on_connected(id);
+}
+
+void EpollLoop::read_from(StreamId id, Stream& s) {
+  ssize_t n;
+  do {
+    n = recv(s.fd, buffer_.get(), options_.receive_buffer_bytes, MSG_DONTWAIT);
+  } while (n < 0 && errno == EINTR);
+  if (n > 0) return s.events->on_data(id, std::string_view(buffer_.get(), static_cast<size_t>(n)));
+  if (n == 0) return report_closed(id, "the other side closed");
+  if (errno == EAGAIN || errno == EWOULDBLOCK) return;
+  report_closed(id, why_text(errno));
+}
+
+void EpollLoop::report_closed(StreamId id, const std::string& why) {
+  Stream& s = stream(id);
+  s.flags |= flag_in_close_event;
+  s.events->on_closed(id, why);
+  release(id);
+}
+
+void EpollLoop::drain_lingering(StreamId id, Stream& s) {
+  const ssize_t n = recv(s.fd, buffer_.get(), options_.receive_buffer_bytes, MSG_DONTWAIT);
+  if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))) return;
+  release(id);
+}
+
+EpollLoopStats EpollLoop::stats() const {
+  EpollLoopStats stats = stats_;
+  stats.lingering = lingering_count_;
+  stats.timers = timers_.size();
+  return stats;
+}
+
+}  // namespace evodb::base

@@ -1,0 +1,168 @@
+// EpollLoop: the parent's real base::Loop. One thread, level-triggered epoll, one shared receive
+// buffer, 16 bytes of user memory a stream.
+//
+//   auto loop = EVODB_TRY(EpollLoop::create());
+//   loop->listen("127.0.0.1:8787", gate);
+//   loop->run();                  // until stop(), which any thread or signal handler may call
+//
+// Why level-triggered: an idle stream costs the same either way, and a busy one gives the others
+// their turn after each buffer-full without a list of who is not finished.
+//
+// Out of descriptors or kernel memory: accepting pauses until a stream was closed or 100 ms passed;
+// those who wait stay in the kernel's queue. It never spins. A dead peer is found by the kernel
+// (keepalive, TCP_USER_TIMEOUT), not by timers of ours.
+//
+// close() without abort lets the kernel deliver what was taken even if unread bytes are waiting (a
+// plain close would answer those with a reset that destroys our last words): it shuts down the
+// sending side and reads on, for lingering_ms_max, into nothing.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/loop.h"
+
+namespace evodb::base {
+
+struct EpollLoopOptions {
+  std::size_t receive_buffer_bytes = 256u << 10;
+  int kernel_unsent_bytes_max = 256 << 10;  // TCP_NOTSENT_LOWAT: beyond it, writes are short
+  int listen_backlog = 4096;
+  int keepalive_idle_s = 60;
+  int dead_peer_ms_max = 60'000;  // TCP_USER_TIMEOUT
+  std::int64_t lingering_ms_max = 2'000;
+  std::size_t lingering_max = 1'024;  // beyond it, the oldest is closed hard
+};
+
+struct EpollLoopStats {
+  std::uint64_t accepted = 0;
+  std::uint64_t accept_pauses = 0;  // out of descriptors or kernel memory
+  std::uint64_t streams = 0;        // open, without lingering ones
+  std::uint64_t lingering = 0;
+  std::uint64_t wakeups = 0;  // returns of epoll_wait
+  std::uint64_t timers = 0;
+};
+
+class EpollLoop final : public Loop {
+ public:
+  static Result<std::unique_ptr<EpollLoop>> create(const EpollLoopOptions& options = {});
+  ~EpollLoop() override;  // closes everything; no event follows
+  EpollLoop(const EpollLoop&) = delete;
+  EpollLoop& operator=(const EpollLoop&) = delete;
+
+  // Handles events until stop(). The thread that calls it is the loop's thread.
+  void run();
+  // One round: waits for at most `wait_ms_max` (-1: for an event), handles what is there.
+  void run_once(std::int64_t wait_ms_max);
+  // From any thread, also from a signal handler. run() returns after the round.
+  void stop();
+
+  void post(std::function<void()> work) override;
+  Clock& clock() override { return clock_; }
+  TimerId after(std::int64_t delay_ms, std::function<void()> work) override;
+  void cancel(TimerId timer) override;
+  Result<std::string> listen(const std::string& address, StreamEvents& events) override;
+  void stop_listening() override;
+  // A host name is looked up blocking: the parent dials nobody while it serves.
+  Result<StreamId> dial(const std::string& host, std::uint16_t port, StreamEvents& events) override;
+  std::size_t write(StreamId stream, std::string_view bytes) override;
+  void pause_reading(StreamId stream, bool paused) override;
+  void close(StreamId stream, bool abort) override;
+
+  EpollLoopStats stats() const;
+
+ private:
+  struct Stream {
+    StreamEvents* events = nullptr;  // null: free, or lingering
+    int fd = -1;
+    std::uint16_t generation = 0;  // tells an event for the id's former owner
+    std::uint8_t flags = 0;
+    std::uint8_t spare = 0;
+  };
+  static_assert(sizeof(Stream) == 16);
+  static constexpr std::size_t chunk_streams = 1024;
+  using Chunk = std::array<Stream, chunk_streams>;
+
+  struct Listener {
+    int fd = -1;
+    StreamEvents* events = nullptr;
+  };
+  struct Due {
+    std::int64_t at_ms;
+    std::uint64_t timer;
+    bool operator>(const Due& other) const {
+      return at_ms != other.at_ms ? at_ms > other.at_ms : timer > other.timer;
+    }
+  };
+  struct Lingering {
+    std::int64_t until_ms;
+    StreamId stream;
+    std::uint16_t generation;
+  };
+
+  class SystemClock final : public Clock {
+   public:
+    UnixMillis wall() override;
+    MonotonicMillis monotonic() override;
+  };
+
+  explicit EpollLoop(const EpollLoopOptions& options);
+
+  Stream& stream(StreamId id) {
+    return (*chunks_[id.value / chunk_streams])[id.value % chunk_streams];
+  }
+  Stream& open_stream(StreamId id);
+  Result<StreamId> add_stream(int fd, StreamEvents& events, std::uint8_t flags);
+  void release(StreamId id);  // closes the descriptor and frees the id
+  void set_flag(StreamId id, Stream& s, std::uint8_t flag, bool on);
+  void tune(int fd);
+
+  void accept_from(const Listener& listener);
+  void pause_accepting();
+  void resume_accepting();
+  void on_stream_event(StreamId id, std::uint16_t generation, std::uint32_t events);
+  void finish_dial(StreamId id, Stream& s);
+  void read_from(StreamId id, Stream& s);
+  void report_closed(StreamId id, const std::string& why);
+  void drain_lingering(StreamId id, Stream& s);
+  void sweep_lingering();
+  void run_posted();
+  void run_timers();
+  std::int64_t wait_ms(std::int64_t wait_ms_max);
+
+  EpollLoopOptions options_;
+  SystemClock clock_;
+  int epoll_ = -1;
+  int wake_ = -1;  // eventfd
+  std::unique_ptr<char[]> buffer_;
+  std::vector<std::unique_ptr<Chunk>> chunks_;
+  std::vector<std::uint32_t> free_;
+  std::vector<Listener> listeners_;
+  bool accept_paused_ = false;
+  TimerId accept_timer_;
+
+  std::vector<Due> heap_;
+  std::unordered_map<std::uint64_t, std::function<void()>> timers_;
+  std::uint64_t timer_next_ = 1;
+
+  std::deque<Lingering> lingering_;
+  std::size_t lingering_count_ = 0;
+  TimerId lingering_timer_;
+
+  std::mutex posted_mutex_;
+  std::vector<std::function<void()>> posted_;
+  std::vector<std::function<void()>> running_;
+  std::atomic<bool> stop_ = false;
+  EpollLoopStats stats_;
+};
+
+}  // namespace evodb::base

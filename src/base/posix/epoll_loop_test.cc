@@ -1,0 +1,286 @@
+#include "base/posix/epoll_loop.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/posix/socket_address.h"
+
+namespace evodb::base {
+namespace {
+
+class Echo : public StreamEvents {
+ public:
+  explicit Echo(EpollLoop& loop) : loop_(loop) {}
+  void on_accept(StreamId s, std::string_view peer) override {
+    ++accepted;
+    last_peer = std::string(peer);
+    last = s;
+  }
+  void on_connected(StreamId) override {}
+  void on_data(StreamId s, std::string_view bytes) override {
+    std::string& out = pending_[s.value];
+    out += bytes;
+    on_writable(s);
+  }
+  void on_writable(StreamId s) override {
+    std::string& out = pending_[s.value];
+    out.erase(0, loop_.write(s, out));
+    if (out.empty()) pending_.erase(s.value);
+  }
+  void on_closed(StreamId s, std::string_view) override {
+    ++closed;
+    pending_.erase(s.value);
+  }
+  int accepted = 0, closed = 0;
+  std::string last_peer;
+  StreamId last;
+
+ private:
+  EpollLoop& loop_;
+  std::map<std::uint32_t, std::string> pending_;
+};
+
+class Client : public StreamEvents {
+ public:
+  explicit Client(EpollLoop& loop) : loop_(loop) {}
+  void on_accept(StreamId, std::string_view) override {}
+  void on_connected(StreamId s) override {
+    ++connected;
+    on_writable(s);
+  }
+  void on_data(StreamId, std::string_view bytes) override { received += bytes; }
+  void on_writable(StreamId s) override { to_send.erase(0, loop_.write(s, to_send)); }
+  void on_closed(StreamId, std::string_view why) override { closed = std::string(why); }
+  int connected = 0;
+  std::string to_send, received, closed;
+
+ private:
+  EpollLoop& loop_;
+};
+
+std::uint16_t port_of(const std::string& address) { return parse_host_port(address)->port; }
+
+template <class Done>
+bool run_until(EpollLoop& loop, Done done, int rounds = 2000) {
+  for (int i = 0; i < rounds && !done(); ++i) loop.run_once(5);
+  return done();
+}
+
+TEST(EpollLoop, EchoesMoreThanTheKernelTakesAtOnce) {
+  auto loop = *EpollLoop::create();
+  Echo echo(*loop);
+  Client client(*loop);
+  const std::string address = *loop->listen("127.0.0.1:0", echo);
+  std::string sent;
+  for (int i = 0; i < 1'000'000; ++i) sent += std::to_string(i);
+  client.to_send = sent;
+  const StreamId stream = *loop->dial("127.0.0.1", port_of(address), client);
+  ASSERT_TRUE(run_until(*loop, [&] { return client.received.size() == sent.size(); }));
+  EXPECT_EQ(client.received, sent);
+  EXPECT_TRUE(echo.last_peer.starts_with("127.0.0.1:"));
+  loop->close(stream, false);
+  EXPECT_TRUE(run_until(*loop, [&] { return echo.closed == 1; }));
+  EXPECT_TRUE(run_until(*loop, [&] { return loop->stats().lingering == 0; }));
+  EXPECT_EQ(loop->stats().streams, 0u);
+}
+
+TEST(EpollLoop, OneThousandConnectionsShareOneBuffer) {
+  auto loop = *EpollLoop::create();
+  Echo echo(*loop);
+  const std::string address = *loop->listen("127.0.0.1:0", echo);
+  std::vector<std::unique_ptr<Client>> clients;
+  std::vector<StreamId> streams;
+  for (int i = 0; i < 1000; ++i) {
+    clients.push_back(std::make_unique<Client>(*loop));
+    clients.back()->to_send = "hello " + std::to_string(i);
+    streams.push_back(*loop->dial("127.0.0.1", port_of(address), *clients.back()));
+  }
+  ASSERT_TRUE(run_until(*loop, [&] {
+    for (int i = 0; i < 1000; ++i) {
+      if (clients[i]->received != "hello " + std::to_string(i)) return false;
+    }
+    return true;
+  }));
+  EXPECT_EQ(echo.accepted, 1000);
+  for (const StreamId s : streams) loop->close(s, true);
+  EXPECT_TRUE(run_until(*loop, [&] { return echo.closed == 1000; }));
+  EXPECT_EQ(loop->stats().streams, 0u);
+}
+
+TEST(EpollLoop, AnIdleLoopDoesNotWakeUp) {
+  auto loop = *EpollLoop::create();
+  Echo echo(*loop);
+  Client client(*loop);
+  const std::string address = *loop->listen("127.0.0.1:0", echo);
+  ASSERT_TRUE(loop->dial("127.0.0.1", port_of(address), client));
+  ASSERT_TRUE(run_until(*loop, [&] { return client.connected == 1 && echo.accepted == 1; }));
+  const std::uint64_t before = loop->stats().wakeups;
+  loop->run_once(100);
+  EXPECT_EQ(loop->stats().wakeups, before + 1);
+}
+
+TEST(EpollLoop, AGracefulCloseDeliversLastWordsDespiteUnreadBytes) {
+  auto loop = *EpollLoop::create();
+  class Goodbye : public Echo {
+   public:
+    explicit Goodbye(EpollLoop& loop) : Echo(loop), l(loop) {}
+    void on_data(StreamId s, std::string_view) override {
+      l.write(s, "good bye");
+      l.close(s, false);
+    }
+    EpollLoop& l;
+  } server(*loop);
+  Client client(*loop);
+  const std::string address = *loop->listen("127.0.0.1:0", server);
+  client.to_send = std::string(4 << 20, 'x');  // most of it is never read by the server
+  ASSERT_TRUE(loop->dial("127.0.0.1", port_of(address), client));
+  ASSERT_TRUE(run_until(*loop, [&] { return !client.closed.empty(); }));
+  EXPECT_EQ(client.received, "good bye");
+  EXPECT_EQ(client.closed, "the other side closed");
+}
+
+TEST(EpollLoop, ReportsARefusedDialAfterDialReturned) {
+  auto loop = *EpollLoop::create();
+  Echo echo(*loop);
+  const std::uint16_t port = port_of(*loop->listen("127.0.0.1:0", echo));
+  loop->stop_listening();
+  Client client(*loop);
+  auto stream = loop->dial("127.0.0.1", port, client);
+  if (stream) {
+    EXPECT_EQ(client.closed, "");
+    ASSERT_TRUE(run_until(*loop, [&] { return !client.closed.empty(); }));
+    EXPECT_NE(client.closed.find("refused"), std::string::npos);
+  }
+}
+
+TEST(EpollLoop, PausedReadingLeavesBytesInTheKernel) {
+  auto loop = *EpollLoop::create();
+  Echo echo(*loop);
+  Client client(*loop);
+  const std::string address = *loop->listen("127.0.0.1:0", echo);
+  const StreamId stream = *loop->dial("127.0.0.1", port_of(address), client);
+  ASSERT_TRUE(run_until(*loop, [&] { return client.connected == 1 && echo.accepted == 1; }));
+  loop->pause_reading(echo.last, true);
+  loop->write(stream, "later");
+  for (int i = 0; i < 5; ++i) loop->run_once(2);
+  EXPECT_EQ(client.received, "");
+  loop->pause_reading(echo.last, false);
+  EXPECT_TRUE(run_until(*loop, [&] { return client.received == "later"; }));
+}
+
+TEST(EpollLoop, TimersFireInOrderAndCancelledOnesDoNot) {
+  auto loop = *EpollLoop::create();
+  std::vector<int> order;
+  loop->after(20, [&] { order.push_back(2); });
+  loop->after(1, [&] { order.push_back(1); });
+  const TimerId cancelled = loop->after(5, [&] { order.push_back(9); });
+  loop->cancel(cancelled);
+  loop->after(30, [&] {
+    order.push_back(3);
+    loop->stop();
+  });
+  loop->run();
+  EXPECT_EQ(order, (std::vector<int>{1, 2, 3}));
+  EXPECT_EQ(loop->stats().timers, 0u);
+}
+
+TEST(EpollLoop, PostsFromOtherThreadsRunInOrderOnTheLoop) {
+  auto loop = *EpollLoop::create();
+  std::vector<int> seen;
+  std::thread other([&] {
+    for (int i = 0; i < 10'000; ++i) loop->post([&seen, i] { seen.push_back(i); });
+    loop->post([&] { loop->stop(); });
+  });
+  loop->run();
+  other.join();
+  ASSERT_EQ(seen.size(), 10'000u);
+  for (int i = 0; i < 10'000; ++i) ASSERT_EQ(seen[i], i);
+}
+
+TEST(EpollLoop, ListenSaysWhatIsWrong) {
+  auto loop = *EpollLoop::create();
+  Echo echo(*loop);
+  const std::string address = *loop->listen("127.0.0.1:0", echo);
+  auto second = EpollLoop::create();
+  const auto taken = (*second)->listen(address, echo);
+  ASSERT_FALSE(taken);
+  EXPECT_NE(taken.error().text.find("choose another address"), std::string::npos);
+  EXPECT_FALSE(loop->listen("nonsense", echo));
+  EXPECT_FALSE(loop->listen("127.0.0.1:99999", echo));
+}
+
+// Out of descriptors: the loop must pause, not spin, serve whom it has, and go on when one is free.
+int out_of_descriptors() {
+  const rlimit few{40, 40};
+  if (setrlimit(RLIMIT_NOFILE, &few) != 0) return 1;
+  auto loop = *EpollLoop::create();
+  Echo echo(*loop);
+  const std::string address = *loop->listen("127.0.0.1:0", echo);
+  // Clients in another process, with descriptors of their own.
+  int ready[2];
+  if (pipe(ready) != 0) return 2;
+  const pid_t child = fork();
+  if (child == 0) {
+    const SocketAddress to = *resolve("127.0.0.1", port_of(address), false);
+    loop.reset();
+    std::vector<int> fds;
+    for (int i = 0; i < 30; ++i) {
+      const int fd = socket(AF_INET, SOCK_STREAM, 0);
+      if (fd < 0 || connect(fd, reinterpret_cast<const sockaddr*>(&to.storage), to.size) != 0) {
+        _exit(1);
+      }
+      fds.push_back(fd);
+    }
+    // The parent has room for fewer; closing some lets the others in.
+    usleep(200'000);
+    for (int i = 0; i < 15; ++i) close(fds[i]);
+    for (int i = 15; i < 30; ++i) {
+      char c;
+      if (send(fds[i], "x", 1, 0) != 1 || recv(fds[i], &c, 1, 0) != 1) _exit(2);
+    }
+    _exit(0);
+  }
+  // Take descriptors away so that 30 connections do not fit.
+  std::vector<int> hogs;
+  for (int i = 0; i < 12; ++i) hogs.push_back(dup(0));
+  const std::int64_t end = loop->clock().monotonic().value + 150;
+  while (loop->clock().monotonic().value < end) loop->run_once(20);
+  if (loop->stats().accept_pauses == 0) return 3;
+  if (loop->stats().wakeups > 200) return 4;  // spinning
+  int status = 0;
+  while (waitpid(child, &status, WNOHANG) == 0) loop->run_once(20);
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return 5;
+  return echo.accepted == 30 ? 0 : 6;
+}
+
+TEST(EpollLoop, OutOfDescriptorsItPausesAcceptingAndGoesOn) {
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) _exit(out_of_descriptors());
+  int status = 0;
+  waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+TEST(SocketAddress, ParsesAndRefuses) {
+  EXPECT_EQ(parse_host_port("[::1]:80")->host, "::1");
+  EXPECT_EQ(parse_host_port("localhost:0")->port, 0);
+  for (const char* bad : {"", ":", "80", "host:", "host:x", "host:70000", "::1:80", "[]:1"}) {
+    EXPECT_FALSE(parse_host_port(bad)) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace evodb::base
