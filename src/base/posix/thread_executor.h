@@ -1,0 +1,40 @@
+// ThreadExecutor: an Executor that is one thread with a queue.
+//
+//   ThreadExecutor landing("landing");
+//   landing.post([] { ... });
+//
+// Work runs in the order of post(). The destructor lets what was posted finish, then joins; post()
+// after that began is dropped. The queue is not bounded by itself: posters coalesce (parent.cc
+// posts at most one commit, one pump and one trim at a time).
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/loop.h"
+
+namespace evodb::base {
+
+class ThreadExecutor : public Executor {
+ public:
+  explicit ThreadExecutor(const std::string& name);  // at most 15 characters: the thread's name
+  ~ThreadExecutor() override;
+  void post(std::function<void()> work) override;
+  // Finishes what was posted and ends the thread. Idempotent.
+  void stop();
+
+ private:
+  void run();
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<std::function<void()>> queue_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace evodb::base

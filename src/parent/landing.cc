@@ -1,0 +1,207 @@
+#include "parent/landing.h"
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "base/assert.h"
+
+namespace evodb::parent {
+
+namespace {
+// How much one pump reads before it lets other work of the executor run.
+constexpr std::uint64_t pump_bytes_max = 4u << 20;
+}  // namespace
+
+// Shared with timers and flushing threads that may outlive the Landing. `landing` is cleared on the
+// landing executor, where every use of it happens too.
+struct LandingLife {
+  Landing* landing = nullptr;
+  std::atomic<bool> wake_posted = false;
+};
+
+Landing::Landing(const Seams& seams, journal::Journal& journal,
+                 const lake::FlushOptions& flush_options, Events& events)
+    : seams_(seams),
+      journal_(journal),
+      flush_options_(flush_options),
+      events_(events),
+      life_(std::make_shared<LandingLife>()) {
+  life_->landing = this;
+}
+
+Landing::~Landing() { life_->landing = nullptr; }
+
+void Landing::wake() {
+  if (life_->wake_posted.exchange(true)) return;
+  seams_.executor.post([life = life_] {
+    life->wake_posted = false;
+    if (life->landing != nullptr) life->landing->pump();
+  });
+}
+
+void Landing::start(std::unique_ptr<lake::Lake> lake) {
+  EVODB_ASSERT(!lake_, "landing starts once");
+  lake_ = std::move(lake);
+  cursor_ = journal_.read_from(journal_.first());
+  pump();
+}
+
+void Landing::pump() {
+  if (!lake_) return settle_pending_flushes();
+  const bool more = read_some();
+  start_flushes();
+  report();
+  settle_pending_flushes();
+  if (more) {
+    wake();
+  } else {
+    schedule_wake();
+  }
+}
+
+// True if there is more to read and room for it right now.
+bool Landing::read_some() {
+  if (!halted_.empty() || stopping_) return false;
+  std::uint64_t bytes = 0;
+  while (lake_->has_room()) {
+    journal::Record record;
+    auto got = cursor_->next(&record);
+    if (got && !*got) return false;
+    if (got) {
+      const auto taken =
+          lake_->on_record(record, seams_.clock.wall(), seams_.clock.monotonic());
+      bytes += record.payload.size();
+      if (!taken) halted_ = taken.error().text;
+    } else if (got.error().kind == ErrorKind::kRetry) {
+      wake_at(base::MonotonicMillis(seams_.clock.monotonic().value + 100));
+      return false;
+    } else {
+      halted_ = got.error().text;
+    }
+    if (!halted_.empty()) return false;
+    if (bytes >= pump_bytes_max) return true;
+  }
+  return false;  // a finished flush makes room and pumps again
+}
+
+void Landing::start_flushes() {
+  if (stopping_) return;
+  while (auto job = lake_->next_flush(seams_.clock.monotonic())) {
+    auto machine = std::make_shared<lake::FlushMachine>(std::move(job), seams_.encoder,
+                                                        seams_.store.naming(), seams_.clock,
+                                                        seams_.random, flush_options_);
+    const std::uint64_t id = machine->id().value;
+    running_.emplace(id, machine);
+    seams_.store.flush(machine, [life = life_, &executor = seams_.executor, id] {
+      executor.post([life, id] {
+        Landing* self = life->landing;
+        if (self == nullptr) return;
+        const auto machine = self->running_.extract(id).mapped();
+        self->lake_->on_flush_done(machine->id(), machine->outcome(),
+                                   self->seams_.clock.monotonic());
+        // The store answers again: the other flushes need not sit out their wait.
+        if (machine->outcome()) {
+          for (auto& [other, waiting] : self->running_) waiting->hurry();
+        }
+        if (self->stopping_ && self->running_.empty() && self->stopped_) {
+          self->report();
+          std::exchange(self->stopped_, nullptr)();
+          return;
+        }
+        self->pump();
+      });
+    });
+  }
+}
+
+void Landing::report() {
+  std::vector<lake::PersistedMark> marks;
+  lake_->take_persisted(&marks);
+  if (!marks.empty()) events_.on_persisted(std::move(marks));
+  const Position landed = lake_->landed_through();
+  if (landed != reported_landed_) {
+    EVODB_ASSERT(landed > reported_landed_, "landing never goes back");
+    reported_landed_ = landed;
+    events_.on_landed(landed);
+  }
+}
+
+void Landing::settle_pending_flushes() {
+  if (pending_flushes_.empty()) return;
+  Position landed;
+  if (lake_) {
+    lake_->request_flush();
+    start_flushes();
+    landed = lake_->landed_through();
+  }
+  const auto now = seams_.clock.monotonic();
+  std::vector<PendingFlush> waiting;
+  for (auto& pending : std::exchange(pending_flushes_, {})) {
+    if (landed >= pending.target) {
+      pending.done(true);
+    } else if (now >= pending.deadline || !halted_.empty()) {
+      pending.done(false);  // it goes on landing all the same; only this caller stops waiting
+    } else {
+      waiting.push_back(std::move(pending));
+    }
+  }
+  for (auto& pending : waiting) pending_flushes_.push_back(std::move(pending));
+}
+
+void Landing::schedule_wake() {
+  auto when = lake_->next_deadline();
+  for (const auto& pending : pending_flushes_) {
+    if (!when || pending.deadline < *when) when = pending.deadline;
+  }
+  if (when && !stopping_) wake_at(*when);
+}
+
+void Landing::wake_at(base::MonotonicMillis when) {
+  const auto now = seams_.clock.monotonic();
+  if (wake_scheduled_ && *wake_scheduled_ > now && *wake_scheduled_ <= when) return;
+  const std::int64_t delay = std::max<std::int64_t>(when.value - now.value, 1);
+  wake_scheduled_ = base::MonotonicMillis(now.value + delay);
+  seams_.loop.post([life = life_, &loop = seams_.loop, &executor = seams_.executor, delay] {
+    loop.after(delay, [life, &executor] {
+      executor.post([life] {
+        if (life->landing != nullptr) life->landing->pump();
+      });
+    });
+  });
+}
+
+void Landing::flush(std::int64_t timeout_ms, std::function<void(bool)> done) {
+  if (stopping_ || !halted_.empty()) return done(false);
+  const auto deadline =
+      base::MonotonicMillis(seams_.clock.monotonic().value + std::max<std::int64_t>(timeout_ms, 1));
+  pending_flushes_.push_back({journal_.durable_end(), deadline, std::move(done)});
+  for (auto& [id, machine] : running_) machine->hurry();
+  if (lake_) {
+    pump();
+  } else {
+    wake_at(deadline);  // recovery is still waiting for the store
+  }
+}
+
+void Landing::stop(std::function<void()> done) {
+  stopping_ = true;
+  for (auto& pending : std::exchange(pending_flushes_, {})) pending.done(false);
+  for (auto& [id, machine] : running_) machine->give_up();
+  if (running_.empty()) return done();
+  stopped_ = std::move(done);
+}
+
+LandingStats Landing::stats() const {
+  LandingStats stats;
+  stats.started = lake_ != nullptr;
+  stats.halted = halted_;
+  stats.flushes_running = running_.size();
+  for (const auto& [id, machine] : running_) {
+    if (auto error = machine->last_error(); !error.empty()) stats.store_error = std::move(error);
+  }
+  if (lake_) stats.lake = lake_->stats(seams_.clock.monotonic());
+  return stats;
+}
+
+}  // namespace evodb::parent

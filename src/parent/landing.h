@@ -1,0 +1,106 @@
+// Landing: the lake's side of a parent. Reads the journal behind the durable end, feeds the lake,
+// starts flushes, and says what became persisted. Everything here runs on the landing executor.
+//
+//   loop:    journal commit ─▶ landing.pump()
+//   landing: cursor ─▶ lake ─▶ FlushMachine on the StoreRunner ─▶ lake.on_flush_done
+//   landing ─▶ Events::on_persisted, on_landed ─▶ (posted by the parent to its loop)
+//
+// There is no queue between journal and lake: while the lake has no room the journal simply holds
+// the rest, on disk, within its own bound.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/loop.h"
+#include "evodb/result.h"
+#include "evodb/types.h"
+#include "journal/journal.h"
+#include "lake/flush_machine.h"
+#include "lake/lake.h"
+#include "parent/store_runner.h"
+
+namespace evodb::parent {
+
+struct LandingStats {
+  bool started = false;
+  std::string halted;        // why landing stopped for good; "" while it runs
+  std::string store_error;   // what the running flushes are waiting for; "" while all is well
+  std::uint64_t flushes_running = 0;
+  lake::LakeStats lake;
+};
+
+class Landing {
+ public:
+  class Events {
+   public:
+    virtual ~Events() = default;
+    virtual void on_persisted(std::vector<lake::PersistedMark> marks) = 0;
+    virtual void on_landed(Position landed_through) = 0;
+  };
+
+  struct Seams {
+    base::Loop& loop;           // timers only; posted to
+    base::Executor& executor;   // the landing executor
+    StoreRunner& store;
+    base::Clock& clock;
+    base::Random& random;       // used from flushing threads too: must be thread-safe there
+    lake::FileEncoder& encoder;
+  };
+
+  Landing(const Seams& seams, journal::Journal& journal, const lake::FlushOptions& flush_options,
+          Events& events);
+  ~Landing();
+
+  // --- on the landing executor ---------------------------------------------------------------
+  void start(std::unique_ptr<lake::Lake> lake);
+  void pump();
+  // Calls `done` once every record that is durable now has landed; false: it did not within
+  // `timeout_ms`, or landing halted.
+  void flush(std::int64_t timeout_ms, std::function<void(bool landed)> done);
+  // No new flushes; running ones give up. `done` when none runs any more.
+  void stop(std::function<void()> done);
+  LandingStats stats() const;
+
+  // --- any thread ------------------------------------------------------------------------------
+  // Asks for one pump() soon; many calls make one.
+  void wake();
+
+ private:
+  struct PendingFlush {
+    Position target;
+    base::MonotonicMillis deadline;
+    std::function<void(bool)> done;
+  };
+
+  bool read_some();
+  void start_flushes();
+  void report();
+  void settle_pending_flushes();
+  void schedule_wake();
+  void wake_at(base::MonotonicMillis when);
+
+  Seams seams_;
+  journal::Journal& journal_;
+  lake::FlushOptions flush_options_;
+  Events& events_;
+
+  std::unique_ptr<lake::Lake> lake_;
+  std::unique_ptr<journal::JournalCursor> cursor_;
+  std::map<std::uint64_t, std::shared_ptr<lake::FlushMachine>> running_;  // by FlushId
+  std::vector<PendingFlush> pending_flushes_;
+  std::function<void()> stopped_;
+  bool stopping_ = false;
+  std::string halted_;
+  Position reported_landed_;
+  std::optional<base::MonotonicMillis> wake_scheduled_;
+  std::shared_ptr<struct LandingLife> life_;  // lets late timers and flushes find us gone
+};
+
+}  // namespace evodb::parent

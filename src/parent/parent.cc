@@ -1,0 +1,399 @@
+#include "parent/parent.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/assert.h"
+#include "ingest/checkpoint_store.h"
+#include "parent/landing.h"
+#include "parent/pages.h"
+#include "parent/recovery.h"
+
+namespace evodb::parent {
+
+namespace {
+constexpr std::int64_t recovery_retry_ms_min = 100;
+constexpr std::int64_t recovery_retry_ms_max = 10'000;
+}  // namespace
+
+// Lives on the loop. Work posted to other executors holds it alive by shared_ptr (that is why it is
+// one) and touches only what its comment below allows there.
+struct Parent::Impl : gate::GateHandlers,
+                      Landing::Events,
+                      std::enable_shared_from_this<Parent::Impl> {
+  Impl(const ParentSeams& s, const ParentOptions& o) : seams(s), options(o) {}
+
+  ParentSeams seams;
+  ParentOptions options;
+
+  std::unique_ptr<journal::Journal> journal;  // append here; commit and trim on journal_io
+  std::unique_ptr<ingest::Ingest> ingest;
+  std::unique_ptr<gate::Gate> gate;
+  std::unique_ptr<Landing> landing;           // on the landing executor
+  std::unique_ptr<lake::LandedFilter> landed_filter;
+
+  std::function<void(Result<std::string>)> on_open;
+  std::string address;
+  std::string trouble = "starting";
+  bool open = false;
+  bool tables_loaded = false;
+  bool stopping = false;
+  RecoveredCatalog identity;
+  base::MonotonicMillis started_at;
+  std::uint64_t orphans_removed = 0;
+  std::uint64_t commits = 0;
+
+  bool commit_running = false;
+  bool trim_running = false;
+  Position landed_through;
+  ingest::Effects effects;
+  std::function<void()> stopped;
+
+  // --- start ------------------------------------------------------------------------------------
+
+  Result<void> start(std::function<void(Result<std::string>)> opened) {
+    on_open = std::move(opened);
+    started_at = seams.clock.monotonic();
+    auto recovered = EVODB_TRY(recover_journal(seams.disk, options.journal_directory,
+                                               options.journal, options.ingest, seams.random));
+    journal = std::move(recovered.journal);
+    ingest = std::move(recovered.ingest);
+    landed_filter = std::move(recovered.landed);
+    gate = gate::Gate::create(seams.loop, seams.random, *ingest, *this, options.gate);
+    landing = std::make_unique<Landing>(
+        Landing::Seams{seams.loop, seams.landing, seams.store, seams.clock, seams.random,
+                       seams.encoder},
+        *journal, options.flush, *this);
+    find_catalog(recovery_retry_ms_min);
+    return {};
+  }
+
+  // The catalog says whether our journal is the one that the tables know; only then may a child be
+  // told what is here.
+  void find_catalog(std::int64_t retry_ms) {
+    seams.store.run([self = shared_from_this(), retry_ms](store::ObjectStore& store,
+                                                          table::Catalog& catalog) {
+      auto found = std::make_shared<Result<RecoveredCatalog>>(
+          recover_catalog(self->seams.disk, self->options.journal_directory, self->journal->id(),
+                          store, catalog, self->seams.random));
+      self->seams.loop.post([self, found, retry_ms] { self->on_catalog(*found, retry_ms); });
+    });
+  }
+
+  void on_catalog(Result<RecoveredCatalog>& found, std::int64_t retry_ms) {
+    if (stopping) return;
+    if (!found) {
+      trouble = "cannot read the catalog or the tables: " + found.error().text;
+      if (found.error().kind != ErrorKind::kRetry &&
+          found.error().kind != ErrorKind::kOutcomeUnknown) {
+        return on_open(fail(found.error()));
+      }
+      seams.loop.after(retry_ms, [self = shared_from_this(), retry_ms] {
+        self->find_catalog(std::min(retry_ms * 2, recovery_retry_ms_max));
+      });
+      return;
+    }
+    identity = std::move(*found);
+    if (identity.landed) landed_filter = std::move(identity.landed);
+    if (landed_filter) {
+      std::vector<ingest::LandedMark> marks;
+      for (auto& highest : landed_filter->highest()) {
+        marks.push_back({std::move(highest.source), highest.epoch, highest.lsn});
+      }
+      ingest->restore_landed(marks);
+    }
+    auto listening = gate->listen(options.listen);
+    if (!listening) return on_open(std::move(listening));
+    address = *listening;
+    open = true;
+    trouble = "reading the tables' state";
+    on_open(address);
+    find_tables(recovery_retry_ms_min);
+  }
+
+  void find_tables(std::int64_t retry_ms) {
+    seams.store.run([self = shared_from_this(), retry_ms](store::ObjectStore& store,
+                                                          table::Catalog& catalog) {
+      auto states =
+          std::make_shared<Result<std::vector<table::TableState>>>(load_tables(store, catalog));
+      self->seams.loop.post([self, states, retry_ms] { self->on_tables(*states, retry_ms); });
+    });
+  }
+
+  void on_tables(Result<std::vector<table::TableState>>& states, std::int64_t retry_ms) {
+    if (stopping) return;
+    if (!states) {
+      // Children are served meanwhile: the journal holds what they send.
+      trouble = "cannot read the tables: " + states.error().text;
+      seams.loop.after(retry_ms, [self = shared_from_this(), retry_ms] {
+        self->find_tables(std::min(retry_ms * 2, recovery_retry_ms_max));
+      });
+      return;
+    }
+    trouble.clear();
+    tables_loaded = true;
+    auto lake = lake::Lake::create(
+        options.lake, {identity.parent_id, identity.writer, journal->id()});
+    std::vector<std::string> names;
+    for (auto& state : *states) {
+      names.push_back(state.name);
+      lake->add_table(std::move(state));
+    }
+    if (landed_filter) lake->set_landed_filter(std::move(landed_filter));
+    auto shared = std::make_shared<std::unique_ptr<lake::Lake>>(std::move(lake));
+    seams.landing.post([self = shared_from_this(), shared] {
+      self->landing->start(std::move(*shared));
+    });
+    remove_orphans(std::move(names));
+  }
+
+  // What crashed flushes left behind; never anything young enough to belong to a live one.
+  void remove_orphans(std::vector<std::string> tables) {
+    if (tables.empty()) return;
+    seams.store.run([self = shared_from_this(), tables = std::move(tables)](
+                        store::ObjectStore& store, table::Catalog& catalog) {
+      std::uint64_t removed = 0;
+      for (const auto& name : tables) {
+        const auto gone = table::remove_orphans(store, catalog, name,
+                                                self->options.orphan_age_ms_min,
+                                                self->seams.clock.wall());
+        if (!gone) break;  // it is only tidying; the next start tries again
+        removed += *gone;
+      }
+      self->seams.loop.post([self, removed] { self->orphans_removed += removed; });
+    });
+  }
+
+  // --- journal commits --------------------------------------------------------------------------
+
+  void on_appended() override {
+    if (commit_running) return;
+    commit_running = true;
+    seams.journal_io.post([self = shared_from_this()] {
+      const auto end = self->journal->commit();
+      self->seams.loop.post([self, end] { self->on_committed(end); });
+    });
+  }
+
+  void on_committed(const Result<Position>& end) {
+    commit_running = false;
+    ++commits;
+    if (!end) {
+      // The journal is poisoned: it refuses every append, and nothing more is acknowledged.
+      trouble = "the journal failed: " + end.error().text + "; restart to recover what it holds";
+      maybe_finish_stop();
+      return;
+    }
+    effects.clear();
+    ingest->on_durable(*end, effects);
+    gate->deliver(effects);
+    landing->wake();
+    if (journal->has_pending()) {
+      on_appended();
+    } else {
+      maybe_finish_stop();
+    }
+  }
+
+  // --- landing's word (landing executor) --------------------------------------------------------
+
+  void on_persisted(std::vector<lake::PersistedMark> marks) override {
+    seams.loop.post([self = shared_from_this(), marks = std::move(marks)] {
+      self->effects.clear();
+      for (const auto& mark : marks) {
+        self->ingest->on_persisted(mark.source, mark.epoch, mark.lsn, self->effects);
+      }
+      self->gate->deliver(self->effects);
+    });
+  }
+
+  void on_landed(Position landed) override {
+    seams.loop.post([self = shared_from_this(), landed] {
+      self->landed_through = landed;
+      self->maybe_trim();
+    });
+  }
+
+  // --- trim -------------------------------------------------------------------------------------
+
+  // Only whole segments go, and only after a checkpoint holds every mark that they gave.
+  void maybe_trim() {
+    if (trim_running || stopping || journal->poisoned()) return;
+    if (landed_through.value < journal->first().value + options.journal.segment_bytes) return;
+    trim_running = true;
+    seams.journal_io.post([self = shared_from_this(), bytes = ingest->checkpoint(),
+                           landed = landed_through] {
+      auto done = ingest::write_checkpoint(self->seams.disk, self->options.journal_directory,
+                                           self->journal->id(), bytes);
+      if (done) done = self->journal->trim(landed);
+      self->seams.loop.post([self, done] {
+        self->trim_running = false;
+        if (!done) {
+          self->trouble = "cannot trim the journal: " + done.error().text;
+          return;
+        }
+        self->effects.clear();
+        self->ingest->on_room(self->effects);
+        self->gate->deliver(self->effects);
+      });
+    });
+  }
+
+  // --- stop -------------------------------------------------------------------------------------
+
+  void stop(std::int64_t deadline_ms, std::function<void()> done) {
+    EVODB_ASSERT(!stopping, "a parent stops once");
+    stopping = true;
+    stopped = std::move(done);
+    if (!gate) return finish_stop();
+    gate->drain("the parent is shutting down");
+    if (!commit_running) {
+      if (journal->has_pending()) {
+        on_appended();
+      }
+    }
+    seams.landing.post([self = shared_from_this(), deadline_ms] {
+      if (!self->tables_loaded) return self->stop_landing();
+      self->landing->flush(deadline_ms, [self](bool) {
+        self->seams.landing.post([self] { self->stop_landing(); });
+      });
+    });
+  }
+
+  void stop_landing() {  // landing executor
+    landing->stop([self = shared_from_this()] {
+      self->seams.loop.post([self] {
+        self->landing_stopped = true;
+        self->maybe_finish_stop();
+      });
+    });
+  }
+
+  bool landing_stopped = false;
+
+  void maybe_finish_stop() {
+    if (!stopping || !landing_stopped || commit_running || finishing) return;
+    if (!journal->poisoned() && journal->has_pending()) return on_appended();
+    finish_stop();
+  }
+
+  bool finishing = false;
+
+  void finish_stop() {
+    finishing = true;
+    if (!journal) return stopped();
+    // A checkpoint makes the next start short; without it the journal is simply replayed.
+    seams.journal_io.post([self = shared_from_this(), bytes = ingest->checkpoint()] {
+      if (!self->journal->poisoned()) {
+        (void)ingest::write_checkpoint(self->seams.disk, self->options.journal_directory,
+                                       self->journal->id(), bytes);
+      }
+      self->seams.loop.post([self] {
+        self->gate.reset();
+        self->stopped();
+      });
+    });
+  }
+
+  // --- HTTP -------------------------------------------------------------------------------------
+
+  void on_http(const gate::HttpRequest& request,
+               std::function<void(gate::HttpResponse)> respond) override {
+    answer_http(request, std::move(respond), HttpSources{
+        .status = [self = shared_from_this()](auto with) { self->status(std::move(with)); },
+        .flush = [self = shared_from_this()](auto done) { self->flush(std::move(done)); },
+    });
+  }
+
+  void on_flush_requested() override {
+    flush([](bool) {});
+  }
+
+  BufferStatus buffer_status() override {
+    const auto s = ingest->stats();
+    const std::uint64_t held = journal->held_bytes();
+    return {.batches = s.batches,
+            .entries = s.entries,
+            .bytes = held,
+            .utilization = static_cast<double>(held) /
+                           static_cast<double>(std::max<std::uint64_t>(options.journal.max_bytes, 1))};
+  }
+
+  void flush(std::function<void(bool)> done) {
+    if (stopping) return done(false);
+    seams.landing.post([self = shared_from_this(), done = std::move(done)] {
+      self->landing->flush(self->options.flush_timeout_ms, [self, done](bool landed) {
+        self->seams.loop.post([done, landed] { done(landed); });
+      });
+    });
+  }
+
+  void status(std::function<void(const ParentStatus&)> with) {
+    seams.landing.post([self = shared_from_this(), with = std::move(with)] {
+      auto landing = std::make_shared<LandingStats>(self->landing->stats());
+      self->seams.loop.post([self, landing, with] { with(self->make_status(*landing)); });
+    });
+  }
+
+  ParentStatus make_status(const LandingStats& landing_stats) {
+    ParentStatus s;
+    s.version = options.version;
+    s.address = address;
+    s.uptime_ms = seams.clock.monotonic().value - started_at.value;
+    s.parent_id = identity.parent_id;
+    s.writer_epoch = identity.writer.value;
+    s.journal_id = journal->id().value;
+    s.journal_first = journal->first();
+    s.journal_durable = journal->durable_end();
+    s.journal_landed = std::max(landed_through, landing_stats.lake.landed_through);
+    s.journal_bytes = journal->held_bytes();
+    s.journal_bytes_max = options.journal.max_bytes;
+    s.journal_commits = commits;
+    if (gate) s.gate = gate->stats();
+    s.ingest = ingest->stats();
+    s.lake = landing_stats.lake;
+    s.store_error = landing_stats.store_error;
+    s.orphans_removed = orphans_removed;
+
+    s.trouble = trouble;
+    if (s.trouble.empty() && !landing_stats.halted.empty()) {
+      s.trouble = "landing has stopped: " + landing_stats.halted;
+    }
+    if (s.trouble.empty() && !s.store_error.empty()) s.trouble = "the store: " + s.store_error;
+    if (s.trouble.empty()) {
+      for (const auto& table : s.lake.tables) {
+        if (!table.last_error.empty()) {
+          s.trouble = "table " + table.name + ": " + table.last_error;
+        }
+      }
+    }
+    s.phase = stopping          ? "stopping"
+              : !open           ? "starting"
+              : !tables_loaded  ? "recovering"
+              : s.trouble.empty() ? "ready"
+                                  : "degraded";
+    return s;
+  }
+};
+
+Parent::Parent(const ParentSeams& seams, const ParentOptions& options)
+    : impl_(std::make_shared<Impl>(seams, options)) {}
+
+Parent::~Parent() = default;
+
+Result<void> Parent::start(std::function<void(Result<std::string>)> on_open) {
+  return impl_->start(std::move(on_open));
+}
+void Parent::stop(std::int64_t deadline_ms, std::function<void()> done) {
+  impl_->stop(deadline_ms, std::move(done));
+}
+void Parent::status(std::function<void(const ParentStatus&)> with) {
+  impl_->status(std::move(with));
+}
+void Parent::flush(std::function<void(bool)> done) { impl_->flush(std::move(done)); }
+const ingest::Ingest& Parent::ingest() const { return *impl_->ingest; }
+const journal::Journal& Parent::journal() const { return *impl_->journal; }
+
+}  // namespace evodb::parent

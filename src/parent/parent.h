@@ -1,0 +1,110 @@
+// Parent: the rooms of a parent put together over seams: gate, ingest, journal, lake, store, table.
+//
+//   Parent parent(seams, options);
+//   EVODB_CHECK(parent.start());          // recovers the journal; then works by events
+//   ... run the loop ...
+//   parent.stop(deadline_ms, [] { ... });
+//
+// Where a change goes, and on which executor:
+//   loop         gate ▶ ingest ▶ Journal::append            bytes become a queued record
+//   journal_io   Journal::commit                            queued becomes durable
+//   loop         ingest.on_durable ▶ gate.deliver           "durable" leaves
+//   landing      cursor ▶ lake ▶ flushes                    durable becomes a data file
+//   store        FlushMachine                               data file becomes a snapshot
+//   loop         ingest.on_persisted ▶ gate.deliver         "persisted" leaves
+//
+// Recovery: checkpoint and journal give every mark; the tables' own watermarks decide what lands
+// again (nothing twice). If the catalog remembers another journal, ours was lost: then the tables
+// are scanned for what they hold before the first child is admitted.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/disk.h"
+#include "base/loop.h"
+#include "evodb/result.h"
+#include "gate/gate.h"
+#include "ingest/ingest.h"
+#include "journal/journal.h"
+#include "lake/flush_machine.h"
+#include "lake/lake.h"
+#include "parent/store_runner.h"
+
+namespace evodb::parent {
+
+struct ParentOptions {
+  std::string listen = "127.0.0.1:8787";
+  std::string journal_directory = "evodb-data/journal";
+  std::string version = "0";
+  gate::GateOptions gate;
+  ingest::IngestOptions ingest;
+  journal::JournalOptions journal;
+  lake::LakeOptions lake;
+  lake::FlushOptions flush;
+  std::int64_t orphan_age_ms_min = 24 * 3600 * 1000;  // younger files may belong to a live flush
+  std::int64_t flush_timeout_ms = 30'000;             // how long POST /flush waits
+};
+
+struct ParentSeams {
+  base::Loop& loop;
+  base::Executor& journal_io;
+  base::Executor& landing;
+  StoreRunner& store;
+  base::Disk& disk;
+  base::Clock& clock;
+  base::Random& random;         // thread-safe where the executors are threads
+  lake::FileEncoder& encoder;
+};
+
+// What an operator sees; see docs/http.md for the JSON made of it.
+struct ParentStatus {
+  std::string version;
+  std::string address;
+  std::string phase;              // "starting", "recovering", "ready", "degraded", "stopping"
+  std::string trouble;            // why it is not ready, for people; "" if it is
+  std::int64_t uptime_ms = 0;
+  std::string parent_id;
+  std::uint64_t writer_epoch = 0;
+  std::uint64_t journal_id = 0;
+  Position journal_first, journal_durable, journal_landed;
+  std::uint64_t journal_bytes = 0, journal_bytes_max = 0, journal_commits = 0;
+  gate::GateStats gate;
+  ingest::IngestStats ingest;
+  lake::LakeStats lake;
+  std::string store_error;
+  std::uint64_t orphans_removed = 0;
+};
+
+class Parent {
+ public:
+  Parent(const ParentSeams& seams, const ParentOptions& options);
+  ~Parent();
+
+  // Recovers the journal and begins to work. Blocks only on the journal's disk. Errors: kCorrupt
+  // (journal or checkpoint damaged; nothing was changed), kInvalid (address), kInternal.
+  // `on_open(address or error)` is called on the loop once children are admitted, or when that is
+  // impossible.
+  Result<void> start(std::function<void(Result<std::string>)> on_open);
+
+  // Closes the gate, syncs, lands what it can within `deadline_ms`, writes a checkpoint. `done` is
+  // called once on the loop; the Parent may be destroyed after it. Loop thread.
+  void stop(std::int64_t deadline_ms, std::function<void()> done);
+
+  // Loop thread. `with` gets a fresh status, later on the loop.
+  void status(std::function<void(const ParentStatus&)> with);
+  void flush(std::function<void(bool landed)> done);
+
+  // The rooms, for tests and the simulator's oracle. Loop thread.
+  const ingest::Ingest& ingest() const;
+  const journal::Journal& journal() const;
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace evodb::parent

@@ -1,0 +1,53 @@
+// Recovery of a parent: the two halves that need a disk and a lakehouse.
+//
+//   recover_journal     blocking, on the journal's disk: journal, checkpoint, replayed marks
+//   recover_catalog     where blocking on store and catalog is allowed: fencing, lost-journal check
+//   load_tables         the same: every table's state
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/disk.h"
+#include "evodb/result.h"
+#include "ingest/ingest.h"
+#include "journal/journal.h"
+#include "lake/landed_filter.h"
+#include "store/store.h"
+#include "table/append.h"
+#include "table/catalog.h"
+
+namespace evodb::parent {
+
+struct RecoveredJournal {
+  std::unique_ptr<journal::Journal> journal;
+  std::unique_ptr<ingest::Ingest> ingest;
+  std::unique_ptr<lake::LandedFilter> landed;  // left by an earlier loss, or null
+  journal::RecoveryReport report;
+};
+
+Result<RecoveredJournal> recover_journal(base::Disk& disk, const std::string& directory,
+                                         const journal::JournalOptions& journal_options,
+                                         const ingest::IngestOptions& ingest_options,
+                                         base::Random& random);
+
+struct RecoveredCatalog {
+  std::string parent_id;
+  table::WriterEpoch writer;
+  // Set when the catalog remembers another journal than this one: what the tables hold. It is on
+  // disk, and the catalog names this journal, when recover_catalog returns.
+  std::unique_ptr<lake::LandedFilter> landed;
+};
+
+// A scan sees all that ever landed, also from before an earlier loss. Errors: kRetry (store or
+// catalog away; call again), others are final.
+Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& journal_directory,
+                                         journal::JournalId journal, store::ObjectStore& store,
+                                         table::Catalog& catalog, base::Random& random);
+
+Result<std::vector<table::TableState>> load_tables(store::ObjectStore& store,
+                                                   table::Catalog& catalog);
+
+}  // namespace evodb::parent
