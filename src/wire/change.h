@@ -65,7 +65,7 @@ ChainHash fold(ChainHash chain, std::uint64_t table_fingerprint, const ChangeVie
 
 // The body of a batch frame, after the frame's header.
 struct BatchHeader {
-  Lsn previous_lsn;    // of the change before the first one here, 0 at an epoch's start
+  Lsn previous_lsn;  // of the change before the first one here, 0 at an epoch's start
   Lsn first_lsn;
   Lsn last_lsn;
   ChainHash chain_after;  // after the last change
@@ -89,6 +89,10 @@ class BatchReader {
   Result<void> status() const;
 
  private:
+  bool at_end();                          // false; sets the fault that only shows there
+  bool set_fault(std::string_view what);  // false
+  bool set_change_fault(std::string_view what);
+
   base::ByteReader in_;
   BatchHeader header_;
   std::uint32_t tables_left_ = 0;
@@ -97,6 +101,7 @@ class BatchReader {
   Lsn last_;
   TxnId txn_;
   UnixMillis time_;
+  bool faulty_ = false;
   std::string fault_;
 };
 
@@ -104,10 +109,8 @@ class BatchReader {
 //
 //   writer.reset(previous_lsn, chain);
 //   writer.add_table(ref, def);                   // only those this session has not sent
-//   writer.begin_change(op, ref, lsn, txn, time); // fields, then values, then:
-//   writer.key(values) / writer.before(values) / writer.after(values)   // encoded by put_value
-//   writer.end_change(def.fingerprint());
-//   std::string body = writer.finish();
+//   writer.add_change(Op::kInsert, ref, def.fingerprint(), lsn, txn, time, {}, {}, after);
+//   std::string body = writer.finish();           // values: encoded by put_value
 class BatchWriter {
  public:
   void reset(Lsn previous_lsn, ChainHash chain);
@@ -117,13 +120,16 @@ class BatchWriter {
                   TxnId txn, UnixMillis committed_at, const ValuesView& key,
                   const ValuesView& before, const ValuesView& after, std::string_view reason = {});
   std::uint32_t change_count() const { return change_count_; }
-  std::size_t bytes() const;         // of the body, if finished now
+  std::size_t bytes() const;  // of the body, if finished now
   ChainHash chain() const { return chain_; }
   Lsn last_lsn() const { return last_; }
   // The body; the writer must be reset() before it is used again.
+  // REQUIRES: change_count() > 0.
   std::string finish();
 
  private:
+  std::size_t header_bytes() const;
+
   std::string tables_;
   std::string changes_;
   std::uint32_t table_count_ = 0;

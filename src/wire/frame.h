@@ -18,6 +18,15 @@ namespace evodb::wire {
 inline constexpr std::uint8_t wire_major = 2;
 inline constexpr std::uint8_t wire_minor = 0;
 
+// Bytes before the body: magic (2), major, minor, type, flags, CRC32C (4).
+inline constexpr std::uint8_t frame_magic[2] = {0xe5, 0xdb};
+inline constexpr std::size_t frame_header_bytes = 10;
+
+// Limits of single fields; those that other rooms share stand in base/limits.h.
+inline constexpr std::size_t token_bytes_max = 4096;
+inline constexpr std::size_t agent_bytes_max = 256;
+inline constexpr std::size_t text_bytes_max = 1024;  // longer text is cut by encode_frame
+
 enum class FrameType : std::uint8_t {
   kHello = 1,
   kWelcome = 2,
@@ -27,9 +36,9 @@ enum class FrameType : std::uint8_t {
   kPing = 6,
   kPong = 7,
   kBye = 8,
-  kSubscribe = 9,    // reserved: subscriptions
-  kUnsubscribe = 10, // reserved
-  kEvent = 11,       // reserved
+  kSubscribe = 9,     // reserved: subscriptions
+  kUnsubscribe = 10,  // reserved
+  kEvent = 11,        // reserved
 };
 
 enum FrameFlags : std::uint8_t {
@@ -38,38 +47,38 @@ enum FrameFlags : std::uint8_t {
 
 // First frame of a child.
 struct Hello {
-  std::string_view token;     // "" until tokens exist
+  std::string_view token;  // "" until tokens exist
   std::string_view source;
   Epoch epoch;
-  bool ordered = true;        // false: LSNs may come in any order, the parent uses its window
+  bool ordered = true;  // false: LSNs may come in any order, the parent uses its window
   WaitLevel wait = WaitLevel::kPersisted;
-  Lsn trimmed;                // the child holds every change after this one
-  ChainHash trimmed_chain;    // the chain there
-  Lsn head;                   // the newest change that the child holds, or `trimmed`
+  Lsn trimmed;                        // the child holds every change after this one
+  ChainHash trimmed_chain;            // the chain there
+  Lsn head;                           // the newest change that the child holds, or `trimmed`
   std::uint32_t frame_bytes_max = 0;  // the largest frame that the child takes
   bool accepts_zstd = false;
-  std::string_view agent;     // "evodb-edge/0.1.0", for people
+  std::string_view agent;  // "evodb-edge/0.1.0", for people
 };
 
 enum class WelcomeVerdict : std::uint8_t {
-  kResume = 0,      // go on after `received`
-  kNewEpoch = 1,    // the two histories differ: begin an epoch of at least `epoch_min`
+  kResume = 0,    // go on after `received`
+  kNewEpoch = 1,  // the two histories differ: begin an epoch of at least `epoch_min`
 };
 
 struct Welcome {
   WelcomeVerdict verdict = WelcomeVerdict::kResume;
-  Lsn received;             // send what lies after this
+  Lsn received;  // send what lies after this
   ChainHash received_chain;
   bool chain_known = true;  // false: rebuilt from the lakehouse; the child's chain is adopted
   TxnId received_txn;       // label of the change at `received`, 0 if unknown
   Lsn durable;
   Lsn persisted;
-  Epoch epoch_min;          // kNewEpoch only
+  Epoch epoch_min;  // kNewEpoch only
   std::uint64_t credit_bytes = 0;
   std::uint32_t frame_bytes_max = 0;
   std::uint32_t batch_entries_max = 0;
   bool accepts_zstd = false;
-  std::string_view text;    // for people: why a new epoch
+  std::string_view text;  // for people: why a new epoch
 };
 
 // Cumulative. Credit: bytes of batch frames that may be sent and not yet be durable, counted from
@@ -88,7 +97,7 @@ enum class NackReason : std::uint8_t {
   kOverLimit = 4,      // a limit that the text names
   kUnavailable = 5,    // the parent cannot take it now (journal failed, shutting down)
   kUnauthorized = 6,
-  kVersion = 7,        // no common protocol version
+  kVersion = 7,  // no common protocol version
 };
 
 struct Nack {
@@ -98,8 +107,12 @@ struct Nack {
   std::string_view text;
 };
 
-struct Ping { std::uint64_t opaque = 0; };
-struct Pong { std::uint64_t opaque = 0; };
+struct Ping {
+  std::uint64_t opaque = 0;
+};
+struct Pong {
+  std::uint64_t opaque = 0;
+};
 
 enum class ByeReason : std::uint8_t { kDone = 0, kShutdown = 1, kSuperseded = 2, kError = 3 };
 struct Bye {
@@ -108,10 +121,14 @@ struct Bye {
 };
 
 // A batch's body, still encoded: read it with BatchReader.
-struct Batch { std::string_view body; };
+struct Batch {
+  std::string_view body;
+};
 
 // A frame of a later minor version whose type this build does not know: ignore it.
-struct UnknownFrame { std::uint8_t type = 0; };
+struct UnknownFrame {
+  std::uint8_t type = 0;
+};
 
 using Frame = std::variant<Hello, Welcome, Batch, Ack, Nack, Ping, Pong, Bye, UnknownFrame>;
 
@@ -124,6 +141,10 @@ struct FrameEnvelope {
   std::string_view body;
 };
 
+// True if `bytes` begin like a frame of wire v2 or of a later major version; nothing else is
+// checked. `bytes[2]` is then the major version.
+bool has_frame_magic(std::string_view bytes);
+
 // Errors: kInvalid (malformed, bad checksum, other major version), kOverLimit (too long).
 Result<FrameEnvelope> open_frame(std::string_view bytes);
 Result<Frame> decode_body(const FrameEnvelope& envelope, std::string_view body);
@@ -132,5 +153,7 @@ Result<Frame> decode_frame(std::string_view bytes);
 
 void encode_frame(std::string& out, const Frame& frame);
 std::string encode_frame(const Frame& frame);
+// A frame around a body that is encoded already, for example one that a compressor gave.
+void encode_envelope(std::string& out, FrameType type, std::uint8_t flags, std::string_view body);
 
 }  // namespace evodb::wire
