@@ -1,0 +1,121 @@
+// FakeDisk: a Disk in memory that forgets what was not synced.
+//
+//   FakeDisk disk;
+//   ... use it ...
+//   disk.crash_at(disk.mutations() + 7);        // the machine stops at the 7th mutating call from
+//   now
+//   ... every call fails from then on ...
+//   disk.restart(CrashModel::kTorn, random);    // power is back; some of the unsynced is gone
+//
+// What a crash leaves of bytes written since the last sync of their file:
+//   kLost       nothing
+//   kTorn       any of their 512-byte sectors
+//   kReordered  any of the writes, each whole
+//   kKilled     everything: the process died and not the machine
+// Names made, renamed or removed since the last sync of their directory may or may not survive,
+// each by itself (kKilled: they do).
+//
+// A failed sync does what Linux does: the bytes stay readable, count as clean, and a later sync
+// that succeeds does not write them.
+//
+// Threads: any (one lock). Same calls and same Random, same outcome.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/disk.h"
+
+namespace evodb::sim {
+
+enum class CrashModel : std::uint8_t { kLost, kTorn, kReordered, kKilled };
+
+class FakeDisk final : public base::Disk {
+ public:
+  FakeDisk() = default;
+  FakeDisk(const FakeDisk&) = delete;
+  FakeDisk& operator=(const FakeDisk&) = delete;
+
+  Result<std::unique_ptr<base::File>> open(const std::string& path, base::OpenMode mode) override;
+  Result<bool> exists(const std::string& path) override;
+  Result<void> rename(const std::string& from, const std::string& to) override;
+  Result<void> unlink(const std::string& path) override;
+  Result<void> make_directories(const std::string& path) override;
+  Result<void> sync_directory(const std::string& path) override;
+  Result<std::vector<std::string>> list(const std::string& path) override;
+
+  // --- faults -----------------------------------------------------------------------------------
+  // Mutating calls: pwrite, truncate, sync, creating open, rename, unlink, sync_directory. The
+  // first is number 1.
+  std::uint64_t mutations() const { return mutations_; }
+  std::uint64_t reads() const { return reads_; }  // pread calls
+  // The n-th mutating call fails with `error`. A failing pwrite has written half of its bytes.
+  void fail_mutation(std::uint64_t n, Error error) { failing_mutations_[n] = std::move(error); }
+  void fail_read(std::uint64_t n, Error error) { failing_reads_[n] = std::move(error); }
+  // Every mutating call from now on fails so, until nullopt: a full or a dying disk.
+  void fail_all_mutations(std::optional<Error> error) { failing_all_ = std::move(error); }
+  // The machine stops during the n-th mutating call: it may or may not have had its effect.
+  void crash_at(std::uint64_t n) { crash_at_ = n; }
+  void crash() { crashed_ = true; }
+  bool crashed() const { return crashed_; }
+  // After a crash (or instead of one). Files opened before keep failing.
+  void restart(CrashModel model, base::Random& random);
+
+  // --- looking and spoiling
+  // -----------------------------------------------------------------------
+  std::uint64_t total_bytes() const;  // of all files that have a name
+  std::vector<std::string> paths() const;
+  std::string contents(const std::string& path) const;
+  // As if it had always been there, synced.
+  void put(const std::string& path, std::string bytes);
+  void remove(const std::string& path);
+  void flip_bit(const std::string& path, std::uint64_t bit);
+
+ private:
+  class Handle;
+  struct Write {
+    std::uint64_t offset = 0;
+    std::string bytes;
+    bool truncates = false;  // to `offset`
+  };
+  struct Inode {
+    std::string now;     // what a reader sees
+    std::string synced;  // what is on the platter
+    std::vector<Write> unsynced;
+  };
+  using InodePtr = std::shared_ptr<Inode>;  // names and open files share it, as in a kernel
+  struct NameChange {
+    std::string directory;
+    std::string removes, adds;  // either may be ""
+    InodePtr inode;             // of `adds`
+  };
+
+  // Counts a mutating call; the error that it must give, if any.
+  std::optional<Error> next_mutation(const std::string& what);
+  std::optional<Error> next_read(const std::string& what);
+  void change_names(NameChange change);
+  static void apply(std::string& bytes, const Write& write);
+  static void survive(Inode& inode, CrashModel model, base::Random& random);
+
+  mutable std::mutex mutex_;
+  std::map<std::string, InodePtr> names_;  // as the running machine sees them
+  std::map<std::string, InodePtr> synced_names_;
+  std::vector<NameChange> unsynced_names_;  // oldest first
+  std::set<std::string> directories_;
+  std::uint64_t mutations_ = 0, reads_ = 0;
+  std::uint64_t crash_at_ = 0;
+  std::uint64_t life_ = 0;
+  bool crashed_ = false;
+  std::map<std::uint64_t, Error> failing_mutations_, failing_reads_;
+  std::optional<Error> failing_all_;
+};
+
+}  // namespace evodb::sim

@@ -1,0 +1,29 @@
+// PosixDisk: the real Disk: open, pwrite, pread, fdatasync, rename, unlink, fsync of directories.
+//
+//   PosixDisk disk;
+//   auto journal = Journal::open(disk, "evodb-data/journal", ...);
+//
+// Interrupted calls are repeated, short writes and reads finished. Errors name call, path and
+// errno: a full disk or quota is kOverLimit, a failed sync is always kCorrupt (never repeat it), an
+// absent, existing or forbidden name is kInvalid, EIO elsewhere is kCorrupt, the rest kInternal.
+//
+// Threads: any. Holds no state.
+#pragma once
+
+#include "base/disk.h"
+
+namespace evodb::base {
+
+class PosixDisk final : public Disk {
+ public:
+  Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) override;
+  Result<bool> exists(const std::string& path) override;
+  Result<void> rename(const std::string& from, const std::string& to) override;
+  Result<void> unlink(const std::string& path) override;
+  // Also syncs the directories above each one that it makes.
+  Result<void> make_directories(const std::string& path) override;
+  Result<void> sync_directory(const std::string& path) override;
+  Result<std::vector<std::string>> list(const std::string& path) override;
+};
+
+}  // namespace evodb::base
