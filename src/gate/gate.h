@@ -1,0 +1,101 @@
+// Gate: the parent's one port. HTTP/1.1 and WebSocket over base::Loop; speaks wire v2 and v1, asks
+// ingest, and carries acknowledgements back. No thread and no syscall: the loop brings bytes.
+//
+//   Gate gate(loop, ingest, handlers, options, random);
+//   std::string address = EVODB_TRY(gate.listen("127.0.0.1:8787"));
+//   ...
+//   gate.deliver(effects);       // acks from ingest, after a sync or a commit
+//   gate.drain("shutting down"); // no new connections; bye to all; closes as outputs empty
+//
+// A connection costs a fixed record in a slab while it is idle; parser and output buffers exist
+// only while a message is in parts or an output waits (docs/ARCHITECTURE.md, Hibernation).
+//
+// Threads: the loop's only.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/loop.h"
+#include "evodb/result.h"
+#include "ingest/ingest.h"
+
+namespace evodb::gate {
+
+struct GateOptions {
+  std::uint32_t connections_max = 19'000;
+  std::uint32_t header_bytes_max = 16u << 10;
+  std::int64_t header_ms_max = 10'000;           // slow loris: the request head must be there
+  std::int64_t hello_ms_max = 10'000;            // a WebSocket that never says hello
+  std::uint32_t body_bytes_max = 64u << 10;      // HTTP request bodies (we need none)
+  std::uint32_t frame_bytes_max = 16u << 20;     // after the hello
+  std::uint32_t output_bytes_max = 4u << 20;     // a connection that does not read is closed
+  std::uint64_t partial_bytes_max = 256u << 20;  // all connections' partial messages together
+  std::int64_t idle_ping_ms = 30'000;            // server ping to find dead peers; 0 never
+};
+
+struct HttpRequest {
+  std::string_view method;
+  std::string_view path;  // without the query
+  std::string_view query;
+  std::string_view body;
+};
+
+struct HttpResponse {
+  int status = 200;
+  std::string content_type = "text/plain; charset=utf-8";
+  std::string body;
+};
+
+// What the gate asks of the room above it.
+class GateHandlers {
+ public:
+  virtual ~GateHandlers() = default;
+  // GET/HEAD/POST on anything but a WebSocket upgrade. Answer by calling `respond` once, now or
+  // later on the loop's thread (POST /flush waits for a commit). The connection may be gone by
+  // then: respond knows.
+  virtual void on_http(const HttpRequest& request, std::function<void(HttpResponse)> respond) = 0;
+  // A batch went into the journal's queue: see that commit() runs.
+  virtual void on_appended() = 0;
+  // A v1 flush_request.
+  virtual void on_flush_requested() = 0;
+  // What v1 clients are told in `status`.
+  struct BufferStatus {
+    std::uint64_t batches = 0, entries = 0, bytes = 0;
+    double utilization = 0;
+  };
+  virtual BufferStatus buffer_status() = 0;
+};
+
+struct GateStats {
+  std::uint64_t connections = 0, websockets = 0, children = 0;  // children: said hello
+  std::uint64_t accepted = 0, closed = 0, http_requests = 0;
+  std::uint64_t frames_in = 0, bytes_in = 0, bytes_out = 0;
+  std::uint64_t v1_messages = 0, v1_crc_mismatches = 0;
+  std::uint64_t held_bytes = 0;  // partial messages and outputs, all connections
+  // Refusals, by reason.
+  std::uint64_t refused_connections_max = 0, refused_header_size = 0, refused_header_time = 0,
+                refused_malformed_http = 0, refused_websocket = 0, refused_frame = 0,
+                refused_size = 0, refused_slow_reader = 0, refused_memory = 0,
+                refused_hello_time = 0;
+};
+
+class Gate {
+ public:
+  static std::unique_ptr<Gate> create(base::Loop& loop, base::Random& random,
+                                      ingest::Ingest& ingest, GateHandlers& handlers,
+                                      const GateOptions& options);
+  virtual ~Gate() = default;
+  // "host:port", 0 for any port; returns the address bound.
+  virtual Result<std::string> listen(const std::string& address) = 0;
+  virtual void deliver(const ingest::Effects& effects) = 0;
+  virtual void drain(std::string_view why) = 0;
+  virtual bool drained() const = 0;  // no connection is left
+  virtual GateStats stats() const = 0;
+};
+
+}  // namespace evodb::gate
