@@ -101,9 +101,8 @@ def main():
     hurt[4096 + 48 + 200] ^= 0x10
     write("damaged.seg", bytes(hurt).ljust(SIZE, b"\0"))
 
-    checkpoint = b"marks"
-    write("checkpoint.ckpt", b"EVODBCKP" + struct.pack("<IIQ", 1, crc32c(checkpoint), len(checkpoint))
-          + checkpoint)
+    rest = struct.pack("<QQ", JOURNAL, 5) + b"marks"
+    write("checkpoint.ckpt", b"EVODBCKP" + struct.pack("<II", 1, crc32c(rest)) + rest)
     write("batch_ordered.bin", batch_record(b"shop-7", 3, True, 1700000000123, 40, 42, 0xC0FFEE, 9, 2,
                                             [(0, 0x0102030405060708), (300, 0xFFFFFFFFFFFFFFFF)],
                                             b"body"))
