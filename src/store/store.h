@@ -1,0 +1,74 @@
+// ObjectStore: where Parquet files and table metadata live: a local directory, or S3 and what
+// speaks like it (R2). Keys are relative to the warehouse: "evodb/orders_changes/data/x.parquet".
+//
+//   auto store = EVODB_TRY(open_store({.url = "s3://bucket/prefix", .endpoint = ...}));
+//   EVODB_CHECK(store->put(key, bytes, PutMode::kIfAbsent));
+//
+// Calls block; a store is used from several threads at once. Errors:
+//   kRetry           away, throttled, timed out before anything was sent: try again later
+//   kOutcomeUnknown  a put, remove or swap that timed out or got a 5xx after it was sent: look
+//   first kInvalid         credentials, bucket, endpoint or key are wrong: says which and what to
+//   do kOverLimit       PutMode::kIfAbsent and the key exists kCorrupt         fewer bytes than
+//   promised
+// A missing key on get is a kInvalid of its own: see is_missing().
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "evodb/result.h"
+#include "evodb/types.h"
+
+namespace evodb::store {
+
+enum class PutMode : std::uint8_t { kOverwrite, kIfAbsent };
+
+struct ObjectInfo {
+  std::string key;
+  std::uint64_t bytes = 0;
+  UnixMillis modified;
+};
+
+class ObjectStore {
+ public:
+  virtual ~ObjectStore() = default;
+  virtual Result<void> put(const std::string& key, std::string_view bytes, PutMode mode) = 0;
+  virtual Result<std::string> get(const std::string& key) = 0;
+  // Absent is no error.
+  virtual Result<void> remove(const std::string& key) = 0;
+  // Every object whose key begins with `prefix`, sorted by key.
+  virtual Result<std::vector<ObjectInfo>> list(const std::string& prefix) = 0;
+  // The absolute location of a key, as Iceberg metadata names it ("s3://bucket/prefix/key",
+  // "file:///data/warehouse/key"), and back (kInvalid: not in this warehouse).
+  virtual std::string location(const std::string& key) const = 0;
+  virtual Result<std::string> key_of(const std::string& location) const = 0;
+  // One cheap call that fails when the store is away or the credentials are wrong.
+  virtual Result<void> check() = 0;
+};
+
+// The error of get() on a key that is not there. Inline, so that the simulator's store needs this
+// header alone.
+inline constexpr std::string_view missing_object_text = "no such object: ";
+inline Error missing_object(const std::string& key) {
+  return Error{ErrorKind::kInvalid, std::string(missing_object_text) + key};
+}
+inline bool is_missing(const Error& error) {
+  return error.kind == ErrorKind::kInvalid && error.text.starts_with(missing_object_text);
+}
+
+struct StoreOptions {
+  std::string url;       // "file:evodb-data/warehouse" or "s3://bucket/prefix"
+  std::string endpoint;  // S3: "http://127.0.0.1:7070", "https://<account>.r2..."; "" is AWS
+  std::string region = "auto";
+  std::string access_key_id, secret_access_key, session_token;
+  std::int64_t connect_timeout_ms = 5'000;
+  std::int64_t request_timeout_ms = 60'000;
+  bool path_style = true;
+};
+
+Result<std::unique_ptr<ObjectStore>> open_store(const StoreOptions& options);
+
+}  // namespace evodb::store
