@@ -1,0 +1,112 @@
+// What a connection costs: one fixed record while it is idle, an Active beside it while a request
+// or message is in parts or output waits. docs/gate.md, "What a connection costs".
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gate/http.h"
+#include "gate/timer_wheel.h"
+#include "gate/v1_rows.h"
+#include "wire/frame.h"
+#include "wire/websocket.h"
+
+namespace evodb::gate {
+
+enum class ConnectionState : std::uint8_t {
+  kFree,
+  kHttp,         // reading a request
+  kHttpWaiting,  // a handler has it; reading is paused
+  kWebSocket,    // upgraded, nothing said yet
+  kV2,
+  kV1,
+  kClosing,  // last words are on their way; input is ignored
+};
+
+// Exists only while something is in parts. Freed as soon as nothing is.
+struct Active {
+  std::optional<HttpParser> http;
+  std::optional<wire::WsParser> parser;  // a message in parts
+  std::string output;                    // what the kernel did not take
+  std::size_t output_sent = 0;           // of it, taken since
+  std::optional<wire::Ack> ack;          // newest one; goes out when `output` is empty
+
+  std::size_t output_bytes() const { return output.size() - output_sent; }
+  bool idle() const { return !http && !parser && output.empty() && !ack; }
+  std::size_t held_bytes() const {
+    return sizeof(Active) + (http ? http->held_bytes() : 0) + (parser ? parser->held_bytes() : 0) +
+           output.capacity();
+  }
+};
+
+// A batch of which the sender waits for an ACK.
+struct V1Pending {
+  std::uint64_t batch_sequence = 0;
+  std::optional<std::string> correlation_id;
+  bool json = false;
+};
+
+inline constexpr std::size_t v1_pending_max = 4'096;
+inline constexpr std::size_t v1_pending_bytes_max = 1u << 20;  // of correlation ids
+
+// What a v1 session keeps between messages. The old protocol's price: v2 needs none of it here.
+struct V1Session {
+  std::string source;
+  V1Tables tables;
+  std::map<std::uint64_t, V1Pending> pending;  // by the token that ingest gives back
+  std::size_t pending_bytes = 0;
+  bool disconnecting = false;  // close once nothing is pending
+
+  std::size_t held_bytes() const {
+    return sizeof(V1Session) + source.capacity() + tables.held_bytes() + pending_bytes +
+           pending.size() * 96;
+  }
+};
+
+struct Connection {
+  std::unique_ptr<Active> active;
+  std::unique_ptr<V1Session> v1;
+  WheelLink link;
+  std::uint32_t generation = 0;     // of this id: tells a late HTTP answer for its former owner
+  std::uint32_t since = 0;          // tick at which this state's time limit began
+  std::uint32_t last_in = 0;        // tick of the last bytes
+  std::uint32_t auto_response = 0;  // tick of the last auto-response, 0: none
+  std::uint32_t counted_bytes = 0;  // of GateStats.held_bytes; saturates
+  std::uint32_t peer_frame_bytes_max = 0;
+  std::uint32_t attachment = 0;  // handles for the room above; 0: none
+  std::uint32_t tags = 0;
+  ConnectionState state = ConnectionState::kFree;
+  bool said_hello : 1 = false;  // ingest knows the session
+  bool pinged : 1 = false;      // by us, and nothing came since
+  bool new_epoch : 1 = false;   // was told to begin an epoch: one more hello may come
+  bool served : 1 = false;      // an HTTP request was answered here
+};
+// With the loop's 16 bytes a stream: 80 bytes a hibernated connection, all bookkeeping included.
+static_assert(sizeof(Connection) <= 64);
+
+// Records indexed by StreamId, in chunks that never move.
+class ConnectionSlab {
+ public:
+  // Makes the record if it is not there.
+  Connection& at(std::uint32_t id) {
+    while (id / chunk_records >= chunks_.size()) chunks_.push_back(std::make_unique<Chunk>());
+    return (*chunks_[id / chunk_records])[id % chunk_records];
+  }
+  Connection& operator[](std::uint32_t id) {
+    return (*chunks_[id / chunk_records])[id % chunk_records];
+  }
+  WheelLink& link(std::uint32_t id) { return (*this)[id].link; }
+  std::uint32_t end() const { return static_cast<std::uint32_t>(chunks_.size() * chunk_records); }
+
+ private:
+  static constexpr std::size_t chunk_records = 1024;
+  using Chunk = std::array<Connection, chunk_records>;
+  std::vector<std::unique_ptr<Chunk>> chunks_;
+};
+
+}  // namespace evodb::gate

@@ -1,0 +1,293 @@
+#include "gate/gate.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/assert.h"
+#include "gate/gate_impl.h"
+
+namespace evodb::gate {
+namespace {
+
+constexpr std::int64_t closing_ms_max = 5'000;
+constexpr std::size_t scratch_bytes_kept = 1u << 20;
+
+}  // namespace
+
+// The random source is not used yet: a server masks nothing. It stays in the interface for tokens.
+std::unique_ptr<Gate> Gate::create(base::Loop& loop, base::Random&, ingest::Ingest& ingest,
+                                   GateHandlers& handlers, const GateOptions& options) {
+  return std::make_unique<GateImpl>(loop, ingest, handlers, options);
+}
+
+GateImpl::GateImpl(base::Loop& loop, ingest::Ingest& ingest, GateHandlers& handlers,
+                   const GateOptions& options)
+    : loop_(loop), ingest_(ingest), handlers_(handlers), options_(options) {
+  std::int64_t shortest = 2'000;
+  for (const std::int64_t ms :
+       {options.header_ms_max, options.hello_ms_max, options.idle_ping_ms}) {
+    if (ms > 0) shortest = std::min(shortest, ms);
+  }
+  tick_ms_ = std::max<std::int64_t>(shortest / 8, 1);
+}
+
+GateImpl::~GateImpl() {
+  // The loop must not call us any more. Ingest may be gone already, so it is not told.
+  loop_.stop_listening();
+  loop_.cancel(tick_timer_);
+  for (std::uint32_t id = 0; id < slab_.end(); ++id) {
+    if (slab_[id].state != ConnectionState::kFree) loop_.close(StreamId(id), false);
+  }
+}
+
+Result<std::string> GateImpl::listen(const std::string& address) {
+  return loop_.listen(address, *this);
+}
+
+// --- events of the loop -------------------------------------------------------------------------
+
+void GateImpl::on_accept(StreamId s, std::string_view) {
+  Connection& c = slab_.at(s.value);
+  EVODB_ASSERT(c.state == ConnectionState::kFree, "a new stream has a free record");
+  ++stats_.accepted;
+  ++stats_.connections;
+  c.state = ConnectionState::kHttp;
+  ++c.generation;
+  c.since = c.last_in = wheel_.now();
+  start_ticking();
+  begin(s);
+  if (draining_ || stats_.connections > options_.connections_max) {
+    if (!draining_) ++stats_.refused_connections_max;
+    http_refuse(s, 503, draining_ ? drain_text_ : "too many connections; try again later",
+                "Retry-After: 1\r\n");
+  } else {
+    arm(s, options_.header_ms_max);
+  }
+  settle(s);
+}
+
+void GateImpl::on_connected(StreamId) { EVODB_ASSERT(false, "the gate dials nobody"); }
+
+void GateImpl::on_data(StreamId s, std::string_view bytes) {
+  Connection& c = at(s);
+  stats_.bytes_in += bytes.size();
+  c.last_in = wheel_.now();
+  c.pinged = false;
+  begin(s);
+  switch (c.state) {
+    case ConnectionState::kHttp:
+    case ConnectionState::kHttpWaiting: http_data(s, bytes); break;
+    case ConnectionState::kWebSocket:
+    case ConnectionState::kV2:
+    case ConnectionState::kV1:
+      // The loop's receive buffer is nobody else's during the call: unmasked in place.
+      websocket_data(s, const_cast<char*>(bytes.data()), bytes.size());
+      break;
+    case ConnectionState::kClosing: break;
+    case ConnectionState::kFree: EVODB_ASSERT(false, "bytes of an unknown stream");
+  }
+  settle(s);
+}
+
+void GateImpl::on_writable(StreamId s) {
+  Connection& c = at(s);
+  begin(s);
+  if (c.active && c.active->output_bytes() > 0) {
+    Active& a = *c.active;
+    const std::size_t n = loop_.write(s, std::string_view(a.output).substr(a.output_sent));
+    stats_.bytes_out += n;
+    a.output_sent += n;
+    if (a.output_bytes() == 0) {
+      a.output = std::string();
+      a.output_sent = 0;
+      flush_ack(s);
+    } else if (a.output_sent > a.output.size() / 2) {
+      a.output.erase(0, a.output_sent);
+      a.output_sent = 0;
+    }
+  }
+  settle(s);
+}
+
+void GateImpl::on_closed(StreamId s, std::string_view) { forget(s); }
+
+// --- output -------------------------------------------------------------------------------------
+
+Active& GateImpl::active(Connection& c) {
+  if (!c.active) c.active = std::make_unique<Active>();
+  return *c.active;
+}
+
+void GateImpl::begin(StreamId s) {
+  EVODB_ASSERT(begun_ == no_stream, "one connection at a time collects output");
+  begun_ = s.value;
+}
+
+void GateImpl::send(StreamId s, std::string_view bytes) {
+  if (s.value == begun_) {
+    out_.append(bytes);
+    return;
+  }
+  write_out(s, bytes);
+}
+
+void GateImpl::write_out(StreamId s, std::string_view bytes) {
+  Connection& c = at(s);
+  if (!c.active || c.active->output.empty()) {
+    const std::size_t n = loop_.write(s, bytes);
+    stats_.bytes_out += n;
+    bytes.remove_prefix(n);
+    if (bytes.empty()) return;
+  }
+  active(c).output.append(bytes);
+}
+
+void GateImpl::settle(StreamId s) {
+  if (begun_ == s.value) {
+    begun_ = no_stream;
+    if (!out_.empty()) write_out(s, out_);
+    out_.clear();
+    if (out_.capacity() > scratch_bytes_kept) out_ = std::string();
+  }
+  Connection& c = at(s);
+  if (c.state == ConnectionState::kFree) return;
+  const std::size_t waiting = c.active ? c.active->output_bytes() : 0;
+  if (c.state == ConnectionState::kClosing && waiting == 0) return destroy(s, false);
+  if (waiting > options_.output_bytes_max) {
+    ++stats_.refused_slow_reader;
+    return destroy(s, true);
+  }
+  if (c.active && c.active->idle()) c.active.reset();
+  count_memory(c);
+  if (stats_.held_bytes > options_.partial_bytes_max && c.counted_bytes > sizeof(Active)) {
+    ++stats_.refused_memory;
+    destroy(s, true);
+  }
+}
+
+void GateImpl::count_memory(Connection& c) {
+  const std::size_t held =
+      (c.active ? c.active->held_bytes() : 0) + (c.v1 ? c.v1->held_bytes() : 0);
+  stats_.held_bytes -= c.counted_bytes;
+  c.counted_bytes = static_cast<std::uint32_t>(
+      std::min<std::size_t>(held, std::numeric_limits<std::uint32_t>::max()));
+  stats_.held_bytes += c.counted_bytes;
+}
+
+// --- ends ---------------------------------------------------------------------------------------
+
+void GateImpl::close_after_output(StreamId s) {
+  Connection& c = at(s);
+  end_session(s);
+  c.state = ConnectionState::kClosing;
+  if (c.active) {
+    c.active->http.reset();
+    c.active->parser.reset();
+    c.active->ack.reset();
+  }
+  arm(s, closing_ms_max);
+}
+
+void GateImpl::end_session(StreamId s) {
+  Connection& c = at(s);
+  if (c.said_hello) {
+    c.said_hello = false;
+    --stats_.children;
+    ingest_.on_disconnect(ingest::SessionId(s.value));
+  }
+  if (c.state == ConnectionState::kWebSocket || c.state == ConnectionState::kV2 ||
+      c.state == ConnectionState::kV1) {
+    --stats_.websockets;
+  }
+  c.v1.reset();
+}
+
+void GateImpl::forget(StreamId s) {
+  Connection& c = at(s);
+  end_session(s);
+  wheel_.disarm(s.value);
+  c.active.reset();
+  count_memory(c);
+  const std::uint32_t generation = c.generation + 1;
+  c = Connection();
+  c.generation = generation;
+  --stats_.connections;
+  ++stats_.closed;
+}
+
+void GateImpl::destroy(StreamId s, bool abort) {
+  forget(s);
+  loop_.close(s, abort);
+}
+
+void GateImpl::drain(std::string_view why) {
+  draining_ = true;
+  drain_text_ = std::string(why) + "; connect again later";
+  loop_.stop_listening();
+  for (std::uint32_t id = 0; id < slab_.end(); ++id) {
+    const StreamId s(id);
+    Connection& c = slab_[id];
+    if (c.state == ConnectionState::kFree || c.state == ConnectionState::kClosing) continue;
+    begin(s);
+    switch (c.state) {
+      case ConnectionState::kHttp:
+        if (!c.active || !c.active->http) close_after_output(s);
+        break;  // a request that has begun is answered, its connection closed then
+      case ConnectionState::kWebSocket:
+        websocket_close(s, wire::WsClose::kGoingAway, drain_text_);
+        break;
+      case ConnectionState::kV2:
+        v2_bye(s, wire::ByeReason::kShutdown, drain_text_, wire::WsClose::kGoingAway);
+        break;
+      case ConnectionState::kV1:
+        c.v1->disconnecting = true;
+        v1_maybe_end(s);
+        if (c.state == ConnectionState::kV1) arm(s, closing_ms_max);
+        break;
+      default: break;
+    }
+    settle(s);
+  }
+}
+
+// --- acknowledgements ---------------------------------------------------------------------------
+
+void GateImpl::deliver(const ingest::Effects& effects) {
+  acked_.clear();
+  for (const ingest::AckEffect& effect : effects.acks) {
+    Connection& c = slab_.at(effect.session.value);
+    if (c.state != ConnectionState::kV2) continue;
+    if (!c.active || !c.active->ack) acked_.push_back(effect.session.value);
+    active(c).ack = effect.ack;  // cumulative: the newest one says it all
+  }
+  for (const std::uint32_t id : acked_) {
+    const StreamId s(id);
+    const bool own = begun_ == id;  // settled by its own event
+    if (!own && begun_ != no_stream) {
+      // Another connection's event is under way: written without collecting.
+      flush_ack(s);
+      settle(s);
+      continue;
+    }
+    if (!own) begin(s);
+    flush_ack(s);
+    if (!own) settle(s);
+  }
+  for (const ingest::BatchDurableEffect& effect : effects.batches) {
+    const StreamId s(effect.session.value);
+    if (slab_.at(s.value).state != ConnectionState::kV1) continue;
+    v1_batch_durable(s, effect.token, effect.duplicate);
+    if (begun_ != s.value) settle(s);
+  }
+}
+
+void GateImpl::deliver_own() {
+  // deliver() may end sessions, which may ask ingest again: it works on its own list.
+  ingest::Effects effects;
+  std::swap(effects, effects_);
+  deliver(effects);
+  effects.clear();
+  std::swap(effects, effects_);  // keeps the memory
+}
+
+}  // namespace evodb::gate

@@ -1,0 +1,143 @@
+// The gate behind gate.h. Not for other rooms.
+//
+// How an event runs: every entry (bytes, writable, timer, a room's call) handles its connection and
+// ends with settle(): output collected meanwhile is written with one call, memory is counted, what
+// is idle again loses its Active, and what was to close closes. Between entry and settle() a
+// connection's record therefore stays valid, even if it failed.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gate/connection.h"
+#include "gate/gate.h"
+#include "gate/inflate.h"
+#include "gate/timer_wheel.h"
+#include "gate/v1_rows.h"
+#include "wire/v1.h"
+#include "wire/v1_text.h"
+
+namespace evodb::gate {
+
+class GateImpl final : public Gate, public base::StreamEvents {
+ public:
+  GateImpl(base::Loop& loop, ingest::Ingest& ingest, GateHandlers& handlers,
+           const GateOptions& options);
+  ~GateImpl() override;
+
+  Result<std::string> listen(const std::string& address) override;
+  void deliver(const ingest::Effects& effects) override;
+  void drain(std::string_view why) override;
+  bool drained() const override { return stats_.connections == 0; }
+  GateStats stats() const override { return stats_; }
+
+ private:
+  using StreamId = base::StreamId;
+
+  // --- events of the loop (gate.cc) ---
+  void on_accept(StreamId s, std::string_view peer) override;
+  void on_connected(StreamId) override;
+  void on_data(StreamId s, std::string_view bytes) override;
+  void on_writable(StreamId s) override;
+  void on_closed(StreamId s, std::string_view why) override;
+
+  // --- output, memory, ends (gate.cc) ---
+  Connection& at(StreamId s) { return slab_[s.value]; }
+  Active& active(Connection& c);
+  void begin(StreamId s);  // collects what send() gives until settle(s)
+  void settle(StreamId s);
+  void send(StreamId s, std::string_view bytes);
+  void write_out(StreamId s, std::string_view bytes);
+  void count_memory(Connection& c);
+  void close_after_output(StreamId s);  // state kClosing; the session is over at once
+  void end_session(StreamId s);
+  void destroy(StreamId s, bool abort);
+  void forget(StreamId s);  // all but the stream itself
+
+  // --- time (gate_timers.cc) ---
+  std::uint32_t ticks(std::int64_t ms) const;
+  void arm(StreamId s, std::int64_t ms);
+  void start_ticking();
+  void on_tick();
+  void on_deadline(StreamId s);
+
+  // --- HTTP (gate_http.cc) ---
+  void http_data(StreamId s, std::string_view bytes);
+  void http_next(StreamId s);
+  void http_request(StreamId s, const ParsedRequest& request);
+  void http_refuse(StreamId s, int status, std::string_view text, std::string_view headers = {});
+  void http_upgrade(StreamId s, const ParsedRequest& request, std::string_view rest);
+  void http_respond(StreamId s, std::uint32_t generation, bool head_only, bool keep_alive,
+                    const HttpResponse& response);
+
+  // --- WebSocket (gate_websocket.cc) ---
+  void websocket_data(StreamId s, char* bytes, std::size_t n);
+  void websocket_message(StreamId s, const wire::WsMessage& message);
+  void websocket_close(StreamId s, wire::WsClose code, std::string_view reason);
+  void send_message(StreamId s, wire::WsOpcode opcode, std::string_view payload);
+  std::size_t message_bytes_max(const Connection& c) const;
+  UnixMillis wall() { return loop_.clock().wall(); }
+
+  // --- wire v2 (gate_v2.cc) ---
+  void send_frame(StreamId s, const wire::Frame& frame);
+  void nack(StreamId s, wire::NackReason reason, std::string_view text, bool close,
+            std::uint32_t retry_after_ms = 0);
+  void v2_frame(StreamId s, std::string_view message);
+  void v2_hello(StreamId s, const wire::Hello& hello);
+  void v2_batch(StreamId s, std::string_view body, std::size_t frame_bytes);
+  void v2_bye(StreamId s, wire::ByeReason reason, std::string_view text, wire::WsClose code);
+  void flush_ack(StreamId s);
+
+  // --- wire v1 (gate_v1.cc) ---
+  struct V1Reply {
+    std::uint64_t batch_sequence = 0;
+    std::optional<std::string> correlation_id;
+    bool json = false;
+  };
+  void v1_binary(StreamId s, std::string_view message);
+  void v1_text(StreamId s, std::string_view text);
+  bool v1_bind(StreamId s, std::string_view source, const V1Reply& reply);
+  void v1_batch(StreamId s, const V1Reply& reply, std::size_t bytes);  // of entries_
+  void v1_ack(StreamId s, const V1Pending& pending, wire::V1AckStatus status);
+  void v1_nack(StreamId s, const V1Reply& reply, wire::V1NackReason reason, std::string_view text,
+               std::uint32_t retry_delay_ms = 0);
+  void v1_batch_durable(StreamId s, std::uint64_t token, bool duplicate);
+  void v1_maybe_end(StreamId s);
+  void deliver_own();  // effects_ of the call into ingest that just returned
+
+  base::Loop& loop_;
+  ingest::Ingest& ingest_;
+  GateHandlers& handlers_;
+  const GateOptions options_;
+  GateStats stats_;
+
+  ConnectionSlab slab_;
+  TimerWheel<ConnectionSlab> wheel_{slab_};
+  std::int64_t tick_ms_;
+  base::TimerId tick_timer_;
+  base::MonotonicMillis ticked_at_;
+
+  bool draining_ = false;
+  std::string drain_text_;
+
+  // Scratch, shared by all connections.
+  static constexpr std::uint32_t no_stream = 0xffffffff;
+  std::uint32_t begun_ = no_stream;  // the connection between begin() and settle()
+  std::string out_;                  // its output
+  std::string frame_;
+  std::string message_;
+  ingest::Effects effects_;
+  std::vector<V1RowEntry> entries_;
+  std::vector<std::uint32_t> acked_;  // of one deliver()
+  Inflater inflater_;
+  V1RowTranslator translator_;
+  std::uint64_t token_next_ = 1;
+
+  // Held weakly by HTTP answers that may come after us.
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
+};
+
+}  // namespace evodb::gate

@@ -1,0 +1,139 @@
+// Sessions of wire v2: frames to ingest's events, its answers to frames.
+#include "base/limits.h"
+#include "gate/gate_impl.h"
+
+namespace evodb::gate {
+
+void GateImpl::send_frame(StreamId s, const wire::Frame& frame) {
+  frame_.clear();
+  wire::encode_frame(frame_, frame);
+  send_message(s, wire::WsOpcode::kBinary, frame_);
+}
+
+void GateImpl::nack(StreamId s, wire::NackReason reason, std::string_view text, bool close,
+                    std::uint32_t retry_after_ms) {
+  send_frame(s, wire::Nack{.reason = reason, .retry_after_ms = retry_after_ms, .text = text});
+  if (close) websocket_close(s, wire::WsClose::kPolicy, text);
+}
+
+void GateImpl::v2_bye(StreamId s, wire::ByeReason reason, std::string_view text,
+                      wire::WsClose code) {
+  send_frame(s, wire::Bye{reason, text});
+  websocket_close(s, code, text);
+}
+
+void GateImpl::v2_frame(StreamId s, std::string_view message) {
+  Connection& c = at(s);
+  const auto refuse = [&](const Error& error) {
+    ++stats_.refused_frame;
+    const bool over = error.kind == ErrorKind::kOverLimit;
+    nack(s, over ? wire::NackReason::kOverLimit : wire::NackReason::kMalformed, error.text, true);
+  };
+  auto envelope = wire::open_frame(message);
+  if (!envelope) {
+    if (wire::has_frame_magic(message) &&
+        static_cast<std::uint8_t>(message[2]) != wire::wire_major) {
+      ++stats_.refused_frame;
+      return nack(s, wire::NackReason::kVersion, envelope.error().text, true);
+    }
+    return refuse(envelope.error());
+  }
+  std::string_view body = envelope->body;
+  if ((envelope->flags & wire::kFlagZstd) && c.state == ConnectionState::kV2 &&
+      envelope->type == static_cast<std::uint8_t>(wire::FrameType::kBatch)) {
+    const std::size_t limit = options_.frame_bytes_max - wire::frame_header_bytes;
+    auto inflated = inflater_.inflate(body, limit);
+    if (!inflated) return refuse(inflated.error());
+    body = *inflated;
+  }
+  auto frame = wire::decode_body(*envelope, body);
+  if (!frame) return refuse(frame.error());
+
+  if (const auto* hello = std::get_if<wire::Hello>(&*frame)) return v2_hello(s, *hello);
+  if (c.state != ConnectionState::kV2) {
+    return refuse({ErrorKind::kInvalid, "the first frame must be a hello"});
+  }
+  if (const auto* batch = std::get_if<wire::Batch>(&*frame)) {
+    v2_batch(s, batch->body, message.size());
+    inflater_.shrink();
+  } else if (const auto* ping = std::get_if<wire::Ping>(&*frame)) {
+    send_frame(s, wire::Pong{ping->opaque});
+  } else if (std::holds_alternative<wire::Bye>(*frame)) {
+    websocket_close(s, wire::WsClose::kNormal, "");
+  } else if (!std::holds_alternative<wire::Pong>(*frame) &&
+             !std::holds_alternative<wire::UnknownFrame>(*frame)) {
+    refuse({ErrorKind::kInvalid,
+            "a frame of type " + std::to_string(envelope->type) + " is sent by parents only"});
+  }
+}
+
+void GateImpl::v2_hello(StreamId s, const wire::Hello& hello) {
+  Connection& c = at(s);
+  if (c.state == ConnectionState::kV2 && !c.new_epoch) {
+    ++stats_.refused_frame;
+    return nack(s, wire::NackReason::kMalformed,
+                "a second hello; open another connection for another source", true);
+  }
+  if (draining_) return nack(s, wire::NackReason::kUnavailable, drain_text_, true, 1'000);
+  const ingest::SessionId session(s.value);
+  ingest::HelloOutcome outcome = ingest_.on_hello(session, hello, wall());
+  if (outcome.has_superseded && outcome.superseded != session) {
+    const StreamId old(outcome.superseded.value);
+    if (at(old).said_hello) {
+      if (at(old).state == ConnectionState::kV2) {
+        v2_bye(old, wire::ByeReason::kSuperseded,
+               "a newer connection of this source has taken over", wire::WsClose::kPolicy);
+      } else {
+        websocket_close(old, wire::WsClose::kPolicy, "a newer connection has taken over");
+      }
+      settle(old);
+    }
+  }
+  if (!outcome.accepted) {
+    send_frame(s, outcome.nack);
+    websocket_close(s, wire::WsClose::kPolicy, outcome.nack.text);
+    return;
+  }
+  if (!c.said_hello) {
+    c.said_hello = true;
+    ++stats_.children;
+  }
+  c.state = ConnectionState::kV2;
+  c.new_epoch = outcome.welcome.verdict == wire::WelcomeVerdict::kNewEpoch;
+  c.peer_frame_bytes_max = hello.frame_bytes_max;
+  outcome.welcome.accepts_zstd = true;
+  outcome.welcome.frame_bytes_max = options_.frame_bytes_max;
+  send_frame(s, outcome.welcome);
+  if (options_.idle_ping_ms > 0) {
+    arm(s, options_.idle_ping_ms);
+  } else {
+    wheel_.disarm(s.value);
+  }
+}
+
+void GateImpl::v2_batch(StreamId s, std::string_view body, std::size_t frame_bytes) {
+  effects_.clear();
+  const ingest::BatchOutcome outcome =
+      ingest_.on_batch(ingest::SessionId(s.value), body, frame_bytes, wall(), effects_);
+  switch (outcome.verdict) {
+    case ingest::BatchVerdict::kAppended: handlers_.on_appended(); break;
+    case ingest::BatchVerdict::kDuplicate: break;
+    case ingest::BatchVerdict::kRefused:
+      send_frame(s, outcome.nack);
+      if (outcome.close) websocket_close(s, wire::WsClose::kPolicy, outcome.nack.text);
+      break;
+  }
+  deliver_own();
+}
+
+// The newest ack goes out once everything before it has: one that reads slowly gets fewer, larger
+// ones.
+void GateImpl::flush_ack(StreamId s) {
+  Connection& c = at(s);
+  if (!c.active || !c.active->ack || !c.active->output.empty()) return;
+  const wire::Ack ack = *c.active->ack;
+  c.active->ack.reset();
+  send_frame(s, ack);
+}
+
+}  // namespace evodb::gate
