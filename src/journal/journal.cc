@@ -47,6 +47,7 @@ class FileJournal final : public Journal {
   Position durable_end() const override { return Position(durable_end_); }
   Position appended_end() const override { return Position(appended_end_); }
   Position first() const override { return segments_.first(); }
+  bool trimmed() const override { return segments_.oldest().header.ordinal > 0; }
   std::uint64_t held_bytes() const override { return appended_end_ - first().value; }
   std::uint64_t free_bytes() const override;
   bool poisoned() const override { return poisoned_; }

@@ -115,6 +115,7 @@ class Journal {
   virtual Position durable_end() const = 0;
   virtual Position appended_end() const = 0;
   virtual Position first() const = 0;          // of the oldest record still held
+  virtual bool trimmed() const = 0;            // something before first() existed once
   virtual std::uint64_t held_bytes() const = 0;    // of records, on disk and queued
   virtual std::uint64_t free_bytes() const = 0;    // until max_bytes
   virtual bool poisoned() const = 0;

@@ -1,0 +1,127 @@
+#include "ingest/checkpoint_format.h"
+
+#include "base/bytes.h"
+#include "base/hash.h"
+#include "base/limits.h"
+
+namespace evodb::ingest {
+namespace {
+
+constexpr char magic[] = "EVCK";
+constexpr std::uint32_t version = 1;
+constexpr std::size_t crc_offset = 8;
+constexpr std::uint8_t flag_chain_known = 1, flag_rebuilt = 2;
+
+std::unexpected<Error> malformed(const char* what) {
+  return fail(ErrorKind::kCorrupt, std::string("the checkpoint of marks is damaged: ") + what);
+}
+
+bool read_mark(base::ByteReader& in, CheckpointMark* mark) {
+  std::uint8_t flags = 0;
+  if (!in.string(&mark->source, base::source_name_bytes_max) || !in.varint(&mark->epoch.value) ||
+      !in.u8(&flags) || !in.varint(&mark->durable.value) || !in.varint(&mark->persisted.value) ||
+      !in.u64(&mark->chain.value) || !in.varint(&mark->txn.value)) {
+    return false;
+  }
+  mark->rebuilt = (flags & flag_rebuilt) != 0;
+  return flags <= (flag_chain_known | flag_rebuilt);
+}
+
+bool read_unordered(base::ByteReader& in, CheckpointContents::Unordered* source) {
+  std::uint64_t runs = 0;
+  constexpr std::size_t run_bytes_min = 3;
+  if (!in.string(&source->source, base::source_name_bytes_max) || !in.varint(&runs) ||
+      runs > in.remaining() / run_bytes_min) {
+    return false;
+  }
+  std::uint64_t at = 0;
+  for (std::uint64_t i = 0; i < runs; ++i) {
+    std::uint64_t gap = 0, more = 0, age = 0;
+    if (!in.varint(&gap) || !in.varint(&more) || !in.varint(&age)) return false;
+    if (gap > UINT64_MAX - at || more > UINT64_MAX - at - gap || age > INT64_MAX) return false;
+    const std::uint64_t first = at + gap, last = first + more;
+    if (last == UINT64_MAX && i + 1 != runs) return false;
+    source->runs.push_back({{Lsn(first), Lsn(last)}, static_cast<std::int64_t>(age)});
+    at = last + 1;
+  }
+  return true;
+}
+
+}  // namespace
+
+CheckpointWriter::CheckpointWriter(journal::JournalId journal, Position position,
+                                   std::uint64_t marks) {
+  out_.append(magic, 4);
+  base::put_u32(out_, version);
+  base::put_u32(out_, 0);
+  base::put_u64(out_, journal.value);
+  base::put_u64(out_, position.value);
+  base::put_varint(out_, marks);
+}
+
+void CheckpointWriter::add_mark(const CheckpointMark& mark) {
+  base::put_string(out_, mark.source);
+  base::put_varint(out_, mark.epoch.value);
+  base::put_u8(out_, mark.rebuilt ? flag_rebuilt : flag_chain_known);
+  base::put_varint(out_, mark.durable.value);
+  base::put_varint(out_, mark.persisted.value);
+  base::put_u64(out_, mark.chain.value);
+  base::put_varint(out_, mark.txn.value);
+}
+
+void CheckpointWriter::add_unordered(const DeduplicationTracker& tracker) {
+  std::uint64_t count = 0;
+  std::string sources;
+  tracker.for_each_durable([&](const std::string& name, const auto& runs) {
+    ++count;
+    base::put_string(sources, name);
+    base::put_varint(sources, runs.size());
+    std::uint64_t at = 0;
+    for (const auto& aged : runs) {
+      base::put_varint(sources, aged.run.first.value - at);
+      base::put_varint(sources, aged.run.last.value - aged.run.first.value);
+      base::put_varint(sources, static_cast<std::uint64_t>(aged.age_ms));
+      at = aged.run.last.value + 1;
+    }
+  });
+  base::put_varint(out_, count);
+  out_ += sources;
+}
+
+std::string CheckpointWriter::finish() {
+  base::store_fixed(out_.data() + crc_offset,
+                    base::crc32c(std::string_view(out_).substr(crc_offset + 4)));
+  return std::move(out_);
+}
+
+Result<CheckpointContents> read_checkpoint(std::string_view bytes) {
+  if (bytes.size() < crc_offset + 4 || bytes.substr(0, 4) != magic) return malformed("no header");
+  if (base::load_fixed<std::uint32_t>(bytes.data() + crc_offset) !=
+      base::crc32c(bytes.substr(crc_offset + 4))) {
+    return malformed("its checksum does not hold");
+  }
+  if (base::load_fixed<std::uint32_t>(bytes.data() + 4) != version) {
+    return fail(ErrorKind::kInvalid, "the checkpoint of marks has a later format");
+  }
+  base::ByteReader in(bytes.substr(crc_offset + 4));
+  CheckpointContents contents;
+  std::uint64_t marks = 0, unordered = 0;
+  constexpr std::size_t mark_bytes_min = 14;
+  in.u64(&contents.journal.value);
+  in.u64(&contents.position.value);
+  if (!in.varint(&marks) || marks > in.remaining() / mark_bytes_min) return malformed("marks");
+  contents.marks.resize(marks);
+  for (CheckpointMark& mark : contents.marks) {
+    if (!read_mark(in, &mark)) return malformed("a mark");
+  }
+  if (!in.varint(&unordered) || unordered > in.remaining()) return malformed("unordered sources");
+  for (std::uint64_t i = 0; i < unordered; ++i) {
+    if (!read_unordered(in, &contents.unordered.emplace_back())) {
+      return malformed("an unordered source");
+    }
+  }
+  if (!in.at_end()) return malformed("bytes follow its end");
+  return contents;
+}
+
+}  // namespace evodb::ingest

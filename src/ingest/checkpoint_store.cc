@@ -1,0 +1,102 @@
+#include "ingest/checkpoint_store.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/hash.h"
+
+namespace evodb::ingest {
+namespace {
+
+constexpr char magic[] = "EVODBCKP";
+constexpr std::uint32_t version = 1;
+constexpr std::size_t header_bytes = 32;
+constexpr std::size_t kept = 2;
+
+struct Named {
+  std::uint64_t number = 0;
+  std::string name;
+};
+
+std::string file_name(std::uint64_t number) {
+  std::string raw;
+  for (int shift = 56; shift >= 0; shift -= 8) raw.push_back(static_cast<char>(number >> shift));
+  return "checkpoint-" + base::to_hex(raw) + ".ckpt";
+}
+
+// Oldest first.
+Result<std::vector<Named>> find_checkpoints(base::Disk& disk, const std::string& directory) {
+  std::vector<Named> found;
+  for (std::string& name : EVODB_TRY(disk.list(directory))) {
+    if (name.size() != 32 || !name.starts_with("checkpoint-") || !name.ends_with(".ckpt")) continue;
+    std::uint64_t number = 0;
+    bool hex = true;
+    for (const char c : name.substr(11, 16)) {
+      const auto digit = std::string_view("0123456789abcdef").find(c);
+      hex = hex && digit != std::string_view::npos;
+      number = number << 4 | (digit & 15);
+    }
+    if (hex) found.push_back({number, std::move(name)});
+  }
+  std::sort(found.begin(), found.end(),
+            [](const Named& a, const Named& b) { return a.number < b.number; });
+  return found;
+}
+
+}  // namespace
+
+Result<void> write_checkpoint(base::Disk& disk, const std::string& directory,
+                              journal::JournalId journal, std::string_view bytes) {
+  EVODB_CHECK(disk.make_directories(directory));
+  std::vector<Named> before = EVODB_TRY(find_checkpoints(disk, directory));
+  std::string rest;
+  base::put_u64(rest, journal.value);
+  base::put_u64(rest, bytes.size());
+  rest += bytes;
+  std::string file(magic, 8);
+  base::put_u32(file, version);
+  base::put_u32(file, base::crc32c(rest));
+  file += rest;
+  const std::uint64_t number = before.empty() ? 1 : before.back().number + 1;
+  EVODB_CHECK(base::write_file_atomically(disk, directory + "/" + file_name(number), file));
+  // A removal that a crash undoes leaves an old one, which is passed over and removed next time.
+  for (std::size_t i = 0; i + kept <= before.size(); ++i) {
+    EVODB_CHECK(disk.unlink(directory + "/" + before[i].name));
+  }
+  return {};
+}
+
+Result<std::optional<std::string>> load_checkpoint(base::Disk& disk, const std::string& directory,
+                                                   journal::JournalId journal) {
+  EVODB_CHECK(disk.make_directories(directory));
+  std::vector<Named> found = EVODB_TRY(find_checkpoints(disk, directory));
+  std::string damaged;
+  for (auto it = found.rbegin(); it != found.rend(); ++it) {
+    const std::string path = directory + "/" + it->name;
+    const std::string file = EVODB_TRY(base::read_whole_file(disk, path));
+    const bool whole =
+        file.size() >= header_bytes && file.starts_with(magic) &&
+        base::load_fixed<std::uint32_t>(file.data() + 12) ==
+            base::crc32c(std::string_view(file).substr(16)) &&
+        base::load_fixed<std::uint64_t>(file.data() + 24) == file.size() - header_bytes;
+    if (!whole) {
+      damaged = path;
+      continue;
+    }
+    if (base::load_fixed<std::uint32_t>(file.data() + 8) != version) {
+      return fail(ErrorKind::kInvalid, path + ": a later format; use the version that wrote it");
+    }
+    if (base::load_fixed<std::uint64_t>(file.data() + 16) != journal.value) continue;
+    return file.substr(header_bytes);
+  }
+  if (!damaged.empty()) {
+    return fail(ErrorKind::kCorrupt,
+                damaged +
+                    ": the checksum does not hold, and no older checkpoint is whole. Restore "
+                    "it, or move the journal directory aside to start from the lakehouse");
+  }
+  return std::nullopt;
+}
+
+}  // namespace evodb::ingest

@@ -1,0 +1,406 @@
+#include "ingest/ingest.h"
+
+#include "ingest/ingest_world.h"
+
+namespace evodb::ingest {
+namespace {
+
+using wire::NackReason;
+using wire::WelcomeVerdict;
+
+ChildLog log_of(int n, std::string source = "shop", Epoch epoch = Epoch(1)) {
+  ChildLog log(std::move(source), epoch);
+  for (int i = 0; i < n; ++i) log.add(1 + i % 3, "row " + std::to_string(i), i % 2);
+  return log;
+}
+
+TEST(Ingest, an_unknown_source_begins_at_the_start) {
+  IngestWorld w;
+  const ChildLog log = log_of(4);
+  const auto hello = w.hello(1, log.hello());
+  ASSERT_TRUE(hello.accepted);
+  EXPECT_EQ(hello.welcome.verdict, WelcomeVerdict::kResume);
+  EXPECT_EQ(hello.welcome.received, Lsn(0));
+  EXPECT_GT(hello.welcome.credit_bytes, 0u);
+}
+
+TEST(Ingest, nothing_is_acknowledged_before_it_is_durable) {
+  IngestWorld w;
+  const ChildLog log = log_of(4);
+  w.hello(1, log.hello());
+  EXPECT_EQ(w.send(1, log.body(0, 2)).verdict, BatchVerdict::kAppended);
+  EXPECT_TRUE(w.effects.acks.empty());
+  // Sent again before the sync: a duplicate, but not a safe one.
+  EXPECT_EQ(w.send(1, log.body(0, 2)).verdict, BatchVerdict::kDuplicate);
+  EXPECT_TRUE(w.effects.acks.empty());
+  ASSERT_TRUE(w.commit());
+  ASSERT_EQ(w.effects.acks.size(), 1u);
+  EXPECT_EQ(w.effects.acks[0].ack.durable, log.changes()[1].lsn);
+  w.effects.clear();
+  EXPECT_EQ(w.send(1, log.body(0, 2)).verdict, BatchVerdict::kDuplicate);
+  ASSERT_EQ(w.effects.acks.size(), 1u);
+  w.effects.clear();
+  w.ingest->on_persisted("shop", Epoch(1), log.changes()[1].lsn, w.effects);
+  ASSERT_EQ(w.effects.acks.size(), 1u);
+  EXPECT_EQ(w.effects.acks[0].ack.persisted, log.changes()[1].lsn);
+}
+
+TEST(Ingest, a_gap_is_answered_with_where_to_resend_from) {
+  IngestWorld w;
+  const ChildLog log = log_of(6);
+  w.hello(1, log.hello());
+  w.send(1, log.body(0, 2));
+  const auto gap = w.send(1, log.body(3, 5));
+  EXPECT_EQ(gap.verdict, BatchVerdict::kRefused);
+  EXPECT_EQ(gap.nack.reason, NackReason::kGap);
+  EXPECT_EQ(gap.nack.resend_after, log.changes()[1].lsn);
+  EXPECT_EQ(w.send(1, log.body(2, 6, false)).verdict, BatchVerdict::kAppended)
+      << "the refused batch's definitions count";
+}
+
+TEST(Ingest, an_overlap_is_landed_once) {
+  IngestWorld w;
+  const ChildLog log = log_of(9);
+  w.hello(1, log.hello());
+  w.send(1, log.body(0, 4));
+  EXPECT_EQ(w.send(1, log.body(2, 7)).verdict, BatchVerdict::kAppended);
+  EXPECT_EQ(w.send(1, log.body(6, 9)).verdict, BatchVerdict::kAppended);
+  ASSERT_TRUE(w.commit());
+  w.land();
+  ASSERT_EQ((w.landed[{"shop", Epoch(1)}].size()), 9u);
+}
+
+TEST(Ingest, another_history_under_the_same_lsns_is_noticed) {
+  IngestWorld w;
+  const ChildLog log = log_of(6);
+  ChildLog other("shop", Epoch(1));
+  for (int i = 0; i < 6; ++i) other.add(1 + i % 3, "other " + std::to_string(i), i % 2);
+  w.hello(1, log.hello());
+  w.send(1, log.body(0, 3));
+  EXPECT_EQ(w.send(1, other.body(3, 5)).nack.reason, NackReason::kChainMismatch);
+  EXPECT_EQ(w.send(1, other.body(0, 5)).nack.reason, NackReason::kChainMismatch);
+  EXPECT_EQ(w.send(1, other.body(0, 3)).nack.reason, NackReason::kChainMismatch);
+  // A log whose changes jump over the mark.
+  ChildLog jumping("shop", Epoch(1));
+  jumping.add(1, "row 0", 0);
+  jumping.add(10, "x");
+  EXPECT_EQ(w.send(1, jumping.body(0, 2)).nack.reason, NackReason::kChainMismatch);
+  EXPECT_EQ(w.send(1, log.body(3, 6)).verdict, BatchVerdict::kAppended);
+  EXPECT_EQ(w.ingest->stats().chain_mismatches, 4u);
+}
+
+TEST(Ingest, a_hello_that_cannot_continue_is_told_to_begin_a_new_epoch) {
+  const ChildLog log = log_of(6);
+  const Lsn third = log.changes()[2].lsn, last = log.head();
+  struct Case {
+    const char* what;
+    std::function<void(wire::Hello&)> change;
+    bool resumes;
+  };
+  const Case cases[] = {
+      {"as it was", [](wire::Hello&) {}, true},
+      {"trimmed below", [&](wire::Hello& h) { h = log.hello(log.changes()[0].lsn); }, true},
+      {"trimmed exactly", [&](wire::Hello& h) { h = log.hello(third); }, true},
+      {"trimmed exactly, other chain",
+       [&](wire::Hello& h) {
+         h = log.hello(third);
+         h.trimmed_chain.value ^= 1;
+       },
+       false},
+      {"rolled back", [&](wire::Hello& h) { h.head = log.changes()[1].lsn; }, false},
+      {"trimmed against another parent", [&](wire::Hello& h) { h = log.hello(last); }, false},
+      {"unknown epoch, trimmed",
+       [&](wire::Hello& h) {
+         h = log.hello(third);
+         h.epoch = Epoch(7);
+       },
+       false},
+      {"unknown epoch, whole", [&](wire::Hello& h) { h.epoch = Epoch(7); }, true},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.what);
+    IngestWorld w;
+    w.hello(1, log.hello());
+    w.send(1, log.body(0, 3));
+    ASSERT_TRUE(w.commit());
+    wire::Hello hello = log.hello();
+    c.change(hello);
+    const auto outcome = w.hello(2, hello);
+    ASSERT_TRUE(outcome.accepted);
+    EXPECT_EQ(outcome.welcome.verdict == WelcomeVerdict::kResume, c.resumes)
+        << outcome.welcome.text;
+    if (!c.resumes) {
+      EXPECT_GT(outcome.welcome.epoch_min, hello.epoch);
+      EXPECT_NE(outcome.welcome.text.find("new epoch"), std::string::npos);
+    }
+  }
+}
+
+TEST(Ingest, malformed_hellos_and_batches_are_refused_in_words) {
+  IngestWorld w;
+  const ChildLog log = log_of(3);
+  wire::Hello hello = log.hello();
+  hello.epoch = Epoch(0);
+  EXPECT_FALSE(w.hello(1, hello).accepted);
+  hello = log.hello();
+  hello.source = "";
+  EXPECT_FALSE(w.hello(1, hello).accepted);
+  EXPECT_TRUE(w.send(1, log.body(0, 1)).close);  // no hello
+  w.hello(1, log.hello());
+  EXPECT_EQ(w.send(1, "rubbish").nack.reason, NackReason::kMalformed);
+  EXPECT_NE(w.send(1, log.body(0, 1, false)).nack.text.find("has not defined"), std::string::npos);
+  EXPECT_EQ(w.ingest->stats().malformed, 5u);
+}
+
+TEST(Ingest, the_newer_session_of_a_source_takes_over) {
+  IngestWorld w;
+  const ChildLog log = log_of(6);
+  w.hello(1, log.hello());
+  w.send(1, log.body(0, 2));
+  const auto second = w.hello(2, log.hello());
+  EXPECT_TRUE(second.has_superseded);
+  EXPECT_EQ(second.superseded, SessionId(1));
+  EXPECT_EQ(second.welcome.received, log.changes()[1].lsn);
+  EXPECT_TRUE(w.send(1, log.body(2, 3)).close);
+  EXPECT_EQ(w.send(2, log.body(2, 4)).verdict, BatchVerdict::kAppended);
+  ASSERT_TRUE(w.commit());
+  ASSERT_EQ(w.effects.acks.size(), 1u);
+  EXPECT_EQ(w.effects.acks[0].session, SessionId(2));
+  w.ingest->on_disconnect(SessionId(1));
+  w.effects.clear();
+  EXPECT_EQ(w.send(2, log.body(4, 6)).verdict, BatchVerdict::kAppended);
+  ASSERT_TRUE(w.commit());
+  EXPECT_EQ(w.effects.acks.size(), 1u);
+}
+
+TEST(Ingest, credit_ends_before_the_journal_does_and_returns_with_room) {
+  IngestWorld w;
+  ChildLog log("shop", Epoch(1));
+  for (int i = 0; i < 400; ++i) log.add(1, std::string(1500, 'x'));
+  w.hello(1, log.hello());
+  BatchOutcome outcome;
+  std::size_t sent = 0;
+  while ((outcome = w.send(1, log.body(sent, sent + 1))).verdict == BatchVerdict::kAppended) {
+    ++sent;
+    ASSERT_TRUE(w.commit());
+  }
+  EXPECT_EQ(outcome.nack.reason, NackReason::kOverCredit);
+  EXPECT_EQ(outcome.nack.resend_after, log.changes()[sent - 1].lsn);
+  EXPECT_EQ(w.effects.acks.back().ack.credit_bytes, 0u);
+  EXPECT_GT(w.journal->free_bytes(), 0u);
+  w.effects.clear();
+  w.ingest->on_room(w.effects);
+  EXPECT_TRUE(w.effects.acks.empty()) << "there is none yet";
+  ASSERT_TRUE(w.journal->trim(w.journal->durable_end()));
+  w.ingest->on_room(w.effects);
+  ASSERT_EQ(w.effects.acks.size(), 1u);
+  EXPECT_GT(w.effects.acks[0].ack.credit_bytes, 0u);
+  EXPECT_EQ(w.send(1, log.body(sent, sent + 1)).verdict, BatchVerdict::kAppended);
+}
+
+TEST(Ingest, a_session_may_not_have_more_in_the_air_than_it_was_told) {
+  IngestWorld w;
+  w.options.session_credit_bytes = 1000;
+  w.open();
+  ChildLog log("shop", Epoch(1));
+  for (int i = 0; i < 4; ++i) log.add(1, std::string(400, 'x'));
+  EXPECT_EQ(w.hello(1, log.hello()).welcome.credit_bytes, 1000u);
+  EXPECT_EQ(w.send(1, log.body(0, 1)).verdict, BatchVerdict::kAppended);
+  EXPECT_EQ(w.send(1, log.body(1, 2)).verdict, BatchVerdict::kAppended);
+  EXPECT_EQ(w.send(1, log.body(2, 3)).nack.reason, NackReason::kOverCredit);
+  ASSERT_TRUE(w.commit());
+  EXPECT_EQ(w.effects.acks.back().ack.credit_bytes, 1000u);
+  EXPECT_EQ(w.ingest->stats().inflight_bytes, 0u);
+  EXPECT_EQ(w.send(1, log.body(2, 4)).verdict, BatchVerdict::kAppended);
+}
+
+TEST(Ingest, a_failed_journal_makes_it_unavailable) {
+  IngestWorld w;
+  const ChildLog log = log_of(4);
+  w.hello(1, log.hello());
+  w.send(1, log.body(0, 2));
+  w.disk.fail_all_mutations(Error{ErrorKind::kCorrupt, "EIO"});
+  EXPECT_FALSE(w.commit());
+  EXPECT_EQ(w.send(1, log.body(2, 4)).nack.reason, NackReason::kUnavailable);
+  EXPECT_FALSE(w.hello(2, log.hello()).accepted);
+  EXPECT_TRUE(w.effects.acks.empty());
+}
+
+TEST(Ingest, after_the_journal_was_lost_the_lakehouse_decides) {
+  const ChildLog log = log_of(8);
+  const Lsn landed = log.changes()[4].lsn;
+  struct Case {
+    const char* what;
+    wire::Hello hello;
+    bool resumes;
+  };
+  wire::Hello rolled_back = log.hello(log.changes()[1].lsn);
+  rolled_back.head = log.changes()[3].lsn;
+  const Case cases[] = {
+      {"holds all", log.hello(), true},
+      {"trimmed what landed", log.hello(landed), true},
+      {"trimmed less", log.hello(log.changes()[1].lsn), true},
+      {"trimmed more than landed", log.hello(log.changes()[5].lsn), false},
+      {"waited for durable only", log.hello(log.changes()[1].lsn, WaitLevel::kDurable), false},
+      {"rolled back", rolled_back, false},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.what);
+    IngestWorld w;
+    w.ingest->restore_landed({{"shop", Epoch(1), landed}});
+    // A crash before anything else must not forget it.
+    ASSERT_TRUE(write_checkpoint(w.disk, "j", w.journal->id(), w.ingest->checkpoint()));
+    w.crash(sim::CrashModel::kLost);
+    const auto outcome = w.hello(1, c.hello);
+    ASSERT_TRUE(outcome.accepted);
+    ASSERT_EQ(outcome.welcome.verdict == WelcomeVerdict::kResume, c.resumes)
+        << outcome.welcome.text;
+    if (!c.resumes) continue;
+    EXPECT_FALSE(outcome.welcome.chain_known);
+    EXPECT_EQ(outcome.welcome.received, c.hello.trimmed);
+    std::size_t from = 0;
+    while (from < 8 && log.changes()[from].lsn <= c.hello.trimmed) ++from;
+    EXPECT_EQ(w.send(1, log.body(from, 8)).verdict, BatchVerdict::kAppended);
+    ASSERT_TRUE(w.commit());
+    w.crash(sim::CrashModel::kLost);
+    EXPECT_EQ(w.hello(1, log.hello(c.hello.trimmed)).welcome.received, log.head());
+  }
+}
+
+TEST(Ingest, a_checkpoint_of_a_lost_journal_counts_for_what_was_persisted) {
+  IngestWorld w;
+  const ChildLog log = log_of(6);
+  w.hello(1, log.hello());
+  w.send(1, log.body(0, 6));
+  ASSERT_TRUE(w.commit());
+  w.ingest->on_persisted("shop", Epoch(1), log.changes()[3].lsn, w.effects);
+  const std::string checkpoint = w.ingest->checkpoint();
+  IngestWorld another(2);
+  ASSERT_TRUE(another.ingest->restore_checkpoint(checkpoint));
+  const auto outcome = another.hello(1, log.hello(log.changes()[3].lsn));
+  EXPECT_EQ(outcome.welcome.verdict, WelcomeVerdict::kResume);
+  EXPECT_EQ(outcome.welcome.received, log.changes()[3].lsn);
+  EXPECT_FALSE(outcome.welcome.chain_known);
+}
+
+TEST(Ingest, a_damaged_checkpoint_is_refused_whichever_bit_it_is) {
+  IngestWorld w;
+  const ChildLog log = log_of(6);
+  w.hello(1, log.hello());
+  w.send(1, log.body(0, 6));
+  ASSERT_TRUE(w.commit());
+  const std::string good = w.ingest->checkpoint();
+  for (std::size_t bit = 0; bit < good.size() * 8; ++bit) {
+    std::string bad = good;
+    bad[bit / 8] ^= static_cast<char>(1 << bit % 8);
+    IngestWorld fresh;
+    EXPECT_FALSE(fresh.ingest->restore_checkpoint(bad)) << bit;
+    if (bit % 16 == 0) EXPECT_FALSE(fresh.ingest->restore_checkpoint(good.substr(0, bit / 8)));
+  }
+}
+
+TEST(Ingest, every_segment_has_the_definitions_that_it_needs) {
+  IngestWorld w;
+  ChildLog log("shop", Epoch(1));
+  for (int i = 0; i < 60; ++i) log.add(1, std::string(700, 'x'), i % 3);
+  w.hello(1, log.hello());
+  w.send(1, log.body(0, 3));
+  for (std::size_t i = 3; i < 60; ++i) {
+    ASSERT_EQ(w.send(1, log.body(i, i + 1, false)).verdict, BatchVerdict::kAppended);
+    ASSERT_TRUE(w.commit());
+  }
+  // Land each segment as if the others did not exist.
+  w.land();
+  for (const std::string& path : w.disk.paths()) {
+    if (!path.ends_with(".seg")) continue;
+    const Position first(std::stoull(path.substr(2, 16), nullptr, 16));
+    w.defs.clear();
+    w.landed_to = first;
+    w.land();
+    if (testing::Test::HasFatalFailure()) FAIL() << path;
+  }
+}
+
+// --- unordered
+// ------------------------------------------------------------------------------------
+
+TEST(IngestUnordered, entries_count_by_their_lsn_whatever_the_batch) {
+  IngestWorld w;
+  const ChildLog log = log_of(10, "v1");
+  ASSERT_TRUE(w.ingest->on_hello_unordered(SessionId(1), "v1"));
+  const auto send = [&](const std::vector<std::size_t>& which, std::uint64_t token) {
+    const std::string body = log.scattered(which);
+    return w.ingest
+        ->on_batch_unordered(SessionId(1), body, body.size(), token, UnixMillis(10), w.effects)
+        .verdict;
+  };
+  EXPECT_EQ(send({5, 7, 9}, 1), BatchVerdict::kAppended);
+  EXPECT_EQ(send({5, 7}, 2), BatchVerdict::kDuplicate);
+  EXPECT_TRUE(w.effects.batches.empty()) << "a duplicate of what is not safe";
+  EXPECT_EQ(send({0, 5, 6, 9}, 3), BatchVerdict::kAppended);
+  ASSERT_TRUE(w.commit());
+  ASSERT_EQ(w.effects.batches.size(), 3u);
+  EXPECT_EQ(w.effects.batches[0].token, 1u);
+  EXPECT_FALSE(w.effects.batches[0].duplicate);
+  EXPECT_TRUE(w.effects.batches[1].duplicate);
+  EXPECT_EQ(w.effects.batches[2].token, 3u);
+  w.effects.clear();
+  EXPECT_EQ(send({0, 9}, 4), BatchVerdict::kDuplicate);
+  ASSERT_EQ(w.effects.batches.size(), 1u);
+  w.crash(sim::CrashModel::kLost);
+  ASSERT_TRUE(w.ingest->on_hello_unordered(SessionId(1), "v1"));
+  EXPECT_EQ(send({0, 5, 6, 7, 9}, 5), BatchVerdict::kDuplicate);
+  EXPECT_EQ(send({0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, 6), BatchVerdict::kAppended);
+  ASSERT_TRUE(w.commit());
+  w.land();
+  EXPECT_EQ((w.landed[{"v1", Epoch(0)}].size()), 10u);
+}
+
+TEST(IngestUnordered, a_full_window_refuses_and_takes_again_when_it_is_old) {
+  IngestWorld w;
+  w.options.max_entries_per_source = 3;
+  w.open();
+  const ChildLog log = log_of(40, "v1");
+  ASSERT_TRUE(w.ingest->on_hello_unordered(SessionId(1), "v1"));
+  std::int64_t now = 1000;
+  const auto send = [&](std::size_t i) {
+    const std::string body = log.scattered({i});
+    return w.ingest->on_batch_unordered(SessionId(1), body, body.size(), i, UnixMillis(now),
+                                        w.effects);
+  };
+  for (const std::size_t i : {4, 8, 12}) EXPECT_EQ(send(i).verdict, BatchVerdict::kAppended);
+  ASSERT_TRUE(w.commit());
+  EXPECT_EQ(send(16).nack.reason, NackReason::kOverLimit);
+  EXPECT_EQ(send(8).verdict, BatchVerdict::kDuplicate);
+  now += 1'000'000'000;  // a clock that jumped does not make it old
+  EXPECT_EQ(send(16).nack.reason, NackReason::kOverLimit);
+  for (int i = 0; i < 11; ++i) {
+    now += 29'000;
+    (void)send(8);
+    w.ingest->on_hello(SessionId(9), log.hello(), UnixMillis(now));
+  }
+  EXPECT_EQ(send(16).verdict, BatchVerdict::kAppended);
+}
+
+TEST(BatchRecordFormat, round_trips_and_refuses_what_is_cut) {
+  BatchRecord record;
+  record.source = "s";
+  record.epoch = Epoch(3);
+  record.received_at = UnixMillis(-5);
+  record.last_lsn = Lsn(UINT64_MAX);
+  record.tables = {{1, 2}, {3, 4}};
+  std::string bytes;
+  encode_batch_record_prefix(bytes, record);
+  for (std::size_t n = 0; n < bytes.size(); ++n) {
+    EXPECT_FALSE(decode_batch_record(bytes.substr(0, n))) << n;
+  }
+  const std::string whole = bytes + "body";
+  const auto read = decode_batch_record(whole);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->received_at, UnixMillis(-5));
+  EXPECT_EQ(read->tables.size(), 2u);
+  EXPECT_EQ(read->body, "body");
+}
+
+}  // namespace
+}  // namespace evodb::ingest

@@ -1,0 +1,151 @@
+// Checkpoint, replay, and what the lakehouse says when the journal was lost.
+#include <algorithm>
+
+#include "ingest/checkpoint_format.h"
+#include "ingest/machine.h"
+
+namespace evodb::ingest {
+
+Result<Position> IngestMachine::restore_checkpoint(std::string_view bytes) {
+  const CheckpointContents contents = EVODB_TRY(read_checkpoint(bytes));
+  const bool ours = contents.journal == journal_.id();
+  for (const CheckpointMark& mark : contents.marks) {
+    // Of a journal that is gone only what had reached the lakehouse is still there.
+    if (!ours && mark.persisted.value == 0) continue;
+    if (sources_.find(mark.source, mark.epoch) != SourceTable::none) {
+      return fail(ErrorKind::kCorrupt,
+                  "the checkpoint names source '" + std::string(mark.source) + "' twice");
+    }
+    SourceState& state = sources_.at(sources_.add(mark.source, mark.epoch));
+    state.persisted = mark.persisted;
+    if (!ours || mark.rebuilt) {
+      state.flags = SourceState::rebuilt;
+      continue;
+    }
+    state.received = state.durable = mark.durable;
+    state.chain = mark.chain;
+    state.txn = mark.txn;
+  }
+  if (!ours) return journal_.first();
+  for (const CheckpointContents::Unordered& source : contents.unordered) {
+    EVODB_CHECK(unordered_.restore(source.source, source.runs));
+  }
+  durable_end_ = contents.position;
+  return contents.position;
+}
+
+Result<void> IngestMachine::replay(const journal::Record& record) {
+  // What a checkpoint already stands for: replaying it again changes nothing, so it is not an
+  // error.
+  if (record.end <= durable_end_) return {};
+  durable_end_ = record.end;
+  if (record.type != journal::RecordType::kBatch) return {};
+  const BatchRecord batch = EVODB_TRY(decode_batch_record(record.payload));
+  if (!batch.ordered) {
+    wire::BatchReader reader(batch.body);
+    std::uint32_t table_ref = 0;
+    for (wire::TableDef def; reader.next_table(&table_ref, &def);) {
+    }
+    Runs runs;
+    wire::ChangeView change;
+    while (reader.next(&change)) {
+      if (unordered_.look(batch.source, change.lsn) == DeduplicationTracker::Known::kNew) {
+        DeduplicationTracker::add_to_runs(runs, change.lsn);
+      }
+    }
+    if (auto status = reader.status(); !status) {
+      return fail(ErrorKind::kCorrupt, "journal record at position " +
+                                           std::to_string(record.position.value) + ": " +
+                                           status.error().text);
+    }
+    if (runs.empty()) return {};
+    EVODB_CHECK(unordered_.receive_always(batch.source, runs, batch.received_at));
+    unordered_.make_durable(batch.source, runs);
+    return {};
+  }
+  SourceIndex index = sources_.find(batch.source, batch.epoch);
+  if (index == SourceTable::none) index = sources_.add(batch.source, batch.epoch);
+  SourceState& state = sources_.at(index);
+  if (batch.last_lsn <= state.received) return {};
+  if ((state.flags & SourceState::rebuilt) != 0) {
+    state.flags = 0;
+    state.persisted = Lsn();  // of this journal's changes none is known to have landed
+  }
+  state.received = state.durable = batch.last_lsn;
+  state.chain = batch.chain_after;
+  state.txn = batch.last_txn;
+  return {};
+}
+
+void IngestMachine::restore_landed(const std::vector<LandedMark>& marks) {
+  for (const LandedMark& mark : marks) {
+    // Unordered sources keep no mark; landing's own filter knows their LSNs.
+    if (mark.epoch.value == 0 || mark.highest_in_any_table.value == 0) continue;
+    SourceIndex index = sources_.find(mark.source, mark.epoch);
+    if (index == SourceTable::none) {
+      index = sources_.add(mark.source, mark.epoch);
+      sources_.at(index).flags = SourceState::rebuilt;
+    }
+    SourceState& state = sources_.at(index);
+    if ((state.flags & SourceState::rebuilt) == 0) continue;
+    state.persisted = std::max(state.persisted, mark.highest_in_any_table);
+  }
+}
+
+std::unordered_map<SourceIndex, IngestMachine::DurablePoint> IngestMachine::durable_points() const {
+  std::unordered_map<SourceIndex, DurablePoint> points;
+  for (const InFlight& batch : inflight_) {
+    if (batch.source == SourceTable::none) continue;
+    points.try_emplace(batch.source, DurablePoint{batch.chain_before, batch.txn_before});
+  }
+  return points;
+}
+
+std::string IngestMachine::checkpoint() const {
+  const auto points = durable_points();
+  CheckpointWriter writer(journal_.id(), durable_end_, sources_.size());
+  for (SourceIndex i = 0; i < sources_.size(); ++i) {
+    const SourceState& state = sources_.at(i);
+    const auto point = points.find(i);
+    writer.add_mark({.source = sources_.name_of(i),
+                     .epoch = state.epoch,
+                     .rebuilt = (state.flags & SourceState::rebuilt) != 0,
+                     .durable = state.durable,
+                     .persisted = state.persisted,
+                     .chain = point == points.end() ? state.chain : point->second.chain,
+                     .txn = point == points.end() ? state.txn : point->second.txn});
+  }
+  writer.add_unordered(unordered_);
+  return writer.finish();
+}
+
+void IngestMachine::for_each_source(const std::function<void(const SourceMark&)>& visit) const {
+  const auto points = durable_points();
+  SourceMark mark;
+  for (SourceIndex i = 0; i < sources_.size(); ++i) {
+    const SourceState& state = sources_.at(i);
+    const auto point = points.find(i);
+    mark.source = sources_.name_of(i);
+    mark.epoch = state.epoch;
+    mark.ordered = true;
+    mark.chain_known = (state.flags & SourceState::rebuilt) == 0;
+    mark.received = state.received;
+    mark.durable = state.durable;
+    mark.persisted = state.persisted;
+    mark.received_chain = state.chain;
+    mark.durable_chain = point == points.end() ? state.chain : point->second.chain;
+    mark.received_txn = state.txn;
+    visit(mark);
+  }
+  unordered_.for_each_durable([&](const std::string& name, const auto& runs) {
+    mark = SourceMark();
+    mark.source = name;
+    mark.ordered = false;
+    mark.chain_known = false;
+    mark.received = unordered_.highest(name);
+    mark.durable = runs.back().run.last;
+    visit(mark);
+  });
+}
+
+}  // namespace evodb::ingest
