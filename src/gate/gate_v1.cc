@@ -10,21 +10,22 @@ using wire::V1NackReason;
 constexpr std::uint32_t retry_ms = 1'000;
 constexpr std::uint32_t entries_max = 100'000;  // a batch; ingest's own limit is lower
 
-V1NackReason v1_reason(wire::NackReason reason) {
-  switch (reason) {
-    case wire::NackReason::kMalformed:
-    case wire::NackReason::kOverLimit: return V1NackReason::kInvalidFormat;
+// Worth sending again: only what may succeed with the same bytes.
+bool may_succeed_later(const wire::Nack& nack) {
+  return nack.reason == wire::NackReason::kOverCredit ||
+         nack.reason == wire::NackReason::kUnavailable || nack.retry_after_ms > 0;
+}
+
+V1NackReason v1_reason(const wire::Nack& nack) {
+  switch (nack.reason) {
+    case wire::NackReason::kMalformed: return V1NackReason::kInvalidFormat;
+    case wire::NackReason::kOverLimit:
+      return may_succeed_later(nack) ? V1NackReason::kRateLimited : V1NackReason::kInvalidFormat;
     case wire::NackReason::kGap:
     case wire::NackReason::kChainMismatch: return V1NackReason::kInvalidSequence;
     case wire::NackReason::kOverCredit: return V1NackReason::kBufferFull;
     default: return V1NackReason::kInternalError;
   }
-}
-
-// Worth sending again: only what may succeed with the same bytes.
-bool may_succeed_later(const wire::Nack& nack) {
-  return nack.reason == wire::NackReason::kOverCredit ||
-         nack.reason == wire::NackReason::kUnavailable || nack.retry_after_ms > 0;
 }
 
 }  // namespace
@@ -187,7 +188,7 @@ void GateImpl::v1_batch(StreamId s, const V1Reply& reply, std::size_t bytes) {
     session.pending_bytes -= correlation_bytes;
     // Refused as malformed, its definitions were not taken: the next batch brings them again.
     if (outcome.nack.reason == wire::NackReason::kOverCredit) session.tables.mark_sent();
-    v1_nack(s, reply, v1_reason(outcome.nack.reason), outcome.nack.text,
+    v1_nack(s, reply, v1_reason(outcome.nack), outcome.nack.text,
             may_succeed_later(outcome.nack)
                 ? std::max<std::uint32_t>(outcome.nack.retry_after_ms, 1)
                 : 0);
