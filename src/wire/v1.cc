@@ -93,12 +93,12 @@ std::uint8_t correlation_flag(const std::optional<std::string_view>& id) {
   return id ? flag_correlation_id : 0;
 }
 
-Result<V1Type> require_type(std::string_view message, V1Type wanted) {
+Result<void> require_type(std::string_view message, V1Type wanted) {
   const V1Type type = EVODB_TRY(v1_type(message));
   if (type != wanted) {
     return fail(ErrorKind::kInvalid, "wire v1: a message of another type than was asked for");
   }
-  return type;
+  return {};
 }
 
 }  // namespace
@@ -279,7 +279,7 @@ void encode_v1_batch(std::string& out, const V1BatchHeader& header,
 }
 
 Result<V1Ack> decode_v1_ack(std::string_view message) {
-  EVODB_TRY(require_type(message, V1Type::kAck));
+  EVODB_CHECK(require_type(message, V1Type::kAck));
   base::ByteReader in(message);
   Head head;
   V1Ack ack;
@@ -297,7 +297,7 @@ Result<V1Ack> decode_v1_ack(std::string_view message) {
 }
 
 Result<V1Nack> decode_v1_nack(std::string_view message) {
-  EVODB_TRY(require_type(message, V1Type::kNack));
+  EVODB_CHECK(require_type(message, V1Type::kNack));
   base::ByteReader in(message);
   Head head;
   V1Nack nack;

@@ -56,11 +56,11 @@ bool same(const V1Entry& a, const V1Entry& b) {
 Result<void> read_all(std::string_view message) {
   const V1Type type = EVODB_TRY(v1_type(message));
   if (type == V1Type::kAck) {
-    EVODB_TRY(decode_v1_ack(message));
+    if (const auto ack = decode_v1_ack(message); !ack) return fail(ack.error());
     return {};
   }
   if (type == V1Type::kNack) {
-    EVODB_TRY(decode_v1_nack(message));
+    if (const auto nack = decode_v1_nack(message); !nack) return fail(nack.error());
     return {};
   }
   V1BatchReader reader(message);
