@@ -59,7 +59,7 @@ TEST(CheckpointStore, an_older_one_stands_in_for_a_damaged_one_and_another_journ
   ASSERT_EQ(disk.paths().size(), 2u);
   EXPECT_EQ(**load_checkpoint(disk, "j", journal_id), "three");
   EXPECT_EQ(*load_checkpoint(disk, "j", journal::JournalId(5)), std::nullopt);
-  disk.flip_bit(disk.paths()[1], 300);
+  disk.flip_bit(disk.paths()[1], 260);
   EXPECT_EQ(**load_checkpoint(disk, "j", journal_id), "two");
   disk.flip_bit(disk.paths()[0], 3);
   EXPECT_EQ(load_checkpoint(disk, "j", journal_id).error().kind, ErrorKind::kCorrupt);

@@ -295,18 +295,19 @@ TEST(Ingest, a_damaged_checkpoint_is_refused_whichever_bit_it_is) {
     bad[bit / 8] ^= static_cast<char>(1 << bit % 8);
     IngestWorld fresh;
     EXPECT_FALSE(fresh.ingest->restore_checkpoint(bad)) << bit;
-    if (bit % 16 == 0) EXPECT_FALSE(fresh.ingest->restore_checkpoint(good.substr(0, bit / 8)));
+    EXPECT_FALSE(fresh.ingest->restore_checkpoint(good.substr(0, bit / 8)));
   }
 }
 
 TEST(Ingest, every_segment_has_the_definitions_that_it_needs) {
   IngestWorld w;
   ChildLog log("shop", Epoch(1));
-  for (int i = 0; i < 60; ++i) log.add(1, std::string(700, 'x'), i % 3);
+  for (int i = 0; i < 60; ++i) log.add(1, std::string(500, 'x'), i % 3);
   w.hello(1, log.hello());
   w.send(1, log.body(0, 3));
   for (std::size_t i = 3; i < 60; ++i) {
-    ASSERT_EQ(w.send(1, log.body(i, i + 1, false)).verdict, BatchVerdict::kAppended);
+    const auto outcome = w.send(1, log.body(i, i + 1, false));
+    ASSERT_EQ(outcome.verdict, BatchVerdict::kAppended) << i << ": " << outcome.nack.text;
     ASSERT_TRUE(w.commit());
   }
   // Land each segment as if the others did not exist.
@@ -330,9 +331,10 @@ TEST(IngestUnordered, entries_count_by_their_lsn_whatever_the_batch) {
   ASSERT_TRUE(w.ingest->on_hello_unordered(SessionId(1), "v1"));
   const auto send = [&](const std::vector<std::size_t>& which, std::uint64_t token) {
     const std::string body = log.scattered(which);
-    return w.ingest
-        ->on_batch_unordered(SessionId(1), body, body.size(), token, UnixMillis(10), w.effects)
-        .verdict;
+    const auto outcome = w.ingest->on_batch_unordered(SessionId(1), body, body.size(), token,
+                                                      UnixMillis(10), w.effects);
+    EXPECT_EQ(outcome.nack.text, "");
+    return outcome.verdict;
   };
   EXPECT_EQ(send({5, 7, 9}, 1), BatchVerdict::kAppended);
   EXPECT_EQ(send({5, 7}, 2), BatchVerdict::kDuplicate);

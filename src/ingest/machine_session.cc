@@ -261,7 +261,10 @@ std::uint64_t IngestMachine::grant(Session& s) {
 // there is room at all: so one that is larger than any credit does not stop it for ever.
 bool IngestMachine::over_credit(const Session& s, std::size_t frame_bytes) const {
   if (room_bytes() < frame_bytes) return true;
-  const std::uint64_t allowed = std::max(s.granted_bytes, s.granted_before_bytes);
+  // Wire v1 knows no credit: such a session may always use the most that one may have.
+  const std::uint64_t allowed = s.kind == Kind::kUnorderedV1
+                                    ? options_.session_credit_bytes
+                                    : std::max(s.granted_bytes, s.granted_before_bytes);
   return s.inflight_bytes > 0 && s.inflight_bytes + frame_bytes > allowed;
 }
 
