@@ -1,11 +1,11 @@
 #include "sim/seams/fake_loop.h"
 
-#include <gtest/gtest.h>
-
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 namespace evodb::sim {
 namespace {

@@ -1,4 +1,6 @@
 // Time limits: one deadline a connection in a shared wheel, looked at when it passes.
+#include <algorithm>
+
 #include "gate/gate_impl.h"
 
 namespace evodb::gate {

@@ -1,4 +1,6 @@
 // Sessions of wire v1: what clients of the first generation say, translated.
+#include <algorithm>
+
 #include "base/limits.h"
 #include "gate/gate_impl.h"
 

@@ -122,7 +122,9 @@ V1RowTranslator::~V1RowTranslator() = default;
 
 Result<V1Batch> V1RowTranslator::translate(std::vector<V1RowEntry>& entries, V1Tables& tables) {
   V1Batch batch;
-  std::ranges::stable_sort(entries, {}, &V1RowEntry::sequence);
+  std::ranges::sort(entries, [](const V1RowEntry& a, const V1RowEntry& b) {
+    return a.sequence != b.sequence ? a.sequence < b.sequence : a.number < b.number;
+  });
   scratch_->writer.reset(Lsn(0), ChainHash(0));
   const V1RowEntry* previous = nullptr;
   for (const V1RowEntry& entry : entries) {
