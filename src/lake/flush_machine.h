@@ -1,0 +1,81 @@
+// FlushMachine: one flush from sealed columns to a committed snapshot: encode, put the data files,
+// commit. Effects and events as in table/io.h, plus waiting: it retries by itself, with backoff,
+// for as long as the store is away.
+//
+//   FlushMachine machine(std::move(job), encoder, store, options, random);
+//   for (;;) {
+//     FlushStep step = machine.next(now);
+//     if (step.io) machine.on_response(perform(store, catalog, *step.io));
+//     else if (step.wait_ms > 0) sleep or schedule;
+//     else break;                                   // done
+//   }
+//   lake.on_flush_done(machine.id(), machine.outcome(), now);
+//
+// The data files of a flush keep their names through every retry, and none is deleted while a
+// commit's outcome is unknown.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "evodb/result.h"
+#include "lake/lake.h"
+#include "table/append.h"
+
+namespace evodb::lake {
+
+struct EncodedFile {
+  std::string bytes;
+  table::DataFile metrics;   // location is filled in by the machine
+};
+
+// Columns to file bytes. The real one is Parquet (parquet_encoder.h); the simulator may use a model.
+class FileEncoder {
+ public:
+  virtual ~FileEncoder() = default;
+  virtual Result<std::vector<EncodedFile>> encode(const FlushJob& job,
+                                                  std::uint64_t file_bytes_max) = 0;
+};
+
+struct FlushOptions {
+  std::int64_t retry_ms_min = 100;
+  std::int64_t retry_ms_max = 60'000;   // fallback.recovery_interval_ms
+  std::uint64_t file_bytes_max = 128u << 20;
+};
+
+struct FlushStep {
+  std::optional<table::IoRequest> io;
+  std::int64_t wait_ms = 0;
+  bool done() const { return !io && wait_ms == 0; }
+};
+
+class FlushMachine {
+ public:
+  FlushMachine(std::unique_ptr<FlushJob> job, FileEncoder& encoder,
+               const store::ObjectStore& store, base::Clock& clock, base::Random& random,
+               const FlushOptions& options);
+  ~FlushMachine();
+  FlushMachine(FlushMachine&&) noexcept;
+
+  FlushId id() const;
+  const std::string& table() const;
+  FlushStep next();
+  void on_response(table::IoResponse response);
+  // What the retries are about, for status; "" while all is well. Any thread.
+  std::string last_error() const;
+  // The store answered again (or seems to): end a wait early. Any thread.
+  void hurry();
+  // Shutdown: give up waiting; the outcome is kRetry and the journal still holds the data.
+  void give_up();
+  Result<table::TableState> outcome() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace evodb::lake

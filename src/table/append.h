@@ -1,0 +1,117 @@
+// AppendCommit: one Iceberg commit that adds data files, evolves the schema and moves the watermark,
+// all or nothing. A state machine: see table/io.h.
+//
+//   AppendCommit commit(request, naming, random);
+//   while (auto io = commit.next()) commit.on_response(perform(store, catalog, *io));
+//   Result<TableState> after = commit.outcome();
+//
+// Exactly once: the watermark (parent, writer epoch, journal id, position) goes into the snapshot's
+// summary *and* the table's properties of the same metadata file. Before the swap the loaded
+// table's watermark must be the one that the caller expects. If the swap's outcome is unknown, the
+// table is loaded again and our snapshot id looked for before anything is retried; no file is ever
+// deleted while an outcome is unknown.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "evodb/result.h"
+#include "evodb/types.h"
+#include "table/catalog.h"
+#include "table/data_file.h"
+#include "table/io.h"
+#include "table/schema.h"
+
+namespace evodb::table {
+
+struct Watermark {
+  std::string parent;            // the parent's id, for people
+  WriterEpoch writer;
+  std::uint64_t journal = 0;     // JournalId
+  Position position;             // every change of this table below it is in
+
+  friend bool operator==(const Watermark&, const Watermark&) = default;
+};
+
+// A table as its metadata says. What a writer keeps of it between commits.
+struct TableState {
+  std::string name;
+  std::string metadata_location;
+  std::string location_key;      // key prefix of the table in the warehouse, no trailing slash
+  std::string uuid;
+  Schema schema;                 // the current one
+  std::int32_t last_column_id = 0;
+  std::optional<Watermark> watermark;
+  std::optional<std::int64_t> current_snapshot;
+  std::int64_t total_records = 0, total_files = 0, total_bytes = 0;
+  std::uint64_t snapshots = 0;
+  UnixMillis last_updated;
+};
+
+struct AppendRequest {
+  std::string table;
+  bool create = false;               // the table must not exist; else it must
+  std::string location_key;          // for create
+  Schema schema;                     // full, with ids; equal to the current one: no evolution
+  std::vector<std::int32_t> sort_by;  // field ids, for create
+  std::vector<DataFile> files;       // already in the store; may be empty (watermark only)
+  std::optional<Watermark> expected; // the watermark that must be there now
+  Watermark watermark;               // the one that this commit sets
+  UnixMillis now;
+  // Retention inside metadata: older snapshots and metadata files beyond these are dropped, and
+  // their files removed after the commit (never data files).
+  std::uint32_t snapshots_max = 100;
+  std::uint32_t metadata_log_max = 20;
+};
+
+class AppendCommit {
+ public:
+  // `store` is asked only for location() and key_of().
+  AppendCommit(AppendRequest request, const store::ObjectStore& store, base::Random& random);
+  ~AppendCommit();
+  AppendCommit(AppendCommit&&) noexcept;
+
+  // The next effect, or nothing when it has ended. One at a time: on_response() comes before the
+  // next call.
+  std::optional<IoRequest> next();
+  void on_response(IoResponse response);
+
+  // REQUIRES: next() gave nothing. Errors: kRetry (store or catalog away: the whole commit may be
+  // tried again with the same data files), kFenced, kInvalid, kOutcomeUnknown (the look-up failed
+  // too: resume() must be used, nothing may be deleted), kCorrupt (the table's metadata is broken;
+  // says where).
+  Result<TableState> outcome() const;
+
+  // After kOutcomeUnknown: starts over from the look-up, with the same snapshot id.
+  void resume();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Loads a table: metadata by its location. A machine of the same kind would be one GetObject, so it
+// is a function of the metadata's bytes.
+Result<TableState> parse_table_state(const std::string& name, const std::string& metadata_location,
+                                     const std::string& metadata_json,
+                                     const store::ObjectStore& store);
+
+// Every live data file of the current snapshot (for rebuilding marks and for orphan removal), with
+// every metadata object that is still referred to. Blocking; not on the data path.
+struct LiveFiles {
+  std::vector<DataFile> data;
+  std::vector<std::string> metadata_keys;  // metadata files, manifest lists, manifests
+};
+Result<LiveFiles> list_live_files(store::ObjectStore& store, const std::string& metadata_location);
+
+// Removes objects under the table's location that nothing refers to and that are older than
+// `min_age_ms` (files of crashed flushes). Returns how many. Blocking.
+Result<std::uint64_t> remove_orphans(store::ObjectStore& store, Catalog& catalog,
+                                     const std::string& table, std::int64_t min_age_ms,
+                                     UnixMillis now);
+
+}  // namespace evodb::table

@@ -1,0 +1,284 @@
+// The JDBC layout of an Iceberg catalog, version 1, in a SQLite file.
+//
+// WAL mode: a reader that keeps a transaction open (a notebook, a sqlite3 shell) must never block a
+// commit, and a commit is one sync. Other engines open such a file as it is; the price is that a
+// copy of the file alone may lack the last commits, which a checkpoint after each one keeps small.
+// synchronous=FULL: a commit that was reported survives a power loss.
+#include <sqlite3.h>
+
+#include <charconv>
+#include <mutex>
+
+#include "base/assert.h"
+#include "table/catalog.h"
+
+namespace evodb::table {
+namespace {
+
+constexpr int busy_timeout_ms = 5'000;
+constexpr char writer_epoch_key[] = "evodb.writer-epoch";
+
+// As Iceberg's JdbcCatalog and PyIceberg's SqlCatalog create them.
+constexpr char create_tables[] =
+    "CREATE TABLE IF NOT EXISTS iceberg_tables ("
+    "catalog_name VARCHAR(255) NOT NULL, table_namespace VARCHAR(255) NOT NULL, "
+    "table_name VARCHAR(255) NOT NULL, metadata_location VARCHAR(1000), "
+    "previous_metadata_location VARCHAR(1000), iceberg_type VARCHAR(5), "
+    "PRIMARY KEY (catalog_name, table_namespace, table_name));"
+    "CREATE TABLE IF NOT EXISTS iceberg_namespace_properties ("
+    "catalog_name VARCHAR(255) NOT NULL, namespace VARCHAR(255) NOT NULL, "
+    "property_key VARCHAR(255) NOT NULL, property_value VARCHAR(1000) NOT NULL, "
+    "PRIMARY KEY (catalog_name, namespace, property_key));";
+
+class Statement {
+ public:
+  Statement(sqlite3* db, const char* sql) {
+    code_ = sqlite3_prepare_v2(db, sql, -1, &statement_, nullptr);
+  }
+  ~Statement() { sqlite3_finalize(statement_); }
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+
+  Statement& bind(const std::string& text) {
+    if (code_ == SQLITE_OK) {
+      code_ = sqlite3_bind_text(statement_, ++bound_, text.data(), static_cast<int>(text.size()),
+                                SQLITE_TRANSIENT);
+    }
+    return *this;
+  }
+  int step() { return code_ == SQLITE_OK ? sqlite3_step(statement_) : code_; }
+  std::optional<std::string> text(int column) const {
+    if (sqlite3_column_type(statement_, column) == SQLITE_NULL) return std::nullopt;
+    const void* bytes = sqlite3_column_blob(statement_, column);
+    const int size = sqlite3_column_bytes(statement_, column);
+    if (bytes == nullptr) return "";
+    return std::string(static_cast<const char*>(bytes), static_cast<std::size_t>(size));
+  }
+
+ private:
+  sqlite3_stmt* statement_ = nullptr;
+  int code_ = SQLITE_OK;
+  int bound_ = 0;
+};
+
+class SqliteCatalog final : public Catalog {
+ public:
+  SqliteCatalog(std::string path, std::string catalog, std::string name_space)
+      : path_(std::move(path)), catalog_(std::move(catalog)), space_(std::move(name_space)) {}
+  ~SqliteCatalog() override { sqlite3_close(db_); }
+
+  Result<void> open() {
+    const int code = sqlite3_open_v2(path_.c_str(), &db_,
+                                     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+    if (code != SQLITE_OK) {
+      return fail(ErrorKind::kInvalid, "cannot open the catalog " + path_ + ": " + message() +
+                                           ": its directory must exist and be writable");
+    }
+    sqlite3_extended_result_codes(db_, 0);
+    sqlite3_busy_timeout(db_, busy_timeout_ms);
+    EVODB_CHECK(run("PRAGMA journal_mode=WAL"));
+    EVODB_CHECK(run("PRAGMA synchronous=FULL"));
+    EVODB_CHECK(run("PRAGMA wal_autocheckpoint=16"));
+    EVODB_CHECK(run(create_tables));
+    // A catalog that an older engine made (layout version 0) has no such column.
+    Statement probe(db_, "SELECT iceberg_type FROM iceberg_tables LIMIT 0");
+    if (probe.step() == SQLITE_ERROR) {
+      EVODB_CHECK(run("ALTER TABLE iceberg_tables ADD COLUMN iceberg_type VARCHAR(5)"));
+    }
+    return {};
+  }
+
+  Result<WriterEpoch> claim() override {
+    const std::lock_guard lock(mutex_);
+    std::uint64_t epoch = 0;
+    EVODB_CHECK(transaction([&]() -> Result<void> {
+      epoch = EVODB_TRY(stored_epoch()) + 1;
+      EVODB_CHECK(write_property("exists", "true"));
+      return write_property(writer_epoch_key, std::to_string(epoch));
+    }));
+    return WriterEpoch(epoch);
+  }
+
+  Result<std::vector<TableEntry>> list() override {
+    const std::lock_guard lock(mutex_);
+    Statement rows(db_, "SELECT table_name, metadata_location FROM iceberg_tables WHERE "
+                        "catalog_name = ? AND table_namespace = ? AND (iceberg_type = 'TABLE' OR "
+                        "iceberg_type IS NULL) ORDER BY table_name");
+    rows.bind(catalog_).bind(space_);
+    std::vector<TableEntry> entries;
+    int code;
+    while ((code = rows.step()) == SQLITE_ROW) {
+      entries.push_back({rows.text(0).value_or(""), rows.text(1).value_or("")});
+    }
+    if (code != SQLITE_DONE) return fail(error(code, "list the tables of"));
+    return entries;
+  }
+
+  Result<std::optional<std::string>> load(const std::string& table) override {
+    const std::lock_guard lock(mutex_);
+    return current_location(table);
+  }
+
+  Result<void> swap(WriterEpoch writer, const std::string& table,
+                    const std::optional<std::string>& expected,
+                    const std::string& metadata_location) override {
+    const std::lock_guard lock(mutex_);
+    return transaction([&]() -> Result<void> {
+      EVODB_CHECK(check_writer(writer));
+      const auto now = EVODB_TRY(current_location(table));
+      if (now != expected) {
+        return fail(ErrorKind::kRetry, "somebody else's commit to " + table + " came first");
+      }
+      if (!expected) {
+        Statement insert(db_,
+                         "INSERT INTO iceberg_tables (catalog_name, table_namespace, table_name, "
+                         "metadata_location, iceberg_type) VALUES (?, ?, ?, ?, 'TABLE')");
+        const int code =
+            insert.bind(catalog_).bind(space_).bind(table).bind(metadata_location).step();
+        if (code == SQLITE_CONSTRAINT) {
+          return fail(ErrorKind::kInvalid, "the catalog has something else named " + table);
+        }
+        return code == SQLITE_DONE ? Result<void>() : fail(error(code, "create " + table + " in"));
+      }
+      Statement update(db_,
+                       "UPDATE iceberg_tables SET metadata_location = ?, "
+                       "previous_metadata_location = ? WHERE catalog_name = ? AND "
+                       "table_namespace = ? AND table_name = ?");
+      const int code = update.bind(metadata_location).bind(*expected).bind(catalog_).bind(space_)
+                           .bind(table).step();
+      return code == SQLITE_DONE ? Result<void>() : fail(error(code, "commit " + table + " in"));
+    });
+  }
+
+  Result<std::optional<std::string>> property(const std::string& key) override {
+    const std::lock_guard lock(mutex_);
+    return read_property(key);
+  }
+
+  Result<void> set_property(WriterEpoch writer, const std::string& key,
+                            const std::string& value) override {
+    const std::lock_guard lock(mutex_);
+    return transaction([&]() -> Result<void> {
+      EVODB_CHECK(check_writer(writer));
+      return write_property(key, value);
+    });
+  }
+
+ private:
+  std::string message() const {
+    return db_ == nullptr ? "out of memory" : sqlite3_errmsg(db_);
+  }
+
+  Error error(int code, const std::string& what) const {
+    const std::string text = "cannot " + what + " the catalog " + path_ + ": " + message();
+    switch (code & 0xff) {
+      case SQLITE_BUSY:
+      case SQLITE_LOCKED:
+        return {ErrorKind::kRetry, text + " (another program holds it)"};
+      case SQLITE_FULL:
+        return {ErrorKind::kRetry, text + ": free some space; landing goes on by itself"};
+      case SQLITE_IOERR:
+      case SQLITE_NOMEM:
+        return {ErrorKind::kRetry, text};
+      case SQLITE_NOTADB:
+        return {ErrorKind::kInvalid, text + ": it is no SQLite file; move it away"};
+      case SQLITE_CORRUPT:
+        return {ErrorKind::kCorrupt, text + ": restore it, or register the tables anew"};
+      case SQLITE_READONLY:
+      case SQLITE_PERM:
+      case SQLITE_AUTH:
+      case SQLITE_CANTOPEN:
+        return {ErrorKind::kInvalid, text + ": let the user that runs evodb write there"};
+      default:
+        return {ErrorKind::kInternal, text};
+    }
+  }
+
+  Result<void> run(const char* sql) {
+    const int code = sqlite3_exec(db_, sql, nullptr, nullptr, nullptr);
+    return code == SQLITE_OK ? Result<void>() : fail(error(code, "use"));
+  }
+
+  template <class Work>
+  Result<void> transaction(Work work) {
+    EVODB_CHECK(run("BEGIN IMMEDIATE"));
+    Result<void> done = work();
+    if (!done) {
+      sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+      return done;
+    }
+    const int code = sqlite3_exec(db_, "COMMIT", nullptr, nullptr, nullptr);
+    if (code == SQLITE_OK) return {};
+    const Error why = error(code, "commit to");
+    const bool rolled_back = (code & 0xff) == SQLITE_BUSY || (code & 0xff) == SQLITE_FULL;
+    if (sqlite3_get_autocommit(db_) == 0) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+    if (rolled_back) return fail(why);
+    // The frames may have reached the log before its sync failed: a later opening may find them.
+    return fail(ErrorKind::kOutcomeUnknown, why.text);
+  }
+
+  Result<std::optional<std::string>> current_location(const std::string& table) {
+    Statement row(db_, "SELECT metadata_location FROM iceberg_tables WHERE catalog_name = ? AND "
+                       "table_namespace = ? AND table_name = ? AND (iceberg_type = 'TABLE' OR "
+                       "iceberg_type IS NULL)");
+    const int code = row.bind(catalog_).bind(space_).bind(table).step();
+    if (code == SQLITE_ROW) return row.text(0);
+    if (code != SQLITE_DONE) return fail(error(code, "read " + table + " from"));
+    return std::nullopt;
+  }
+
+  Result<std::optional<std::string>> read_property(const std::string& key) {
+    Statement row(db_, "SELECT property_value FROM iceberg_namespace_properties WHERE "
+                       "catalog_name = ? AND namespace = ? AND property_key = ?");
+    const int code = row.bind(catalog_).bind(space_).bind(key).step();
+    if (code == SQLITE_ROW) return row.text(0);
+    if (code != SQLITE_DONE) return fail(error(code, "read a property from"));
+    return std::nullopt;
+  }
+
+  Result<void> write_property(const std::string& key, const std::string& value) {
+    Statement row(db_, "INSERT INTO iceberg_namespace_properties (catalog_name, namespace, "
+                       "property_key, property_value) VALUES (?, ?, ?, ?) ON CONFLICT "
+                       "(catalog_name, namespace, property_key) DO UPDATE SET "
+                       "property_value = excluded.property_value");
+    const int code = row.bind(catalog_).bind(space_).bind(key).bind(value).step();
+    return code == SQLITE_DONE ? Result<void>() : fail(error(code, "write a property to"));
+  }
+
+  Result<std::uint64_t> stored_epoch() {
+    const auto text = EVODB_TRY(read_property(writer_epoch_key));
+    if (!text) return 0;
+    std::uint64_t epoch = 0;
+    const auto [end, failed] = std::from_chars(text->data(), text->data() + text->size(), epoch);
+    if (failed != std::errc() || end != text->data() + text->size() || epoch == UINT64_MAX) {
+      return fail(ErrorKind::kCorrupt, "the catalog's " + std::string(writer_epoch_key) + " is '" +
+                                           *text + "', which is no number");
+    }
+    return epoch;
+  }
+
+  Result<void> check_writer(WriterEpoch writer) {
+    const std::uint64_t stored = EVODB_TRY(stored_epoch());
+    if (stored == writer.value) return {};
+    return fail(ErrorKind::kFenced, "the writer epoch of " + space_ + " in the catalog is " +
+                                        std::to_string(stored) + ", ours is " +
+                                        std::to_string(writer.value) +
+                                        ": another parent has taken over");
+  }
+
+  const std::string path_, catalog_, space_;
+  std::mutex mutex_;
+  sqlite3* db_ = nullptr;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Catalog>> open_sqlite_catalog(const std::string& path,
+                                                     const std::string& catalog_name,
+                                                     const std::string& name_space) {
+  auto catalog = std::make_unique<SqliteCatalog>(path, catalog_name, name_space);
+  EVODB_CHECK(catalog->open());
+  return std::unique_ptr<Catalog>(std::move(catalog));
+}
+
+}  // namespace evodb::table

@@ -1,0 +1,17 @@
+// Raw DEFLATE (RFC 1951), inflated within a bound: the "deflate" codec of Avro files that other
+// Iceberg writers leave in our tables.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "evodb/result.h"
+
+namespace evodb::table {
+
+// Appends to `out`. kCorrupt: not DEFLATE, cut off, or bytes behind its end. kOverLimit: `out`
+// would grow beyond `bytes_max`.
+Result<void> inflate(std::string_view compressed, std::size_t bytes_max, std::string& out);
+
+}  // namespace evodb::table

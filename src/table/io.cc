@@ -1,0 +1,39 @@
+#include "table/io.h"
+
+namespace evodb::table {
+namespace {
+
+struct Performer {
+  store::ObjectStore& store;
+  Catalog& catalog;
+
+  IoResponse operator()(const PutObject& put) const {
+    EVODB_CHECK(store.put(put.key, put.bytes, put.mode));
+    return IoValue{};
+  }
+  IoResponse operator()(const GetObject& get) const {
+    return IoValue{.bytes = EVODB_TRY(store.get(get.key))};
+  }
+  IoResponse operator()(const RemoveObject& remove) const {
+    EVODB_CHECK(store.remove(remove.key));
+    return IoValue{};
+  }
+  IoResponse operator()(const ListObjects& list) const {
+    return IoValue{.objects = EVODB_TRY(store.list(list.prefix))};
+  }
+  IoResponse operator()(const LoadTable& load) const {
+    return IoValue{.metadata_location = EVODB_TRY(catalog.load(load.table))};
+  }
+  IoResponse operator()(const SwapTable& swap) const {
+    EVODB_CHECK(catalog.swap(swap.writer, swap.table, swap.expected, swap.metadata_location));
+    return IoValue{};
+  }
+};
+
+}  // namespace
+
+IoResponse perform(store::ObjectStore& store, Catalog& catalog, const IoRequest& request) {
+  return std::visit(Performer{store, catalog}, request);
+}
+
+}  // namespace evodb::table
