@@ -76,7 +76,7 @@ class DeduplicationTracker {
   // What is durable, for a checkpoint; and back, into an empty tracker.
   void for_each_durable(const std::function<void(const std::string& source,
                                                  const std::vector<AgedRun>&)>& visit) const;
-  // Errors: kInvalid (runs not ascending), kOverLimit.
+  // Errors: kInvalid (a source twice, or runs not ascending).
   Result<void> restore(std::string_view source, std::span<const AgedRun> runs);
 
   std::size_t source_count() const { return sources_.size(); }

@@ -9,7 +9,6 @@
 namespace evodb::gate {
 namespace {
 
-constexpr std::int64_t closing_ms_max = 5'000;
 constexpr std::size_t scratch_bytes_kept = 1u << 20;
 
 }  // namespace
@@ -97,6 +96,7 @@ void GateImpl::on_writable(StreamId s) {
     const std::size_t n = loop_.write(s, std::string_view(a.output).substr(a.output_sent));
     stats_.bytes_out += n;
     a.output_sent += n;
+    if (c.state == ConnectionState::kClosing && n > 0) c.since = wheel_.now();  // it still reads
     if (a.output_bytes() == 0) {
       a.output = std::string();
       a.output_sent = 0;
@@ -180,6 +180,7 @@ void GateImpl::close_after_output(StreamId s) {
   Connection& c = at(s);
   end_session(s);
   c.state = ConnectionState::kClosing;
+  c.since = wheel_.now();
   if (c.active) {
     c.active->http.reset();
     c.active->parser.reset();

@@ -22,6 +22,9 @@
 
 namespace evodb::gate {
 
+// How long last words may wait for a reader that takes nothing of them.
+inline constexpr std::int64_t closing_ms_max = 5'000;
+
 class GateImpl final : public Gate, public base::StreamEvents {
  public:
   GateImpl(base::Loop& loop, ingest::Ingest& ingest, GateHandlers& handlers,

@@ -162,6 +162,29 @@ TEST(GateHttp, ALargeAnswerLeavesInPiecesAndTheBufferIsFreed) {
   EXPECT_EQ(w.gate->stats().held_bytes, 0u);
 }
 
+TEST(GateHttp, LastWordsWaitForASlowReaderButNotForOneThatTakesNothing) {
+  GateWorld w;
+  w.network.options().window_bytes = 4u << 10;
+  auto slow = w.client();
+  auto stuck = w.client();
+  stuck->pause(true);
+  for (TestClient* c : {slow.get(), stuck.get()}) {
+    c->send("GET /big HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  }
+  for (int i = 0; i < 8; ++i) {  // a few pieces every second
+    slow->pause(true);
+    w.network.run_for(1000);
+    slow->pause(false);
+    w.network.run_for(2);
+  }
+  EXPECT_FALSE(slow->closed());
+  EXPECT_EQ(w.gate->stats().connections, 1u);  // the stuck one was reset
+  w.network.run_for(5000);
+  EXPECT_TRUE(slow->received.ends_with("bbb"));
+  EXPECT_TRUE(slow->closed());
+  EXPECT_EQ(w.gate->stats().held_bytes, 0u);
+}
+
 // --- WebSocket ----------------------------------------------------------------------------------
 
 TEST(GateWebSocket, UpgradesOnAnyPathAndAnswersPings) {

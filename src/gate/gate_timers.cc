@@ -81,6 +81,10 @@ void GateImpl::on_deadline(StreamId s) {
       }
       break;
     case ConnectionState::kClosing:
+      if (const std::int64_t ms = left(c.since, closing_ms_max); ms > 0) {
+        arm(s, ms);
+        break;
+      }
       begun_ = no_stream;
       out_.clear();
       destroy(s, true);

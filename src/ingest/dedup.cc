@@ -185,6 +185,7 @@ Result<void> DeduplicationTracker::restore(std::string_view name, std::span<cons
     options_.max_sources = static_cast<std::uint32_t>(sources_.size() + 1);
   }
   Source& source = sources_[std::string(name)];
+  if (!source.seen.empty()) return fail(ErrorKind::kInvalid, "a source that is named twice");
   bool first = true;
   std::uint64_t last = 0;
   for (const AgedRun& aged : runs) {

@@ -45,6 +45,26 @@ TEST(Ingest, nothing_is_acknowledged_before_it_is_durable) {
   EXPECT_EQ(w.effects.acks[0].ack.persisted, log.changes()[1].lsn);
 }
 
+TEST(Ingest, a_sync_speaks_only_for_what_was_queued_before_it) {
+  IngestWorld w;
+  const ChildLog log = log_of(4);
+  w.hello(1, log.hello());
+  w.send(1, log.body(0, 2));
+  const Position durable = *w.journal->commit();
+  w.send(1, log.body(2, 4));
+  w.ingest->on_durable(durable, w.effects);
+  ASSERT_EQ(w.effects.acks.size(), 1u);
+  EXPECT_EQ(w.effects.acks[0].ack.durable, log.changes()[1].lsn);
+  EXPECT_GT(w.ingest->stats().inflight_bytes, 0u);
+  // A checkpoint of this moment stands for the same.
+  const std::string checkpoint = w.ingest->checkpoint();
+  EXPECT_EQ(w.ingest->checkpoint_position(), durable);
+  auto fresh = Ingest::create(w.options, *w.journal);
+  ASSERT_TRUE(fresh->restore_checkpoint(checkpoint));
+  EXPECT_EQ(fresh->on_hello(SessionId(1), log.hello(), UnixMillis(5)).welcome.received_chain,
+            log.chain_at(log.changes()[1].lsn));
+}
+
 TEST(Ingest, a_gap_is_answered_with_where_to_resend_from) {
   IngestWorld w;
   const ChildLog log = log_of(6);

@@ -227,6 +227,31 @@ TEST_F(JournalTest, a_failed_sync_poisons_and_only_a_reopen_mends) {
   EXPECT_EQ(read(*journal, Position(0)), (std::vector<std::string>{"one", "two"}));
 }
 
+TEST_F(JournalTest, what_was_cut_as_torn_never_turns_up_behind_later_records) {
+  const JournalOptions pages{.segment_bytes = 16384, .max_bytes = 8 * 16384};
+  auto journal = open(pages);
+  // The second record begins with a page, so that no filled page of a later group covers it.
+  ASSERT_EQ(append(*journal, std::string(4056, 'a'))->end, Position(4096));
+  ASSERT_TRUE(append(*journal, "never acknowledged"));
+  ASSERT_TRUE(journal->commit());
+  journal.reset();
+  const std::string path = disk_.paths()[0];
+  std::string bytes = disk_.contents(path);
+  bytes.replace(segment_header_bytes + 1024, 512, std::string(512, '\0'));  // a sector never came
+  bytes.replace(8192 + 64, 40, std::string(40, '\0'));                      // nor did the mark
+  disk_.put(path, bytes);
+  journal = open(pages);
+  EXPECT_EQ(report_.records, 0u);
+  EXPECT_EQ(report_.torn_bytes, 4096u + 64u);
+  ASSERT_EQ(append(*journal, std::string(4056, 'b'))->end, Position(4096));
+  ASSERT_TRUE(journal->commit());
+  disk_.crash();
+  journal.reset();
+  disk_.restart(CrashModel::kLost, random_);
+  journal = open(pages);
+  EXPECT_EQ(read(*journal, Position(0)), (std::vector<std::string>{std::string(4056, 'b')}));
+}
+
 TEST_F(JournalTest, a_full_disk_stops_it_only_as_long_as_it_is_full) {
   auto journal = open();
   for (int i = 0; i < 30; ++i) {
