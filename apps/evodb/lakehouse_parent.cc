@@ -139,7 +139,7 @@ class RunningParent : public LakehouseParent {
 
 Result<parent::ParentOptions> parent_options(const Config& config) {
   parent::ParentOptions options;
-  options.version = version_text;
+  options.version = version();
   options.listen = config.text("listen");
   if (!is_loopback(options.listen) && !config.boolean("insecure")) {
     return fail(ErrorKind::kInvalid,

@@ -1,5 +1,8 @@
 #pragma once
 
 namespace evodb::app {
-inline constexpr char version_text[] = EVODB_VERSION;
+
+// "0.1.0"
+const char* version();
+
 }  // namespace evodb::app

@@ -1,0 +1,7 @@
+#include "version.h"
+
+namespace evodb::app {
+
+const char* version() { return EVODB_VERSION; }
+
+}  // namespace evodb::app
