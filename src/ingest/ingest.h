@@ -34,9 +34,13 @@
 #include "base/clock.h"
 #include "evodb/result.h"
 #include "evodb/types.h"
-#include "journal/journal.h"
 #include "wire/change.h"
 #include "wire/frame.h"
+
+namespace evodb::journal {
+class Journal;
+struct Record;
+}  // namespace evodb::journal
 
 namespace evodb::ingest {
 

@@ -12,6 +12,7 @@
 #include "ingest/batch_record.h"
 #include "ingest/checkpoint_store.h"
 #include "ingest/ingest.h"
+#include "journal/journal.h"
 #include "sim/seams/fake_disk.h"
 #include "sim/seams/seeded_random.h"
 #include "wire/change.h"

@@ -16,6 +16,7 @@ namespace evodb::parent {
 namespace {
 constexpr std::int64_t recovery_retry_ms_min = 100;
 constexpr std::int64_t recovery_retry_ms_max = 10'000;
+constexpr std::int64_t disk_full_retry_ms = 500;
 }  // namespace
 
 // Lives on the loop. Work posted to other executors holds it alive by shared_ptr (that is why it is
@@ -46,6 +47,7 @@ struct Parent::Impl : gate::GateHandlers,
   std::uint64_t commits = 0;
 
   bool commit_running = false;
+  bool disk_full = false;
   bool trim_running = false;
   Position landed_through;
   ingest::Effects effects;
@@ -180,6 +182,20 @@ struct Parent::Impl : gate::GateHandlers,
   void on_committed(const Result<Position>& end) {
     commit_running = false;
     ++commits;
+    if (!end && end.error().kind == ErrorKind::kOverLimit) {
+      // Everything stays queued; nothing is acknowledged, and children run out of credit.
+      trouble = end.error().text;
+      disk_full = true;
+      if (stopping) return maybe_finish_stop();
+      seams.loop.after(disk_full_retry_ms, [self = shared_from_this()] {
+        if (!self->stopping) self->on_appended();
+      });
+      return;
+    }
+    if (disk_full) {
+      disk_full = false;
+      trouble.clear();
+    }
     if (!end) {
       // The journal is poisoned: it refuses every append, and nothing more is acknowledged.
       trouble = "the journal failed: " + end.error().text + "; restart to recover what it holds";
@@ -275,7 +291,8 @@ struct Parent::Impl : gate::GateHandlers,
 
   void maybe_finish_stop() {
     if (!stopping || !landing_stopped || commit_running || finishing) return;
-    if (!journal->poisoned() && journal->has_pending()) return on_appended();
+    // On a full disk what is queued was never acknowledged, and its children hold it.
+    if (!journal->poisoned() && !disk_full && journal->has_pending()) return on_appended();
     finish_stop();
   }
 
