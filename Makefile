@@ -1,0 +1,80 @@
+# Each target installs what it needs first (scripts/setup; nothing to do the second time).
+#
+#   make demo     see it work: edges, a parent that is killed, and DuckDB that counts
+#   make test     everything that must hold, as CI runs it
+#   make build    build/evodb, release
+#   make bench    the benchmarks, one JSON object each
+#   make format   clang-format          make lint    clang-format's check, clang-tidy, other checks
+#   make fuzz     each fuzz target for FUZZ_SECONDS (10)
+#   make tsan     unit tests under ThreadSanitizer
+#   make docs     docs/configuration.md from the code
+SHELL := /bin/bash
+.DEFAULT_GOAL := build
+FUZZ_SECONDS ?= 10
+PYTEST := .deps/venv/bin/python -m pytest -q -p no:cacheprovider
+
+.PHONY: setup build test unit system install-test walls fuzz tsan demo bench format lint docs clean
+
+setup:
+	@scripts/setup
+
+build: setup
+	@cmake --preset release -DEVODB_TESTS=OFF > build.log 2>&1 || { cat build.log; exit 1; }
+	@ninja -C build evodb
+	@rm -f build.log
+
+demo: build
+	@build/evodb demo
+
+test: setup lint-fast unit walls build system install-test fuzz
+	@echo "make test: all passed"
+
+# Unit and property tests, the whole system in virtual time, with ASan and UBSan.
+unit: setup
+	cmake --preset debug > /dev/null
+	ninja -C build-debug
+	ctest --test-dir build-debug --output-on-failure -j2
+
+# The real binary, real disks, real sockets, readers that nobody here wrote.
+system: build
+	$(PYTEST) tests
+
+install-test: setup
+	tests/install/run.sh
+
+# The build must refuse an include across a wall.
+walls: setup
+	tests/walls/run.sh
+
+fuzz: setup
+	cmake --preset fuzz > /dev/null
+	ninja -C build-fuzz fuzzers
+	scripts/fuzz build-fuzz $(FUZZ_SECONDS)
+
+tsan: setup
+	cmake --preset tsan > /dev/null
+	ninja -C build-tsan
+	ctest --test-dir build-tsan --output-on-failure -j2
+
+bench: build
+	@build/evodb bench ingest --json
+	@build/evodb bench land --json
+	@build/evodb bench e2e --json
+
+format: setup
+	@scripts/lint --fix
+
+lint: setup
+	@scripts/lint
+	@cmake --preset debug > /dev/null
+	@scripts/lint --tidy build-debug
+
+.PHONY: lint-fast
+lint-fast: setup
+	@scripts/lint
+
+docs: build
+	build/evodb config docs > docs/configuration.md
+
+clean:
+	rm -rf build build-debug build-tsan build-fuzz build-client
