@@ -24,7 +24,7 @@ build: setup
 	@rm -f build.log
 
 demo: build
-	@build/evodb demo
+	@build/evodb demo --python .deps/venv/bin/python
 
 test: setup lint-fast unit walls build system install-test fuzz
 	@echo "make test: all passed"

@@ -1,0 +1,183 @@
+// `evodb bench ingest|land|e2e`. Each checks the answer on the very build, disk and settings that it
+// then times, and checks what it timed as well.
+#include "bench_command.h"
+
+#include <chrono>
+#include <cstdio>
+
+#include "bench/lakehouse_reader.h"
+#include "bench/load.h"
+#include "bench/quantile.h"
+#include "bench/raw_disk.h"
+#include "command.h"
+#include "http_client.h"
+#include "version.h"
+
+namespace evodb::app {
+
+namespace {
+
+constexpr std::uint64_t check_entries = 10'000;
+
+BenchJson settings_of(const BenchArguments& arguments, std::uint64_t entries) {
+  return {{"version", version()},
+          {"entries", entries},
+          {"connections", arguments.connections},
+          {"window_batches", arguments.window},
+          {"batch_entries", arguments.batch_entries},
+          {"set", arguments.sets}};
+}
+
+void add_raw_disk(BenchJson& metrics, const bench::RawDisk& disk) {
+  metrics["raw_disk_sync_20k_ms_p50"] = disk.sync_20k_ms_p50;
+  metrics["raw_disk_sync_20k_ms_p99"] = disk.sync_20k_ms_p99;
+  metrics["raw_disk_sequential_mb_per_s"] = disk.sequential_mb_per_s;
+}
+
+bench::LoadOptions load_of(const BenchArguments& arguments, const BenchParent& parent,
+                           bench::RowKind rows, std::uint64_t entries) {
+  return {.port = parent.parent.port(),
+          .prefix = "timed",
+          .rows = rows,
+          .connections = arguments.connections,
+          .window = arguments.window,
+          .batch_entries = arguments.batch_entries,
+          .entries = entries};
+}
+
+// A small load, landed and counted by a reader that knows nothing of the parent.
+Result<void> check_answer(const BenchParent& parent, bench::RowKind rows) {
+  bench::LoadOptions options;
+  options.port = parent.parent.port();
+  options.prefix = "check";
+  options.rows = rows;
+  options.connections = 4;
+  options.entries = check_entries;
+  options.until = WaitLevel::kPersisted;
+  (void)EVODB_TRY(bench::run_load(options));
+  auto reader = EVODB_TRY(bench::LakehouseReader::open(parent.data));
+  return reader.expect(bench::load_table(rows).name + "_changes", "check", 4, check_entries);
+}
+
+Result<void> check_timed(const BenchArguments& arguments, const BenchParent& parent,
+                         bench::RowKind rows, std::uint64_t entries) {
+  EVODB_CHECK(land_everything(parent.parent, 300'000));
+  auto reader = EVODB_TRY(bench::LakehouseReader::open(parent.data));
+  return reader.expect(bench::load_table(rows).name + "_changes", "timed", arguments.connections,
+                       entries);
+}
+
+Result<BenchJson> bench_load(const char* name, const char* rate, const BenchArguments& arguments,
+                             bench::RowKind rows, WaitLevel until, std::uint64_t entries) {
+  const auto parent = EVODB_TRY(start_bench_parent(arguments));
+  const double idle_rss = static_cast<double>(parent.parent.process->resident_bytes());
+  const auto disk = EVODB_TRY(bench::measure_raw_disk(parent.scratch->path()));
+  EVODB_CHECK(check_answer(parent, rows));
+
+  auto options = load_of(arguments, parent, rows, entries);
+  options.until = until;
+  options.timeout_ms = 600'000;
+  const auto result = EVODB_TRY(bench::run_load(options));
+  const auto landing_begun = std::chrono::steady_clock::now();
+  EVODB_CHECK(check_timed(arguments, parent, rows, entries));
+  const std::chrono::duration<double> landing = std::chrono::steady_clock::now() - landing_begun;
+
+  BenchJson metrics;
+  metrics[rate] = static_cast<double>(result.entries) / result.seconds;
+  metrics["seconds"] = result.seconds;
+  metrics["wire_mb_per_s"] = static_cast<double>(result.wire_bytes) / 1e6 / result.seconds;
+  metrics["durable_ack_ms_p50"] = bench::quantile(result.durable_ack_ms, 0.5);
+  metrics["durable_ack_ms_p99"] = bench::quantile(result.durable_ack_ms, 0.99);
+  metrics["landed_and_counted_after_s"] = landing.count();
+  metrics["parent_start_ms"] = parent.parent.start_ms;
+  metrics["parent_idle_rss_mb"] = idle_rss / 1e6;
+  metrics["parent_rss_after_mb"] =
+      static_cast<double>(parent.parent.process->resident_bytes()) / 1e6;
+  add_raw_disk(metrics, disk);
+  return BenchJson{{"bench", name},
+                   {"checked", true},
+                   {"settings", settings_of(arguments, entries)},
+                   {"metrics", metrics}};
+}
+
+void print_report(const BenchJson& report, bool json) {
+  if (json) {
+    std::printf("%s\n", report.dump(2).c_str());
+    return;
+  }
+  std::printf("bench %s (answer checked)\n", report["bench"].get<std::string>().c_str());
+  for (const auto& [name, value] : report["metrics"].items()) {
+    std::printf("  %-34s %14.3f\n", name.c_str(), value.get<double>());
+  }
+}
+
+}  // namespace
+
+Result<BenchParent> start_bench_parent(const BenchArguments& arguments) {
+  BenchParent bench;
+  bench.scratch = EVODB_TRY(ScratchDirectory::create(arguments.directory, "evodb-bench-"));
+  bench.data = bench.scratch->path() + "/data";
+  bench.parent = EVODB_TRY(start_parent_process(bench.data, "127.0.0.1:0", arguments.sets,
+                                                bench.scratch->path() + "/parent.log"));
+  return bench;
+}
+
+Result<void> land_everything(const ParentProcess& parent, std::int64_t timeout_ms) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
+  for (;;) {
+    const auto answer =
+        EVODB_TRY(http_request("POST", "http://" + parent.address + "/flush", 60'000));
+    if (answer.status == 200) return {};
+    if (std::chrono::steady_clock::now() > deadline) {
+      return fail(ErrorKind::kRetry, "the parent has not landed everything: " + answer.body);
+    }
+  }
+}
+
+Result<BenchJson> bench_ingest(const BenchArguments& arguments) {
+  return bench_load("ingest", "durable_entries_per_s", arguments, bench::RowKind::kPayload200,
+                    WaitLevel::kDurable, arguments.entries != 0 ? arguments.entries : 3'000'000);
+}
+
+Result<BenchJson> bench_land(const BenchArguments& arguments) {
+  return bench_load("land", "rows_per_s", arguments, bench::RowKind::kTyped4,
+                    WaitLevel::kPersisted,
+                    arguments.entries != 0 ? arguments.entries : 2'000'000);
+}
+
+void add_bench(CLI::App& app, int& exit_code) {
+  auto arguments = std::make_shared<BenchArguments>();
+  auto* command = app.add_subcommand("bench", "Measure this build on this machine's disk");
+  command->require_subcommand(1);
+  const auto add = [&](const char* name, const char* what,
+                       Result<BenchJson> (*run)(const BenchArguments&)) {
+    auto* sub = command->add_subcommand(name, what);
+    sub->add_option("--dir", arguments->directory, "Where scratch data goes")->type_name("DIR");
+    sub->add_option("--set", arguments->sets, "A setting of the parent, as key=value");
+    sub->add_option("--entries", arguments->entries, "Changes in the timed part");
+    sub->add_option("--connections", arguments->connections, "Children")
+        ->check(CLI::Range(1, 19'000));
+    sub->add_option("--window", arguments->window, "Batches in flight, a child")
+        ->check(CLI::Range(1, 1'000));
+    sub->add_option("--batch", arguments->batch_entries, "Changes a batch")
+        ->check(CLI::Range(1, 10'000));
+    sub->add_flag("--json", arguments->json, "Print one JSON object");
+    if (std::string_view(name) == "e2e") {
+      sub->add_option("--freshness-seconds", arguments->freshness_s, "Length of that part")
+          ->check(CLI::Range(1, 3600));
+    }
+    sub->callback([arguments, run, &exit_code] {
+      const auto report_of = run(*arguments);
+      if (!report_of) {
+        exit_code = report(report_of.error());
+        return;
+      }
+      print_report(*report_of, arguments->json);
+    });
+  };
+  add("ingest", "Durable changes a second: sockets to synced journal", bench_ingest);
+  add("land", "Rows a second: sockets to committed Iceberg snapshots", bench_land);
+  add("e2e", "Many children to visible rows, and how fresh a reader's view is", bench_e2e);
+}
+
+}  // namespace evodb::app

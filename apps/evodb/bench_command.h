@@ -1,0 +1,44 @@
+// What the benchmarks share: a parent of its own in a scratch directory, the raw disk beside it, one
+// JSON object at the end.
+#pragma once
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "child_process.h"
+#include "evodb/result.h"
+
+namespace evodb::app {
+
+using BenchJson = nlohmann::ordered_json;
+
+struct BenchArguments {
+  std::string directory = ".";  // scratch data lives below it: its disk is the one measured
+  std::vector<std::string> sets;
+  std::uint64_t entries = 0;    // 0: the benchmark's default
+  std::uint32_t connections = 32;
+  std::uint32_t window = 8;
+  std::uint32_t batch_entries = 100;
+  std::int64_t freshness_s = 20;
+  bool json = false;
+};
+
+// A benchmark's own parent, in a process of its own.
+struct BenchParent {
+  std::unique_ptr<ScratchDirectory> scratch;
+  ParentProcess parent;
+  std::string data;
+};
+Result<BenchParent> start_bench_parent(const BenchArguments& arguments);
+
+// POST /flush until everything has landed. Errors: kRetry.
+Result<void> land_everything(const ParentProcess& parent, std::int64_t timeout_ms);
+
+// {"bench", "checked", "settings", "metrics"}; each has run to its end, or is an error.
+Result<BenchJson> bench_ingest(const BenchArguments& arguments);
+Result<BenchJson> bench_land(const BenchArguments& arguments);
+Result<BenchJson> bench_e2e(const BenchArguments& arguments);
+
+}  // namespace evodb::app

@@ -1,0 +1,69 @@
+// ChildProcess: a command of this binary as a process of its own, for `evodb demo` and `evodb bench`.
+// It is killed when its owner goes.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "evodb/result.h"
+
+namespace evodb::app {
+
+class ChildProcess {
+ public:
+  // Starts this very executable with `arguments`; its stderr goes to `log_path` (appended), its
+  // stdout to /dev/null. EVODB_* variables are not inherited: they are the caller's, not its.
+  static Result<std::unique_ptr<ChildProcess>> start(const std::vector<std::string>& arguments,
+                                                     const std::string& log_path);
+  ~ChildProcess();  // kill -9 and wait
+  ChildProcess(const ChildProcess&) = delete;
+  ChildProcess& operator=(const ChildProcess&) = delete;
+
+  pid_t pid() const { return pid_; }
+  bool running();
+  void signal(int number);
+  // Waits; the exit code, or 128 + the signal that ended it. Errors: kRetry (still running then).
+  Result<int> wait(std::int64_t timeout_ms);
+  // Resident memory now, bytes. 0 if it has ended.
+  std::uint64_t resident_bytes() const;
+
+ private:
+  explicit ChildProcess(pid_t pid) : pid_(pid) {}
+  pid_t pid_;
+  bool reaped_ = false;
+  int exit_code_ = 0;
+};
+
+// An `evodb serve` that said it was ready.
+struct ParentProcess {
+  std::unique_ptr<ChildProcess> process;
+  std::string address;  // "127.0.0.1:40123"
+  double start_ms = 0;  // from exec to ready
+  std::uint16_t port() const;
+};
+
+// `settings` are --set arguments. Errors: what the process said on stderr.
+Result<ParentProcess> start_parent_process(const std::string& data, const std::string& listen,
+                                           const std::vector<std::string>& settings,
+                                           const std::string& log_path);
+
+// A new directory below `parent`, removed with all it holds when this goes.
+class ScratchDirectory {
+ public:
+  static Result<std::unique_ptr<ScratchDirectory>> create(const std::string& parent,
+                                                          const std::string& prefix);
+  ~ScratchDirectory();
+  const std::string& path() const { return path_; }
+  void keep() { keep_ = true; }
+
+ private:
+  explicit ScratchDirectory(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+  bool keep_ = false;
+};
+
+}  // namespace evodb::app

@@ -1,0 +1,66 @@
+#include "bench/lakehouse_reader.h"
+
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "lake/landed_filter.h"
+#include "table/append.h"
+
+namespace evodb::bench {
+
+Result<LakehouseReader> LakehouseReader::open(const std::string& data) {
+  LakehouseReader reader;
+  reader.store_ = EVODB_TRY(store::open_store({.url = "file:" + data + "/warehouse"}));
+  reader.catalog_ = EVODB_TRY(table::open_sqlite_catalog(data + "/catalog.db", "evodb", "evodb"));
+  return reader;
+}
+
+Result<void> LakehouseReader::read_new(const std::string& table, const Row& row) {
+  const auto location = EVODB_TRY(catalog_->load(table));
+  if (!location || *location == last_location_) return {};
+  const auto live = EVODB_TRY(table::list_live_files(*store_, *location));
+  for (const auto& file : live.data) {
+    if (seen_.contains(file.location)) continue;
+    const std::string key = EVODB_TRY(store_->key_of(file.location));
+    const std::string bytes = EVODB_TRY(store_->get(key));
+    EVODB_CHECK(lake::scan_identities(bytes, row));
+    seen_.insert(file.location);
+  }
+  last_location_ = *location;
+  return {};
+}
+
+Result<void> LakehouseReader::expect(const std::string& table, const std::string& prefix,
+                                     std::uint32_t connections, std::uint64_t entries) {
+  std::unordered_map<std::string, std::vector<bool>> seen;
+  for (std::uint32_t i = 0; i < connections; ++i) {
+    const std::uint64_t share = entries * (i + 1) / connections - entries * i / connections;
+    seen[prefix + "-" + std::to_string(i)].resize(share + 1);
+  }
+  std::uint64_t rows = 0, twice = 0, strange = 0;
+  seen_.clear();
+  last_location_.clear();
+  EVODB_CHECK(read_new(table, [&](std::string_view source, Epoch epoch, Lsn lsn) {
+    if (!source.starts_with(prefix + "-")) return;  // another run's
+    ++rows;
+    const auto found = seen.find(std::string(source));
+    if (found == seen.end() || epoch.value != 1 || lsn.value == 0 ||
+        lsn.value >= found->second.size()) {
+      ++strange;
+    } else if (found->second[lsn.value]) {
+      ++twice;
+    } else {
+      found->second[lsn.value] = true;
+    }
+  }));
+  const std::uint64_t once = rows - twice - strange;
+  if (once != entries || twice != 0 || strange != 0) {
+    return fail(ErrorKind::kCorrupt, table + ": " + std::to_string(entries - once) + " missing, " +
+                                         std::to_string(twice) + " twice, " +
+                                         std::to_string(strange) + " that nobody sent");
+  }
+  return {};
+}
+
+}  // namespace evodb::bench

@@ -1,0 +1,281 @@
+#include "bench/load.h"
+
+#include <chrono>
+#include <deque>
+#include <memory>
+
+#include "base/assert.h"
+#include "base/posix/epoll_loop.h"
+#include "wire/change.h"
+#include "wire/frame.h"
+#include "wire/websocket.h"
+
+namespace evodb::bench {
+
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+double ms_between(SteadyClock::time_point a, SteadyClock::time_point b) {
+  return std::chrono::duration<double, std::milli>(b - a).count();
+}
+
+// Encodes rows; reuses its memory.
+class RowMaker {
+ public:
+  explicit RowMaker(RowKind kind) : kind_(kind), text_(190, 'x') {}
+
+  wire::ValuesView row(std::uint64_t lsn) {
+    bytes_.clear();
+    const auto n = static_cast<std::int64_t>(lsn);
+    wire::put_value(bytes_, ValueView::of_integer(n));
+    if (kind_ == RowKind::kPayload200) {
+      // Not all the same, or compression would flatter the rest of the way.
+      for (std::size_t i = 0; i < 64; i += 8) {
+        const std::uint64_t noise = (lsn + i) * 0x9e3779b97f4a7c15u;
+        for (std::size_t j = 0; j < 8; ++j) {
+          text_[i + j] = static_cast<char>('a' + (noise >> (8 * j)) % 26);
+        }
+      }
+      wire::put_value(bytes_, ValueView::of_text(text_));
+      return {true, 2, bytes_};
+    }
+    wire::put_value(bytes_, ValueView::of_real(static_cast<double>(n) / 7));
+    name_ = "customer-" + std::to_string(lsn % 5000);
+    wire::put_value(bytes_, ValueView::of_text(name_));
+    wire::put_value(bytes_, ValueView::of_integer(n % 97));
+    return {true, 4, bytes_};
+  }
+
+ private:
+  RowKind kind_;
+  std::string text_, name_, bytes_;
+};
+
+struct Run {
+  const LoadOptions& options;
+  base::EpollLoop& loop;
+  wire::TableDef table;
+  std::uint64_t fingerprint;
+  RowMaker rows;
+  LoadResult result;
+  std::uint32_t done = 0;
+  SteadyClock::time_point begun{};
+  Error error{ErrorKind::kInternal, ""};
+};
+
+class Child : public base::StreamEvents {
+ public:
+  Child(Run& run, std::uint32_t number, std::uint64_t share)
+      : run_(run),
+        source_(run.options.prefix + "-" + std::to_string(number)),
+        share_(share),
+        parser_(wire::WsParser::Role::kClient, 1u << 20) {}
+
+  Result<void> dial() {
+    stream_ = EVODB_TRY(run_.loop.dial(run_.options.host, run_.options.port, *this));
+    return {};
+  }
+
+  void on_accept(base::StreamId, std::string_view) override {}
+
+  void on_connected(base::StreamId) override {
+    send("GET / HTTP/1.1\r\nHost: " + run_.options.host +
+         "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: "
+         "dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
+  }
+
+  void on_data(base::StreamId, std::string_view bytes) override {
+    std::string input(bytes);
+    if (!upgraded_) {
+      head_ += input;
+      const auto end = head_.find("\r\n\r\n");
+      if (end == std::string::npos) return;
+      if (!head_.starts_with("HTTP/1.1 101")) return fail_run("refused: " + head_.substr(0, 200));
+      upgraded_ = true;
+      input = head_.substr(end + 4);
+      wire::Hello hello;
+      hello.source = source_;
+      hello.epoch = Epoch(1);
+      hello.wait = run_.options.until;
+      hello.head = Lsn(share_);
+      hello.frame_bytes_max = 1u << 20;
+      hello.agent = "evodb-bench";
+      send_message(wire::encode_frame(hello));
+    }
+    parser_.feed(input.data(), input.size());
+    wire::WsMessage message;
+    wire::WsError error;
+    for (;;) {
+      const auto step = parser_.next(&message, &error);
+      if (step == wire::WsParser::Step::kNeedMore) break;
+      if (step == wire::WsParser::Step::kError) return fail_run(error.text);
+      if (message.opcode == wire::WsOpcode::kClose) return fail_run("closed by the parent");
+      if (message.opcode == wire::WsOpcode::kBinary) on_frame(message.payload);
+    }
+    fill_window();
+  }
+
+  void on_writable(base::StreamId) override {
+    const std::size_t taken = run_.loop.write(stream_, waiting_);
+    waiting_.erase(0, taken);
+    fill_window();
+  }
+
+  void on_closed(base::StreamId, std::string_view why) override {
+    if (!finished_) fail_run("connection lost: " + std::string(why));
+  }
+
+ private:
+  struct InFlight {
+    std::uint64_t last = 0;
+    std::size_t bytes = 0;
+    SteadyClock::time_point sent;
+  };
+
+  void fail_run(const std::string& text) {
+    if (run_.error.text.empty()) run_.error = {ErrorKind::kInvalid, source_ + ": " + text};
+  }
+
+  void send(std::string_view bytes) {
+    if (!waiting_.empty()) {
+      waiting_ += bytes;
+      return;
+    }
+    const std::size_t taken = run_.loop.write(stream_, bytes);
+    waiting_.append(bytes.substr(taken));
+  }
+
+  void send_message(std::string_view frame) {
+    out_.clear();
+    const std::uint32_t mask = 0x5bd1e995u ^ static_cast<std::uint32_t>(sent_);
+    wire::encode_ws_frame(out_, wire::WsOpcode::kBinary, frame, &mask);
+    send(out_);
+  }
+
+  void on_frame(std::string_view bytes) {
+    auto frame = wire::decode_frame(bytes);
+    if (!frame) return fail_run(frame.error().text);
+    if (const auto* welcome = std::get_if<wire::Welcome>(&*frame)) {
+      if (welcome->verdict != wire::WelcomeVerdict::kResume || welcome->received.value != 0) {
+        return fail_run("the parent knows this source already");
+      }
+      credit_ = welcome->credit_bytes;
+      welcomed_ = true;
+      if (run_.begun == SteadyClock::time_point{}) run_.begun = SteadyClock::now();
+    } else if (const auto* ack = std::get_if<wire::Ack>(&*frame)) {
+      on_ack(*ack);
+    } else if (const auto* nack = std::get_if<wire::Nack>(&*frame)) {
+      fail_run("nack: " + std::string(nack->text));
+    } else if (const auto* bye = std::get_if<wire::Bye>(&*frame)) {
+      fail_run("bye: " + std::string(bye->text));
+    }
+  }
+
+  void on_ack(const wire::Ack& ack) {
+    credit_ = ack.credit_bytes;
+    const auto now = SteadyClock::now();
+    while (!in_flight_.empty() && in_flight_.front().last <= ack.durable.value) {
+      in_flight_bytes_ -= in_flight_.front().bytes;
+      if (run_.result.durable_ack_ms.size() < 100'000) {
+        run_.result.durable_ack_ms.push_back(ms_between(in_flight_.front().sent, now));
+      }
+      in_flight_.pop_front();
+    }
+    const Lsn mark = run_.options.until == WaitLevel::kDurable ? ack.durable : ack.persisted;
+    if (!finished_ && mark.value >= share_) {
+      finished_ = true;
+      ++run_.done;
+    }
+  }
+
+  void fill_window() {
+    while (welcomed_ && sent_ < share_ && in_flight_.size() < run_.options.window &&
+           waiting_.empty() && (in_flight_.empty() || in_flight_bytes_ + last_bytes_ <= credit_)) {
+      send_batch();
+    }
+  }
+
+  void send_batch() {
+    writer_.reset(Lsn(sent_), chain_);
+    if (sent_ == 0) writer_.add_table(0, run_.table);
+    const std::uint64_t end = std::min(share_, sent_ + run_.options.batch_entries);
+    for (std::uint64_t lsn = sent_ + 1; lsn <= end; ++lsn) {
+      writer_.add_change(Op::kInsert, 0, run_.fingerprint, Lsn(lsn), TxnId(end),
+                         UnixMillis(1'700'000'000'000 + static_cast<std::int64_t>(lsn)), {}, {},
+                         run_.rows.row(lsn));
+    }
+    chain_ = writer_.chain();
+    const std::string body = writer_.finish();
+    frame_.clear();
+    wire::encode_envelope(frame_, wire::FrameType::kBatch, 0, body);
+    send_message(frame_);
+    last_bytes_ = frame_.size();
+    in_flight_bytes_ += frame_.size();
+    in_flight_.push_back({end, frame_.size(), SteadyClock::now()});
+    run_.result.wire_bytes += frame_.size();
+    run_.result.entries += end - sent_;
+    ++run_.result.batches;
+    sent_ = end;
+  }
+
+  Run& run_;
+  std::string source_;
+  std::uint64_t share_;
+  base::StreamId stream_;
+  wire::WsParser parser_;
+  wire::BatchWriter writer_;
+  std::string head_, out_, frame_, waiting_;
+  std::deque<InFlight> in_flight_;
+  std::size_t in_flight_bytes_ = 0, last_bytes_ = 0;
+  std::uint64_t sent_ = 0, credit_ = 0;
+  ChainHash chain_;
+  bool upgraded_ = false, welcomed_ = false, finished_ = false;
+};
+
+}  // namespace
+
+wire::TableDef load_table(RowKind rows) {
+  wire::TableDef table;
+  table.columns = {{"id", "INTEGER", 1}};
+  if (rows == RowKind::kPayload200) {
+    table.name = "payload";
+    table.columns.push_back({"body", "TEXT", 0});
+  } else {
+    table.name = "typed";
+    table.columns.push_back({"amount", "REAL", 0});
+    table.columns.push_back({"customer", "TEXT", 0});
+    table.columns.push_back({"kind", "INTEGER", 0});
+  }
+  return table;
+}
+
+Result<LoadResult> run_load(const LoadOptions& options) {
+  EVODB_ASSERT(options.connections > 0 && options.entries >= options.connections,
+               "every connection sends something");
+  auto loop = EVODB_TRY(base::EpollLoop::create());
+  auto table = load_table(options.rows);
+  const std::uint64_t fingerprint = table.fingerprint();
+  Run run{options, *loop, std::move(table), fingerprint, RowMaker(options.rows), {}, 0, {}, {}};
+
+  std::vector<std::unique_ptr<Child>> children;
+  for (std::uint32_t i = 0; i < options.connections; ++i) {
+    const std::uint64_t share = options.entries * (i + 1) / options.connections -
+                                options.entries * i / options.connections;
+    children.push_back(std::make_unique<Child>(run, i, share));
+    EVODB_CHECK(children.back()->dial());
+  }
+  const auto deadline = SteadyClock::now() + std::chrono::milliseconds(options.timeout_ms);
+  while (run.done < options.connections && run.error.text.empty()) {
+    if (SteadyClock::now() > deadline) {
+      return fail(ErrorKind::kRetry, "not acknowledged within " +
+                                         std::to_string(options.timeout_ms) + " ms");
+    }
+    loop->run_once(100);
+  }
+  if (!run.error.text.empty()) return fail(run.error);
+  run.result.seconds = ms_between(run.begun, SteadyClock::now()) / 1e3;
+  return std::move(run.result);
+}
+
+}  // namespace evodb::bench

@@ -1,0 +1,51 @@
+// Load: many children in one thread, speaking wire v2 over real sockets as fast as credit and window
+// allow. What they send is known exactly, so that a reader can be asked for it afterwards.
+//
+//   Load load({.host = "127.0.0.1", .port = 8787, .connections = 32, .entries = 1'000'000});
+//   LoadResult r = EVODB_TRY(load.run());
+//
+// Source i is "<prefix>-<i>" and sends the LSNs 1 .. its share, in epoch 1, of one table.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "evodb/result.h"
+#include "evodb/types.h"
+#include "wire/table_def.h"
+
+namespace evodb::bench {
+
+// What a row looks like. Both kinds are a pure function of the LSN.
+enum class RowKind : std::uint8_t {
+  kPayload200,  // an INTEGER and a TEXT that make 200 encoded bytes
+  kTyped4,      // INTEGER, REAL, short TEXT, INTEGER
+};
+
+struct LoadOptions {
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 0;
+  std::string prefix = "load";
+  RowKind rows = RowKind::kPayload200;
+  std::uint32_t connections = 32;
+  std::uint32_t window = 8;  // batches in flight, a connection
+  std::uint32_t batch_entries = 100;
+  std::uint64_t entries = 1'000'000;  // of all connections together
+  WaitLevel until = WaitLevel::kDurable;
+  std::int64_t timeout_ms = 120'000;
+};
+
+struct LoadResult {
+  std::uint64_t entries = 0, batches = 0;
+  std::uint64_t wire_bytes = 0;        // of batch frames
+  double seconds = 0;                  // first batch sent to last acknowledgement of `until`
+  std::vector<double> durable_ack_ms;  // a batch each, sampled (at most 100,000)
+};
+
+wire::TableDef load_table(RowKind rows);
+
+// Errors: kInvalid (a child was refused: says why), kRetry (not done in time, connection lost).
+Result<LoadResult> run_load(const LoadOptions& options);
+
+}  // namespace evodb::bench
