@@ -1,5 +1,5 @@
-// AppendCommit: one Iceberg commit that adds data files, evolves the schema and moves the watermark,
-// all or nothing. A state machine: see table/io.h.
+// AppendCommit: one Iceberg commit that adds data files, evolves the schema and moves the
+// watermark, all or nothing. A state machine: see table/io.h.
 //
 //   AppendCommit commit(request, naming, random);
 //   while (auto io = commit.next()) commit.on_response(perform(store, catalog, *io));
@@ -29,10 +29,10 @@
 namespace evodb::table {
 
 struct Watermark {
-  std::string parent;            // the parent's id, for people
+  std::string parent;  // the parent's id, for people
   WriterEpoch writer;
-  std::uint64_t journal = 0;     // JournalId
-  Position position;             // every change of this table below it is in
+  std::uint64_t journal = 0;  // JournalId
+  Position position;          // every change of this table below it is in
 
   friend bool operator==(const Watermark&, const Watermark&) = default;
 };
@@ -41,9 +41,9 @@ struct Watermark {
 struct TableState {
   std::string name;
   std::string metadata_location;
-  std::string location_key;      // key prefix of the table in the warehouse, no trailing slash
+  std::string location_key;  // key prefix of the table in the warehouse, no trailing slash
   std::string uuid;
-  Schema schema;                 // the current one
+  Schema schema;  // the current one
   std::int32_t last_column_id = 0;
   std::optional<Watermark> watermark;
   std::optional<std::int64_t> current_snapshot;
@@ -54,13 +54,13 @@ struct TableState {
 
 struct AppendRequest {
   std::string table;
-  bool create = false;               // the table must not exist; else it must
-  std::string location_key;          // for create
-  Schema schema;                     // full, with ids; equal to the current one: no evolution
+  bool create = false;                // the table must not exist; else it must
+  std::string location_key;           // for create
+  Schema schema;                      // full, with ids; equal to the current one: no evolution
   std::vector<std::int32_t> sort_by;  // field ids, for create
-  std::vector<DataFile> files;       // already in the store; may be empty (watermark only)
-  std::optional<Watermark> expected; // the watermark that must be there now
-  Watermark watermark;               // the one that this commit sets
+  std::vector<DataFile> files;        // already in the store; may be empty (watermark only)
+  std::optional<Watermark> expected;  // the watermark that must be there now
+  Watermark watermark;                // the one that this commit sets
   UnixMillis now;
   // Retention inside metadata: older snapshots and metadata files beyond these are dropped, and
   // their files removed after the commit (never data files).

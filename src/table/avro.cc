@@ -33,8 +33,7 @@ class Decoder {
     out.kind = node.kind;
     bool ok = true;
     switch (node.kind) {
-      case AvroNode::Kind::kNull:
-        break;
+      case AvroNode::Kind::kNull: break;
       case AvroNode::Kind::kBoolean: {
         std::uint8_t v = 0;
         ok = in_.u8(&v) && v <= 1;
@@ -45,22 +44,16 @@ class Decoder {
       case AvroNode::Kind::kEnum:
         ok = in_.zigzag(&out.number) && out.number >= INT32_MIN && out.number <= INT32_MAX;
         break;
-      case AvroNode::Kind::kLong:
-        ok = in_.zigzag(&out.number);
-        break;
+      case AvroNode::Kind::kLong: ok = in_.zigzag(&out.number); break;
       case AvroNode::Kind::kFloat: {
         float v = 0;
         ok = in_.fixed(&v);
         out.real = static_cast<double>(v);
         break;
       }
-      case AvroNode::Kind::kDouble:
-        ok = in_.fixed(&out.real);
-        break;
+      case AvroNode::Kind::kDouble: ok = in_.fixed(&out.real); break;
       case AvroNode::Kind::kBytes:
-      case AvroNode::Kind::kString:
-        ok = sized(out.bytes);
-        break;
+      case AvroNode::Kind::kString: ok = sized(out.bytes); break;
       case AvroNode::Kind::kFixed: {
         std::string_view v;
         ok = in_.bytes(node.fixed_bytes, &v);
@@ -74,8 +67,7 @@ class Decoder {
         }
         break;
       case AvroNode::Kind::kArray:
-      case AvroNode::Kind::kMap:
-        return collection(node, depth, out);
+      case AvroNode::Kind::kMap: return collection(node, depth, out);
       case AvroNode::Kind::kUnion: {
         std::int64_t branch = 0;
         if (!in_.zigzag(&branch) || branch < 0 ||

@@ -21,11 +21,11 @@
 
 namespace evodb::table {
 
-inline constexpr std::size_t avro_bytes_max = 64u << 20;  // of one file, inflated
+inline constexpr std::size_t avro_bytes_max = 64u << 20;      // of one file, inflated
 inline constexpr std::uint64_t avro_values_max = 16'000'000;  // of one file, nested ones counted
 
 // --- writing ------------------------------------------------------------------------------------
-void put_avro_long(std::string& out, std::int64_t v);  // int and long
+void put_avro_long(std::string& out, std::int64_t v);       // int and long
 void put_avro_bytes(std::string& out, std::string_view v);  // bytes and string
 // For a union ["null", T]: which branch follows.
 inline void put_avro_null(std::string& out) { out.push_back('\0'); }
@@ -50,8 +50,20 @@ class AvroWriter {
 // A writer's schema, flattened: nodes refer to each other by index, so named types may be reused.
 struct AvroNode {
   enum class Kind : std::uint8_t {
-    kNull, kBoolean, kInt, kLong, kFloat, kDouble, kBytes, kString, kFixed, kEnum,
-    kRecord, kArray, kMap, kUnion,
+    kNull,
+    kBoolean,
+    kInt,
+    kLong,
+    kFloat,
+    kDouble,
+    kBytes,
+    kString,
+    kFixed,
+    kEnum,
+    kRecord,
+    kArray,
+    kMap,
+    kUnion,
   };
   struct Field {
     std::string name;

@@ -23,7 +23,7 @@ namespace evodb::table {
 using WriterEpoch = Strong<struct WriterEpochTag, std::uint64_t>;
 
 struct TableEntry {
-  std::string name;               // within the namespace
+  std::string name;  // within the namespace
   std::string metadata_location;
 };
 

@@ -4,10 +4,10 @@
 // commit, and a commit is one sync. Other engines open such a file as it is; the price is that a
 // copy of the file alone may lack the last commits, which a checkpoint after each one keeps small.
 // synchronous=FULL: a commit that was reported survives a power loss.
-#include <sqlite3.h>
-
 #include <charconv>
 #include <mutex>
+
+#include <sqlite3.h>
 
 #include "base/assert.h"
 #include "table/catalog.h"
@@ -68,8 +68,8 @@ class SqliteCatalog final : public Catalog {
   ~SqliteCatalog() override { sqlite3_close(db_); }
 
   Result<void> open() {
-    const int code = sqlite3_open_v2(path_.c_str(), &db_,
-                                     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+    const int code =
+        sqlite3_open_v2(path_.c_str(), &db_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
     if (code != SQLITE_OK) {
       return fail(ErrorKind::kInvalid, "cannot open the catalog " + path_ + ": " + message() +
                                            ": its directory must exist and be writable");
@@ -101,9 +101,10 @@ class SqliteCatalog final : public Catalog {
 
   Result<std::vector<TableEntry>> list() override {
     const std::lock_guard lock(mutex_);
-    Statement rows(db_, "SELECT table_name, metadata_location FROM iceberg_tables WHERE "
-                        "catalog_name = ? AND table_namespace = ? AND (iceberg_type = 'TABLE' OR "
-                        "iceberg_type IS NULL) ORDER BY table_name");
+    Statement rows(db_,
+                   "SELECT table_name, metadata_location FROM iceberg_tables WHERE "
+                   "catalog_name = ? AND table_namespace = ? AND (iceberg_type = 'TABLE' OR "
+                   "iceberg_type IS NULL) ORDER BY table_name");
     rows.bind(catalog_).bind(space_);
     std::vector<TableEntry> entries;
     int code;
@@ -144,8 +145,12 @@ class SqliteCatalog final : public Catalog {
                        "UPDATE iceberg_tables SET metadata_location = ?, "
                        "previous_metadata_location = ? WHERE catalog_name = ? AND "
                        "table_namespace = ? AND table_name = ?");
-      const int code = update.bind(metadata_location).bind(*expected).bind(catalog_).bind(space_)
-                           .bind(table).step();
+      const int code = update.bind(metadata_location)
+                           .bind(*expected)
+                           .bind(catalog_)
+                           .bind(space_)
+                           .bind(table)
+                           .step();
       return code == SQLITE_DONE ? Result<void>() : fail(error(code, "commit " + table + " in"));
     });
   }
@@ -165,21 +170,17 @@ class SqliteCatalog final : public Catalog {
   }
 
  private:
-  std::string message() const {
-    return db_ == nullptr ? "out of memory" : sqlite3_errmsg(db_);
-  }
+  std::string message() const { return db_ == nullptr ? "out of memory" : sqlite3_errmsg(db_); }
 
   Error error(int code, const std::string& what) const {
     const std::string text = "cannot " + what + " the catalog " + path_ + ": " + message();
     switch (code & 0xff) {
       case SQLITE_BUSY:
-      case SQLITE_LOCKED:
-        return {ErrorKind::kRetry, text + " (another program holds it)"};
+      case SQLITE_LOCKED: return {ErrorKind::kRetry, text + " (another program holds it)"};
       case SQLITE_FULL:
         return {ErrorKind::kRetry, text + ": free some space; landing goes on by itself"};
       case SQLITE_IOERR:
-      case SQLITE_NOMEM:
-        return {ErrorKind::kRetry, text};
+      case SQLITE_NOMEM: return {ErrorKind::kRetry, text};
       case SQLITE_NOTADB:
         return {ErrorKind::kInvalid, text + ": it is no SQLite file; move it away"};
       case SQLITE_CORRUPT:
@@ -189,8 +190,7 @@ class SqliteCatalog final : public Catalog {
       case SQLITE_AUTH:
       case SQLITE_CANTOPEN:
         return {ErrorKind::kInvalid, text + ": let the user that runs evodb write there"};
-      default:
-        return {ErrorKind::kInternal, text};
+      default: return {ErrorKind::kInternal, text};
     }
   }
 
@@ -218,9 +218,10 @@ class SqliteCatalog final : public Catalog {
   }
 
   Result<std::optional<std::string>> current_location(const std::string& table) {
-    Statement row(db_, "SELECT metadata_location FROM iceberg_tables WHERE catalog_name = ? AND "
-                       "table_namespace = ? AND table_name = ? AND (iceberg_type = 'TABLE' OR "
-                       "iceberg_type IS NULL)");
+    Statement row(db_,
+                  "SELECT metadata_location FROM iceberg_tables WHERE catalog_name = ? AND "
+                  "table_namespace = ? AND table_name = ? AND (iceberg_type = 'TABLE' OR "
+                  "iceberg_type IS NULL)");
     const int code = row.bind(catalog_).bind(space_).bind(table).step();
     if (code == SQLITE_ROW) return row.text(0);
     if (code != SQLITE_DONE) return fail(error(code, "read " + table + " from"));
@@ -228,8 +229,9 @@ class SqliteCatalog final : public Catalog {
   }
 
   Result<std::optional<std::string>> read_property(const std::string& key) {
-    Statement row(db_, "SELECT property_value FROM iceberg_namespace_properties WHERE "
-                       "catalog_name = ? AND namespace = ? AND property_key = ?");
+    Statement row(db_,
+                  "SELECT property_value FROM iceberg_namespace_properties WHERE "
+                  "catalog_name = ? AND namespace = ? AND property_key = ?");
     const int code = row.bind(catalog_).bind(space_).bind(key).step();
     if (code == SQLITE_ROW) return row.text(0);
     if (code != SQLITE_DONE) return fail(error(code, "read a property from"));
@@ -237,10 +239,11 @@ class SqliteCatalog final : public Catalog {
   }
 
   Result<void> write_property(const std::string& key, const std::string& value) {
-    Statement row(db_, "INSERT INTO iceberg_namespace_properties (catalog_name, namespace, "
-                       "property_key, property_value) VALUES (?, ?, ?, ?) ON CONFLICT "
-                       "(catalog_name, namespace, property_key) DO UPDATE SET "
-                       "property_value = excluded.property_value");
+    Statement row(db_,
+                  "INSERT INTO iceberg_namespace_properties (catalog_name, namespace, "
+                  "property_key, property_value) VALUES (?, ?, ?, ?) ON CONFLICT "
+                  "(catalog_name, namespace, property_key) DO UPDATE SET "
+                  "property_value = excluded.property_value");
     const int code = row.bind(catalog_).bind(space_).bind(key).bind(value).step();
     return code == SQLITE_DONE ? Result<void>() : fail(error(code, "write a property to"));
   }

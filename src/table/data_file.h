@@ -9,7 +9,7 @@
 namespace evodb::table {
 
 struct DataFile {
-  std::string location;          // absolute
+  std::string location;  // absolute
   std::int64_t record_count = 0;
   std::int64_t file_bytes = 0;
   // By field id, leaf columns only. Bounds in Iceberg's single-value serialization; a truncated

@@ -2,7 +2,8 @@
 //
 // A machine (AppendCommit, lake's FlushMachine, ...) gives one IoRequest at a time by next() and
 // takes its IoResponse by on_response(). The parent executes requests on worker threads with
-// perform(); the simulator delays them, fails them, or performs them and says that it does not know.
+// perform(); the simulator delays them, fails them, or performs them and says that it does not
+// know.
 #pragma once
 
 #include <cstdint>
@@ -22,10 +23,18 @@ struct PutObject {
   std::string bytes;
   store::PutMode mode = store::PutMode::kIfAbsent;
 };
-struct GetObject { std::string key; };
-struct RemoveObject { std::string key; };
-struct ListObjects { std::string prefix; };
-struct LoadTable { std::string table; };
+struct GetObject {
+  std::string key;
+};
+struct RemoveObject {
+  std::string key;
+};
+struct ListObjects {
+  std::string prefix;
+};
+struct LoadTable {
+  std::string table;
+};
 struct SwapTable {
   WriterEpoch writer;
   std::string table;

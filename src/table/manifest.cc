@@ -48,9 +48,9 @@ void put_list(std::string& out, const List& list) {
 
 void put_entry(std::string& out, const ManifestEntry& entry) {
   EVODB_ASSERT(!entry.partitioned, "a partitioned entry is never rewritten");
-  EVODB_ASSERT(entry.status == EntryStatus::kAdded ||
-                   (entry.sequence_number && entry.file_sequence_number),
-               "only an added entry may inherit its sequence numbers");
+  EVODB_ASSERT(
+      entry.status == EntryStatus::kAdded || (entry.sequence_number && entry.file_sequence_number),
+      "only an added entry may inherit its sequence numbers");
   put_avro_long(out, static_cast<int>(entry.status));
   put_optional_long(out, entry.snapshot_id);
   put_optional_long(out, entry.sequence_number);
@@ -196,9 +196,7 @@ class RecordReader {
   const AvroValue& record_;
 };
 
-std::unexpected<Error> corrupt(const std::string& why) {
-  return fail(ErrorKind::kCorrupt, why);
-}
+std::unexpected<Error> corrupt(const std::string& why) { return fail(ErrorKind::kCorrupt, why); }
 
 Result<ManifestEntry> read_entry(const AvroFile& file, const AvroValue& row,
                                  const ManifestFile& listed) {
@@ -304,7 +302,8 @@ Result<std::vector<ManifestEntry>> read_manifest(std::string_view bytes,
   const AvroFile file = EVODB_TRY(read_avro(bytes));
   std::vector<ManifestEntry> entries;
   entries.reserve(file.rows.size());
-  for (const AvroValue& row : file.rows) entries.push_back(EVODB_TRY(read_entry(file, row, listed)));
+  for (const AvroValue& row : file.rows)
+    entries.push_back(EVODB_TRY(read_entry(file, row, listed)));
   return entries;
 }
 
@@ -312,9 +311,8 @@ std::string write_manifest_list(const ManifestListHeader& header,
                                 const std::vector<ManifestFile>& files) {
   AvroWriter out(manifest_file_schema,
                  {{"snapshot-id", std::to_string(header.snapshot_id)},
-                  {"parent-snapshot-id", header.parent_snapshot_id
-                                             ? std::to_string(*header.parent_snapshot_id)
-                                             : "null"},
+                  {"parent-snapshot-id",
+                   header.parent_snapshot_id ? std::to_string(*header.parent_snapshot_id) : "null"},
                   {"sequence-number", std::to_string(header.sequence_number)},
                   {"format-version", "2"}});
   for (const ManifestFile& file : files) {

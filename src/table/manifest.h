@@ -67,7 +67,8 @@ struct ManifestHeader {
 std::string write_manifest(const ManifestHeader& header, const std::vector<ManifestEntry>& entries);
 
 // Sequence numbers and snapshot ids that the entries inherit from `listed` are filled in.
-Result<std::vector<ManifestEntry>> read_manifest(std::string_view bytes, const ManifestFile& listed);
+Result<std::vector<ManifestEntry>> read_manifest(std::string_view bytes,
+                                                 const ManifestFile& listed);
 
 struct ManifestListHeader {
   std::int64_t snapshot_id = 0;

@@ -7,14 +7,14 @@
 namespace evodb::table {
 
 // {"type":"array","logicalType":"map"} of records (key, value), optional.
-#define EVODB_AVRO_MAP(NAME, ID, KEY, VALUE, TYPE)                                             \
-  R"({"name":")" NAME R"(","type":["null",{"type":"array","items":{"type":"record","name":"k)" \
-  KEY "_v" VALUE R"(","fields":[{"name":"key","type":"int","field-id":)" KEY                   \
-  R"(},{"name":"value","type":")" TYPE R"(","field-id":)" VALUE                                \
+#define EVODB_AVRO_MAP(NAME, ID, KEY, VALUE, TYPE)                                                 \
+  R"({"name":")" NAME R"(","type":["null",{"type":"array","items":{"type":"record","name":"k)" KEY \
+  "_v" VALUE R"(","fields":[{"name":"key","type":"int","field-id":)" KEY                           \
+  R"(},{"name":"value","type":")" TYPE R"(","field-id":)" VALUE                                    \
   R"(}]},"logicalType":"map"}],"default":null,"field-id":)" ID "}"
 
-#define EVODB_AVRO_LIST(NAME, ID, TYPE, ELEMENT)                                         \
-  R"({"name":")" NAME R"(","type":["null",{"type":"array","items":")" TYPE               \
+#define EVODB_AVRO_LIST(NAME, ID, TYPE, ELEMENT)                           \
+  R"({"name":")" NAME R"(","type":["null",{"type":"array","items":")" TYPE \
   R"(","element-id":)" ELEMENT R"(}],"default":null,"field-id":)" ID "}"
 
 inline constexpr char manifest_entry_schema[] =

@@ -143,7 +143,8 @@ Result<TableMetadata> TableMetadata::parse(std::string_view text) {
   }
   for (const char* name : {"properties", "refs"}) {
     const Json* member = json_member(json, name);
-    if (member != nullptr && !member->is_object()) return broken(std::string(name) + " is no object");
+    if (member != nullptr && !member->is_object())
+      return broken(std::string(name) + " is no object");
   }
   if (const Json* refs = json_member(json, "refs")) {
     for (const Json& ref : *refs) {
@@ -276,6 +277,10 @@ void TableMetadata::set_property(const std::string& key, const std::string& valu
   properties[key] = value;
 }
 
+void TableMetadata::touch(UnixMillis now) {
+  json_["last-updated-ms"] = std::max(last_updated_ms(), now.value);
+}
+
 void TableMetadata::set_schema(Json schema) {
   std::int64_t next = 0;
   for (const Json& other : json_["schemas"]) {
@@ -333,6 +338,21 @@ bool TableMetadata::is_linear() const {
   return current != nullptr && current == &snapshots_.back();
 }
 
+void TableMetadata::drop_unused_schemas() {
+  std::set<std::int64_t> used = {current_schema_id()};
+  for (const Json& snapshot : array_or_empty(json_, "snapshots")) {
+    const auto id = json_long(snapshot, "schema-id");
+    if (!id) return;  // which schema it means nobody can tell
+    used.insert(*id);
+  }
+  Json rest = Json::array();
+  for (Json& schema : json_["schemas"]) {
+    if (used.contains(json_long(schema, "schema-id").value_or(-1)))
+      rest.push_back(std::move(schema));
+  }
+  json_["schemas"] = std::move(rest);
+}
+
 std::vector<std::string> TableMetadata::retain_snapshots(std::uint32_t snapshots_max) {
   std::set<std::int64_t> kept;
   if (const Snapshot* current = current_snapshot()) kept.insert(current->id);
@@ -341,7 +361,8 @@ std::vector<std::string> TableMetadata::retain_snapshots(std::uint32_t snapshots
       if (const auto id = json_long(ref, "snapshot-id")) kept.insert(*id);
     }
   }
-  for (auto it = snapshots_.rbegin(); it != snapshots_.rend() && kept.size() < snapshots_max; ++it) {
+  for (auto it = snapshots_.rbegin(); it != snapshots_.rend() && kept.size() < snapshots_max;
+       ++it) {
     kept.insert(it->id);
   }
   if (kept.size() == snapshots_.size()) return {};
@@ -394,6 +415,7 @@ std::vector<std::string> TableMetadata::retain_snapshots(std::uint32_t snapshots
   }
   json_["snapshot-log"] = std::move(log);
   std::erase_if(snapshots_, [&](const Snapshot& s) { return !kept.contains(s.id); });
+  drop_unused_schemas();
   return property("gc.enabled") == "false" ? std::vector<std::string>() : dropped;
 }
 

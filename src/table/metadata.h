@@ -67,10 +67,12 @@ class TableMetadata {
   const std::vector<Snapshot>& snapshots() const { return snapshots_; }  // by sequence number
   const Snapshot* current_snapshot() const;
   const Snapshot* find_snapshot(std::int64_t id) const;
-  std::vector<std::string> metadata_log() const;     // locations, oldest first
+  std::vector<std::string> metadata_log() const;      // locations, oldest first
   std::vector<std::string> statistics_files() const;  // locations that statistics refer to
 
   void set_property(const std::string& key, const std::string& value);
+  // A change without a snapshot: last-updated-ms becomes `now`, if that is later.
+  void touch(UnixMillis now);
   // Makes it the current one, under the next free id, and writes the name mapping.
   void set_schema(Json schema);
   // Appends it, moves main to it. REQUIRES: its sequence number is the next one.
@@ -79,11 +81,14 @@ class TableMetadata {
   std::vector<std::string> log_metadata(const std::string& location, std::uint32_t log_max);
   // Drops the oldest snapshots beyond `snapshots_max` that no branch or tag names. Returns the
   // locations of manifest lists and manifests that nothing refers to any more; never a data file.
+  // Schemas that only they were written by go too, or a table whose columns came one by one would
+  // carry a schema a column for ever.
   std::vector<std::string> retain_snapshots(std::uint32_t snapshots_max);
 
  private:
   Result<void> read_snapshots();
   bool is_linear() const;
+  void drop_unused_schemas();
 
   Json json_;
   std::vector<Snapshot> snapshots_;

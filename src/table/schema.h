@@ -11,7 +11,13 @@
 namespace evodb::table {
 
 enum class Type : std::uint8_t {
-  kBoolean, kInt, kLong, kDouble, kString, kBinary, kTimestampTz,  // micros, UTC
+  kBoolean,
+  kInt,
+  kLong,
+  kDouble,
+  kString,
+  kBinary,
+  kTimestampTz,  // micros, UTC
   kStruct,
   kMapStringString,
 };
@@ -21,7 +27,7 @@ struct Field {
   std::string name;
   Type type = Type::kString;
   bool required = false;
-  std::vector<Field> children;       // kStruct
+  std::vector<Field> children;            // kStruct
   std::int32_t key_id = 0, value_id = 0;  // kMapStringString (the value is optional)
 
   friend bool operator==(const Field&, const Field&) = default;

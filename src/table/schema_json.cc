@@ -11,8 +11,8 @@ namespace {
 constexpr int nesting_max = 16;
 
 constexpr std::pair<Type, std::string_view> primitives[] = {
-    {Type::kBoolean, "boolean"}, {Type::kInt, "int"},       {Type::kLong, "long"},
-    {Type::kDouble, "double"},   {Type::kString, "string"}, {Type::kBinary, "binary"},
+    {Type::kBoolean, "boolean"},         {Type::kInt, "int"},       {Type::kLong, "long"},
+    {Type::kDouble, "double"},           {Type::kString, "string"}, {Type::kBinary, "binary"},
     {Type::kTimestampTz, "timestamptz"},
 };
 
@@ -26,8 +26,9 @@ Json type_to_json(const Field& field) {
     return {{"type", "struct"}, {"fields", fields_to_json(field.children)}};
   }
   EVODB_ASSERT(field.type == Type::kMapStringString, "every type has its JSON");
-  return {{"type", "map"},          {"key-id", field.key_id},      {"key", "string"},
-          {"value-id", field.value_id}, {"value-required", false}, {"value", "string"}};
+  return {{"type", "map"},           {"key-id", field.key_id},
+          {"key", "string"},         {"value-id", field.value_id},
+          {"value-required", false}, {"value", "string"}};
 }
 
 Json field_to_json(const Field& field) {
@@ -49,7 +50,8 @@ std::unexpected<Error> broken(const std::string& why) {
 
 Result<std::int32_t> id_of(const Json& json, std::string_view name) {
   const auto id = json_long(json, name);
-  if (!id || *id < 1 || *id > INT32_MAX) return broken("no field id at '" + std::string(name) + "'");
+  if (!id || *id < 1 || *id > INT32_MAX)
+    return broken("no field id at '" + std::string(name) + "'");
   return static_cast<std::int32_t>(*id);
 }
 
@@ -128,19 +130,21 @@ Result<bool> add_missing(Json& fields, const std::vector<Field>& wanted,
       return json_long(there, "id") == field.id;
     });
     if (it == fields.end()) {
-      const std::string named = "the new column '" + field.name + "' (id " +
-                                std::to_string(field.id) + ")";
+      const std::string named =
+          "the new column '" + field.name + "' (id " + std::to_string(field.id) + ")";
       if (field.required) {
         return fail(ErrorKind::kInvalid, named + " is required: files that exist do not have it");
       }
       if (field.id <= last_column_id) {
-        return fail(ErrorKind::kInvalid, named + " takes an id that was used already (the last is " +
+        return fail(ErrorKind::kInvalid, named +
+                                             " takes an id that was used already (the last is " +
                                              std::to_string(last_column_id) +
                                              "): load the table again and assign new ids");
       }
       if (has_name(fields, field.name)) {
-        return fail(ErrorKind::kInvalid, named + " has the name of one that somebody else added: "
-                                                 "load the table again and use its id");
+        return fail(ErrorKind::kInvalid, named +
+                                             " has the name of one that somebody else added: "
+                                             "load the table again and use its id");
       }
       fields.insert(fields.begin() + static_cast<std::ptrdiff_t>(place), field_to_json(field));
       ++place;
@@ -176,7 +180,8 @@ Json mapping_of(const Json& fields) {
     Json entry = {{"field-id", *id}, {"names", Json::array({*name})}};
     const Json* type = json_member(field, "type");
     if (type != nullptr && type->is_object()) {
-      if (const Json* children = json_member(*type, "fields")) entry["fields"] = mapping_of(*children);
+      if (const Json* children = json_member(*type, "fields"))
+        entry["fields"] = mapping_of(*children);
       const auto add_part = [&](const char* id_name, const char* name_there) {
         if (const auto part = json_long(*type, id_name)) {
           entry["fields"].push_back(

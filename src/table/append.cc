@@ -1,0 +1,392 @@
+// The commit protocol's order of effects, and what each answer means. docs/formats/iceberg.md has
+// it as a table; what is written is built in append_snapshot.h.
+//
+//   load ─▶ metadata ─▶ list ─▶ merge reads ─▶ put manifests ─▶ put list ─▶ put metadata ─▶ swap ─▶
+//   tidy
+//    ▲                                                                                      │
+//    └──────────── another commit came first, or nobody knows what became of ours ──────────┘
+#include "table/append.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "table/append_snapshot.h"
+#include "table/table_state.h"
+
+namespace evodb::table {
+namespace {
+
+// How often other writers may come first, and how often one put may be answered with silence,
+// before the caller is asked to wait and try again.
+constexpr int tries_max = 10;
+constexpr int puts_of_one_object_max = 3;
+
+}  // namespace
+
+struct AppendCommit::Impl {
+  enum class Step : std::uint8_t {
+    kLoad,
+    kMetadata,
+    kList,
+    kMergeRead,
+    kPutAdded,
+    kPutMerged,
+    kPutList,
+    kPutMetadata,
+    kSwap,
+    kTidy,
+    kEnded,
+  };
+
+  Impl(AppendRequest r, const store::ObjectStore& s, base::Random& rnd)
+      : request(std::move(r)), store(s), random(rnd) {
+    names.uuid = random_uuid(random);
+    names.table_uuid = random_uuid(random);
+    new_snapshot_id();
+    if (!request.files.empty() && !request.create && request.expected == request.watermark) {
+      end(ErrorKind::kInvalid, "a commit with data must move the watermark of " + request.table);
+    }
+  }
+
+  void new_snapshot_id() {
+    names.snapshot_id = static_cast<std::int64_t>(random.next() >> 1);
+    if (names.snapshot_id == 0) names.snapshot_id = 1;
+  }
+
+  // --- ends
+  // ---------------------------------------------------------------------------------------
+  void end(ErrorKind kind, std::string text) {
+    result = fail(kind, std::move(text));
+    step = Step::kEnded;
+  }
+  // What stops us while we do not know whether our swap came through leaves that unknown.
+  void end(const Error& error) {
+    if (looking_up) {
+      return end(ErrorKind::kOutcomeUnknown, "whether the commit to " + request.table +
+                                                 " is in is not known yet: " + error.text);
+    }
+    end(error.kind, error.text);
+  }
+  void landed(TableState state) {
+    result = std::move(state);
+    step = removable.empty() ? Step::kEnded : Step::kTidy;
+  }
+
+  // --- effects
+  // --------------------------------------------------------------------------------------
+  std::optional<IoRequest> request_of_step() {
+    switch (step) {
+      case Step::kLoad: return LoadTable{request.table};
+      case Step::kMetadata:
+      case Step::kList: return GetObject{reading_key};
+      case Step::kMergeRead: return GetObject{reading_key};
+      case Step::kPutAdded: return PutObject{added->key, added->bytes};
+      case Step::kPutMerged: return PutObject{merged->key, merged->bytes};
+      case Step::kPutList: return PutObject{plan.list->key, plan.list->bytes};
+      case Step::kPutMetadata: return PutObject{plan.metadata.key, plan.metadata.bytes};
+      case Step::kSwap:
+        return SwapTable{request.watermark.writer, request.table,
+                         base.metadata ? std::optional(base.metadata_location) : std::nullopt,
+                         plan.metadata.location};
+      case Step::kTidy: return RemoveObject{removable.back()};
+      case Step::kEnded: break;
+    }
+    return std::nullopt;
+  }
+
+  void on_response(IoResponse response) {
+    switch (step) {
+      case Step::kLoad: return on_load(response);
+      case Step::kMetadata: return on_metadata(response);
+      case Step::kList: return on_list(response);
+      case Step::kMergeRead: return on_merge_read(response);
+      case Step::kPutAdded:
+      case Step::kPutMerged:
+      case Step::kPutList:
+      case Step::kPutMetadata: return on_put(response);
+      case Step::kSwap: return on_swap(response);
+      case Step::kTidy:
+        // The commit is in whatever comes of this. What cannot be removed now is an orphan, which
+        // remove_orphans() finds by itself once it is old.
+        removable.pop_back();
+        if (removable.empty()) step = Step::kEnded;
+        return;
+      case Step::kEnded: break;
+    }
+    EVODB_ASSERT(false, "a commit that has ended expects no response");
+  }
+
+  void read(Step next, const std::string& location) {
+    auto key = store.key_of(location);
+    if (!key) return end(key.error());
+    reading_key = std::move(*key);
+    step = next;
+  }
+
+  // --- what is there ----------------------------------------------------------------------------
+  void reload() {
+    if (++tries == tries_max) {
+      return end(Error{ErrorKind::kRetry, "other writers keep committing to " + request.table +
+                                              " first: try again later"});
+    }
+    step = Step::kLoad;
+  }
+
+  void on_load(const IoResponse& response) {
+    if (!response) return end(not_ours_to_know(response.error()));
+    const auto& location = response->metadata_location;
+    if (busy_swap && busy_base == location) return end(*busy_swap);
+    busy_swap.reset();
+    if (!location) {
+      looking_up = false;  // what is not there cannot hold our commit
+      if (!request.create) {
+        return end(ErrorKind::kInvalid,
+                   "table " + request.table + " is no longer in the catalog: somebody dropped it");
+      }
+      base = {};
+      return choose();
+    }
+    if (missing_of == *location) {
+      return end(ErrorKind::kCorrupt, "table " + request.table + ": " + *location +
+                                          " or the manifest list that it names is missing");
+    }
+    base.metadata_location = *location;
+    read(Step::kMetadata, *location);
+  }
+
+  // A file that the table names may be gone because the table has moved on meanwhile, or be lost.
+  bool moved_on(const IoResponse& response) {
+    if (response || !store::is_missing(response.error())) return false;
+    missing_of = base.metadata_location;
+    reload();
+    return true;
+  }
+
+  void on_metadata(const IoResponse& response) {
+    if (moved_on(response)) return;
+    if (!response) return end(not_ours_to_know(response.error()));
+    auto parsed = TableMetadata::parse(response->bytes);
+    if (!parsed) return end(at_table(parsed.error()));
+    base.metadata = std::move(*parsed);
+    const auto in = has_landed(request, *base.metadata, names.snapshot_id);
+    if (!in) return end(at_table(in.error()));
+    if (*in) return on_found();
+    looking_up = false;
+    if (const auto expected = check_watermark(request, *base.metadata); !expected) {
+      return end(at_table(expected.error()));
+    }
+    // Chance gave us the id of somebody else's snapshot.
+    while (base.metadata->find_snapshot(names.snapshot_id) != nullptr) {
+      new_snapshot_id();
+      names.uuid = random_uuid(random);
+      added.reset();
+      merged.reset();
+    }
+    base.lines.clear();
+    const Snapshot* current = base.metadata->current_snapshot();
+    if (current == nullptr || request.files.empty()) return choose();
+    read(Step::kList, current->manifest_list);
+  }
+
+  void on_found() {
+    auto state = table_state_of(request.table, base.metadata_location, *base.metadata, store);
+    if (!state) return end(at_table(state.error()));
+    looking_up = false;
+    // With a commit of others on top, what ours made superfluous is left to remove_orphans().
+    if (plan.metadata.location == base.metadata_location) removable = std::move(plan.removable);
+    landed(std::move(*state));
+  }
+
+  void on_list(const IoResponse& response) {
+    if (moved_on(response)) return;
+    if (!response) return end(response.error());
+    auto lines = read_manifest_list(response->bytes);
+    if (!lines) return end(at_table(lines.error()));
+    base.lines = std::move(*lines);
+    if (merged && still_listed(*merged)) return choose();
+    merged.reset();
+    merge = {};
+    to_merge = manifests_to_merge(base.lines, base.metadata->unpartitioned_spec_id());
+    merge_at = 0;
+    read_next_to_merge();
+  }
+
+  bool still_listed(const NewManifest& manifest) const {
+    for (const std::string& location : manifest.replaces) {
+      if (std::none_of(base.lines.begin(), base.lines.end(),
+                       [&](const ManifestFile& line) { return line.location == location; })) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  void read_next_to_merge() {
+    for (; merge_at < to_merge.size(); ++merge_at) {
+      const auto key = store.key_of(base.lines[to_merge[merge_at]].location);
+      if (!key) continue;  // outside of the warehouse: it stays as it is
+      reading_key = *key;
+      step = Step::kMergeRead;
+      return;
+    }
+    choose();
+  }
+
+  void on_merge_read(const IoResponse& response) {
+    const ManifestFile& line = base.lines[to_merge[merge_at++]];
+    if (!response && response.error().kind == ErrorKind::kRetry) return end(response.error());
+    if (response) {
+      auto entries = read_manifest(response->bytes, line);
+      // One that cannot be read is no reason to stop the stream: it stays listed as it is.
+      if (entries) merge.add(line, std::move(*entries));
+    }
+    read_next_to_merge();
+  }
+
+  // --- what shall be
+  // ------------------------------------------------------------------------------
+  void choose() {
+    auto begun = begin_commit(request, base, names, store);
+    if (!begun) return end(at_table(begun.error()));
+    const TableMetadata& next = begun->metadata;
+    auto folder = store.key_of(next.location());
+    if (!folder) return end(at_table(folder.error()));
+    if (!request.files.empty() && !added) {
+      added = added_manifest(request, next, *folder, names, store);
+      added_is_put = false;
+    }
+    if (!merged && merge.worthwhile()) {
+      const std::string key = *folder + "/metadata/" + random_uuid(random) + "-m1.avro";
+      merged = merge.write(manifest_header(next), key, store.location(key), names.snapshot_id);
+      merged_is_put = false;
+      merge = {};
+    }
+    names.metadata_uuid = random_uuid(random);
+    list_is_put = metadata_is_put = false;
+    auto made = finish_commit(request, base, std::move(*begun), added ? &*added : nullptr,
+                              merged ? &*merged : nullptr, names, attempt++, store);
+    if (!made) return end(at_table(made.error()));
+    plan = std::move(*made);
+    next_put();
+  }
+
+  void next_put() {
+    puts_of_this_object = 0;
+    if (added && !added_is_put) {
+      step = Step::kPutAdded;
+    } else if (merged && !merged_is_put) {
+      step = Step::kPutMerged;
+    } else if (plan.list && !list_is_put) {
+      step = Step::kPutList;
+    } else if (!metadata_is_put) {
+      step = Step::kPutMetadata;
+    } else {
+      step = Step::kSwap;
+    }
+  }
+
+  void on_put(const IoResponse& response) {
+    // Nobody else uses the name: what is there already is what an earlier put of ours left.
+    const bool there = response || response.error().kind == ErrorKind::kOverLimit;
+    if (!there) {
+      if (response.error().kind != ErrorKind::kOutcomeUnknown) return end(response.error());
+      if (++puts_of_this_object < puts_of_one_object_max) return;  // the same put once more
+      return end(ErrorKind::kRetry, response.error().text);        // nothing refers to it
+    }
+    bool& is_put = step == Step::kPutAdded    ? added_is_put
+                   : step == Step::kPutMerged ? merged_is_put
+                   : step == Step::kPutList   ? list_is_put
+                                              : metadata_is_put;
+    is_put = true;
+    next_put();
+  }
+
+  void on_swap(const IoResponse& response) {
+    if (response) {
+      removable = std::move(plan.removable);
+      return landed(std::move(plan.after));
+    }
+    const Error& error = response.error();
+    if (error.kind == ErrorKind::kOutcomeUnknown) {
+      looking_up = true;
+      return reload();
+    }
+    if (error.kind != ErrorKind::kRetry) return end(error);
+    // Either another commit came first, or the catalog was busy: the entry tells which.
+    busy_swap = error;
+    busy_base = base.metadata ? std::optional(base.metadata_location) : std::nullopt;
+    reload();
+  }
+
+  // A read changes nothing, whatever its error says.
+  static Error not_ours_to_know(Error error) {
+    if (error.kind == ErrorKind::kOutcomeUnknown) error.kind = ErrorKind::kRetry;
+    return error;
+  }
+  Error at_table(const Error& error) const {
+    return {error.kind,
+            "table " + request.table + " (" + base.metadata_location + "): " + error.text};
+  }
+
+  AppendRequest request;
+  const store::ObjectStore& store;
+  base::Random& random;
+
+  Step step = Step::kLoad;
+  bool waiting = false;
+  bool looking_up = false;  // a swap's outcome is unknown
+  int tries = 0;
+  int attempt = 0;  // numbers what was planned; never goes back, for it is part of names
+  CommitNames names;
+  CommitBase base;
+  std::string reading_key;
+  std::string missing_of;                // the metadata file that named a missing one
+  std::optional<Error> busy_swap;        // the latest swap's kRetry,
+  std::optional<std::string> busy_base;  // and what it had expected
+
+  std::vector<std::size_t> to_merge;  // indexes into base.lines
+  std::size_t merge_at = 0;
+  ManifestMerge merge;
+  std::optional<NewManifest> added, merged;
+  bool added_is_put = false, merged_is_put = false, list_is_put = false, metadata_is_put = false;
+  int puts_of_this_object = 0;
+  CommitPlan plan;
+  std::vector<std::string> removable;
+  Result<TableState> result = fail(ErrorKind::kInternal, "the commit has not ended");
+};
+
+AppendCommit::AppendCommit(AppendRequest request, const store::ObjectStore& store,
+                           base::Random& random)
+    : impl_(std::make_unique<Impl>(std::move(request), store, random)) {}
+AppendCommit::~AppendCommit() = default;
+AppendCommit::AppendCommit(AppendCommit&&) noexcept = default;
+
+std::optional<IoRequest> AppendCommit::next() {
+  EVODB_ASSERT(!impl_->waiting, "the response to the last request comes first");
+  auto request = impl_->request_of_step();
+  impl_->waiting = request.has_value();
+  return request;
+}
+
+void AppendCommit::on_response(IoResponse response) {
+  EVODB_ASSERT(impl_->waiting, "a response needs a request");
+  impl_->waiting = false;
+  impl_->on_response(std::move(response));
+}
+
+Result<TableState> AppendCommit::outcome() const {
+  EVODB_ASSERT(impl_->step == Impl::Step::kEnded, "the outcome is known at the end");
+  return impl_->result;
+}
+
+void AppendCommit::resume() {
+  EVODB_ASSERT(impl_->step == Impl::Step::kEnded && !impl_->result &&
+                   impl_->result.error().kind == ErrorKind::kOutcomeUnknown,
+               "only an unknown outcome is resumed");
+  impl_->looking_up = true;
+  impl_->tries = 0;
+  impl_->step = Impl::Step::kLoad;
+}
+
+}  // namespace evodb::table
