@@ -1,0 +1,61 @@
+#include "sim/world/parent_life.h"
+
+namespace evodb::sim {
+
+namespace {
+
+// Small everywhere, so that a short history meets every limit: segments roll and are trimmed,
+// credit runs out, buffers fill, tables flush many times.
+parent::ParentOptions small_options() {
+  parent::ParentOptions options;
+  options.listen = "parent:8787";
+  options.journal_directory = "data/journal";
+  options.gate.frame_bytes_max = 64u << 10;
+  options.ingest.session_credit_bytes = 24u << 10;
+  options.ingest.inflight_bytes_max = 64u << 10;
+  options.ingest.journal_reserve_bytes = 128u << 10;
+  options.journal.segment_bytes = 256u << 10;
+  options.journal.max_bytes = 4u << 20;
+  options.journal.pending_bytes_max = 1u << 20;
+  options.lake.buffer_bytes_max = 256u << 10;
+  options.lake.buffer_entries_max = 2'000;
+  options.lake.flush_threshold_entries = 40;
+  options.lake.buffer_age_ms_max = 300;
+  options.lake.flushes_max = 2;
+  options.flush.retry_ms_max = 2'000;
+  options.orphan_age_ms_min = 3'600'000;
+  return options;
+}
+
+}  // namespace
+
+ParentLife::ParentLife(const Surroundings& around)
+    : loop_(around.network, "parent"),
+      journal_io_(loop_, around.random, 3),
+      landing_(loop_, around.random, 1),
+      runner_(loop_, around.random, around.store, around.catalog) {
+  parent_ = std::make_unique<parent::Parent>(
+      parent::ParentSeams{loop_, journal_io_, landing_, runner_, around.disk, loop_.clock(),
+                          around.random, around.encoder},
+      small_options());
+}
+
+ParentLife::~ParentLife() { die(FakeLoop::Crash::kReset); }
+
+Result<void> ParentLife::start() {
+  return parent_->start([this](Result<std::string> address) {
+    if (address) {
+      open_ = true;
+    } else {
+      failure_ = address.error();
+    }
+  });
+}
+
+void ParentLife::die(FakeLoop::Crash how) {
+  open_ = false;
+  loop_.crash(how);
+  parent_.reset();
+}
+
+}  // namespace evodb::sim
