@@ -55,7 +55,8 @@ Result<References> collect(store::ObjectStore& store, const std::string& metadat
         // What an entry deletes may still be in an older snapshot: that one's manifest says so.
         if (entry.status == EntryStatus::kDeleted) continue;
         found.data.insert(entry.file.location);
-        if (!every_snapshot && entry.content == 0) found.current_data.push_back(std::move(entry.file));
+        if (!every_snapshot && entry.content == 0)
+          found.current_data.push_back(std::move(entry.file));
       }
     }
   }
