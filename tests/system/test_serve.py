@@ -1,0 +1,172 @@
+"""The binary by itself: its port, its pages, its manners."""
+
+import json
+import re
+import signal
+import socket
+import struct
+import time
+import zlib
+
+import pytest
+from conftest import Lakehouse, run, wait_until
+from websockets.sync.client import connect
+
+
+def test_ready_in_half_a_second_idle_under_60_mb_and_stops_with_0(parent):
+    p = parent()
+    began = time.monotonic()
+    p.start()
+    took = time.monotonic() - began
+    rss = next(int(line.split()[1]) for line in open(f"/proc/{p.process.pid}/status")
+               if line.startswith("VmRSS"))
+    # Figures with room for a busy machine; bench ingest prints the exact ones.
+    assert took < 2.0
+    assert rss < 60_000, f"{rss} kB"
+    assert p.get("/healthz")[0] == 200
+    wait_until(lambda: p.get("/readyz")[0] == 200, 5, "ready")
+    assert p.stop() == 0
+
+
+def test_pages_and_metrics(parent):
+    p = parent().start()
+    status = p.status()
+    for key in ("version", "uptime_ms", "buffers", "connections", "sources", "tables"):
+        assert key in status
+    assert set(status["buffers"]) >= {"entries", "bytes", "oldest_entry_age_ms",
+                                      "child_connections"}
+    code, text = p.get("/metrics")
+    assert code == 200
+    for line in text.splitlines():
+        assert line.startswith("# ") or re.fullmatch(r'evodb_\w+(\{\w+="[^"]*"\})? [-+.e\d]+', line), line
+    code, page = p.get("/")
+    assert code == 200 and "<html" in page and "http" not in re.sub(r"https?://127", "", page).replace(
+        "http-equiv", "").replace("/status", "")
+    assert p.get("/nowhere")[0] == 404
+    assert p.get("/flush")[0] == 405
+    assert p.get("/flush", method="POST")[0] == 200
+    human = run("status", "--parent", p.http)
+    assert human.returncode == 0 and "ready" in human.stdout
+    machine = run("status", "--parent", p.http, "--json")
+    assert json.loads(machine.stdout)["version"] == status["version"]
+
+
+def test_a_first_generation_client_lands_json_and_binary(parent):
+    p = parent().start()
+    with connect(p.url) as ws:
+        ws.send("ping")
+        assert ws.recv(5) == "pong"
+        entry = {"sequence": 1, "timestamp": 1700000000000, "operation": "INSERT", "table": "users",
+                 "rowId": "u1", "after": {"name": "Ada", "age": 36, "score": 1.5, "ok": True}}
+        ws.send(json.dumps({"type": "cdc_batch", "sourceDoId": "do-1", "sequenceNumber": 1,
+                            "timestamp": 1700000000000, "correlationId": "c-1",
+                            "entries": [entry]}))
+        answer = json.loads(ws.recv(5))
+        assert answer["type"] == "ack" and answer["status"] in ("ok", 0), answer
+
+        # Bytes by the table in docs/formats/wire-v1.md; the CRC is wrong, as old clients send it.
+        after = b'{"name":"Grace","age":85,"score":2.5,"ok":false}'
+        one = struct.pack("<QQBHHII", 2, 1700000000001, 0, 5, 2, 0, len(after)) + b"usersu2" + after
+        payload = struct.pack("<I", 1) + one
+        head = struct.pack("<HBBB3xQQHIIHI", 0xCDC2, 1, 1, 2, 1700000000001, 9, 4, 1, len(payload),
+                           3, 0xDEADBEEF)
+        message = head + b"do-1" + b"c-2" + payload
+        ws.send(message)
+        ack = ws.recv(5)
+        assert len(ack) == 27 + 3 and ack[3] == 2 and ack[24] == 0 and ack[27:] == b"c-2"
+        ws.send(message)  # again: every entry was there
+        assert ws.recv(5)[24] == 3
+    assert p.get("/flush", method="POST")[0] == 200
+    rows = Lakehouse(p.data).sql("select _lsn, _key, name, age, score, ok from {u} order by _lsn",
+                                 u="users_changes")
+    assert rows == [(1, "u1", "Ada", 36, 1.5, True), (2, "u2", "Grace", 85, 2.5, False)]
+    assert p.get("/health")[0] == 200
+
+
+def test_bad_configuration_is_one_line_that_helps(parent, tmp_path):
+    cases = [
+        (["--set", "buffer.max_agems=5"], "did you mean `buffer.max_age_ms`"),
+        (["--set", "buffer.max_age_ms=soon"], "buffer.max_age_ms"),
+        (["--listen", "0.0.0.0:0"], "--insecure"),
+        (["--config", "/nowhere.toml"], "/nowhere.toml"),
+        (["--set", "store.url=ftp://x"], "store.url"),
+        (["--listen", "nonsense"], "nonsense"),
+    ]
+    for arguments, word in cases:
+        result = run("serve", "--data", tmp_path / "d", *arguments, timeout=20)
+        assert result.returncode == 2, (arguments, result)
+        lines = result.stderr.strip().splitlines()
+        assert len(lines) == 1 and lines[0].startswith("evodb: ") and word in lines[0], result.stderr
+    assert run("validate", "--set", "buffer.max_age_ms=5").stdout == "valid\n"
+    assert run("validate", "--set", "bufer.max_age_ms=5").returncode == 2
+    assert run("no-such-command").returncode == 2
+    shown = run("config", "show", "--origin", "--set", "buffer.max_age_ms=123").stdout
+    assert re.search(r"buffer.max_age_ms = 123 +# --set", shown)
+
+
+def test_one_parent_a_data_directory(parent):
+    p = parent().start()
+    second = run("serve", "--data", p.data, "--listen", "127.0.0.1:0", timeout=20)
+    assert second.returncode == 3 and str(p.process.pid) in second.stderr
+    taken = run("serve", "--data", str(p.data) + "2", "--listen", f"127.0.0.1:{p.port}", timeout=20)
+    assert taken.returncode != 0 and str(p.port) in taken.stderr
+
+
+@pytest.mark.parametrize("bytes_", [
+    b"GET / HTTP/9.9\r\n\r\n", b"\x00" * 100, b"GET /" + b"x" * 100_000, b"POST / HTTP/1.1\r\n"
+    b"Content-Length: -1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
+    b"Connection: Upgrade\r\nSec-WebSocket-Version: 7\r\nSec-WebSocket-Key: x\r\n\r\n"])
+def test_malformed_http_is_answered_and_the_parent_goes_on(parent, bytes_):
+    p = parent().start()
+    with socket.create_connection(("127.0.0.1", p.port), timeout=5) as s:
+        s.sendall(bytes_)
+        s.settimeout(15)
+        answer = b""
+        try:
+            while chunk := s.recv(4096):
+                answer += chunk
+        except ConnectionResetError:
+            pass
+    assert answer == b"" or re.match(rb"HTTP/1\.1 (4\d\d|505)", answer), answer[:80]
+    assert p.get("/healthz")[0] == 200
+
+
+def test_malformed_frames_are_refused_with_a_reason(parent):
+    p = parent().start()
+    for garbage in (b"\xe5\xdb\x02\x00\x01\x00\x00\x00\x00\x00", b"\xe5\xdb\x09\x00\x01\x00abcd",
+                    b"", b"hello", b"\xc2\xcd\x01\x01" + b"\xff" * 60):
+        with connect(p.url) as ws:
+            ws.send(garbage)
+            try:
+                while True:
+                    last = ws.recv(5)
+            except Exception as closed:  # noqa: BLE001
+                assert "1000" not in str(closed) or last
+    assert p.get("/healthz")[0] == 200
+
+
+def test_s3_with_wrong_credentials_says_so(parent, s3):
+    wrong = s3
+    p = parent(store=wrong)
+    environment = wrong.environment
+    wrong.environment = lambda: {**environment(), "AWS_SECRET_ACCESS_KEY": "wrong"}
+    p.start()
+    with connect(p.url) as ws:
+        entry = {"sequence": 1, "timestamp": 1, "operation": "INSERT", "table": "t", "rowId": "1",
+                 "after": {"a": 1}}
+        ws.send(json.dumps({"type": "cdc_batch", "sourceDoId": "d", "sequenceNumber": 1,
+                            "timestamp": 1, "entries": [entry]}))
+        assert json.loads(ws.recv(5))["type"] == "ack"  # durable: the journal has it
+
+    def said():
+        code, text = p.get("/readyz")
+        return code == 503 and ("credential" in text.lower() or "signature" in text.lower()
+                                or "secret" in text.lower()) and text
+
+    wait_until(said, 20, "readyz names the credentials")
+    p.process.send_signal(signal.SIGTERM)
+    assert p.process.wait(30) == 0
+    wrong.environment = environment  # mended: what was held lands
+    p.start()
+    assert p.get("/flush", method="POST")[0] == 200
+    assert Lakehouse(p.data, s3).sql("select count(*) from {t}", t="t_changes") == [(1,)]
