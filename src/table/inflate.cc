@@ -38,7 +38,6 @@ class Bits {
     return true;
   }
   bool overrun() const { return overrun_; }
-  bool at_end() const { return at_ == bytes_.size() && held_ < 8; }
 
  private:
   std::string_view bytes_;
@@ -200,7 +199,6 @@ Result<void> inflate(std::string_view compressed, std::size_t bytes_max, std::st
       for (std::size_t i = 0; i < length; ++i) out.push_back(out[out.size() - distance]);
     }
   }
-  if (!bits.at_end()) return corrupt("bytes behind its end");
   return {};
 }
 

@@ -10,8 +10,9 @@
 
 namespace evodb::table {
 
-// Appends to `out`. kCorrupt: not DEFLATE, cut off, or bytes behind its end. kOverLimit: `out`
-// would grow beyond `bytes_max`.
+// Appends to `out`. Bytes behind the last block are ignored, as all readers of Avro do: PyIceberg
+// leaves three of zlib's checksum there. kCorrupt: not DEFLATE, or cut off. kOverLimit: `out` would
+// grow beyond `bytes_max`.
 Result<void> inflate(std::string_view compressed, std::size_t bytes_max, std::string& out);
 
 }  // namespace evodb::table

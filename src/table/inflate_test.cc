@@ -49,7 +49,7 @@ TEST(Inflate, EveryCutAndEveryFlippedBitIsHarmless) {
   for (std::size_t n = 0; n < good.size(); ++n) {
     EXPECT_FALSE(inflated(std::string_view(good).substr(0, n))) << n;
   }
-  EXPECT_FALSE(inflated(good + "x"));
+  EXPECT_EQ(inflated(good + "xyz").value(), rows()) << "what PyIceberg leaves behind the end";
   for (std::size_t bit = 0; bit < good.size() * 8; ++bit) {
     std::string bad = good;
     bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ 1 << bit % 8);

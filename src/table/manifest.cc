@@ -25,11 +25,11 @@ void put_optional_bytes(std::string& out, const std::optional<std::string>& v) {
 void put_value(std::string& out, std::int64_t v) { put_avro_long(out, v); }
 void put_value(std::string& out, const std::string& v) { put_avro_bytes(out, v); }
 
+// An empty one is written as empty, not as null: PyIceberg's inspection expects a map.
 template <class Map>
 void put_map(std::string& out, const Map& map) {
-  if (map.empty()) return put_avro_null(out);
   put_avro_some(out);
-  put_avro_long(out, static_cast<std::int64_t>(map.size()));
+  if (!map.empty()) put_avro_long(out, static_cast<std::int64_t>(map.size()));
   for (const auto& [key, value] : map) {
     put_avro_long(out, key);
     put_value(out, value);
