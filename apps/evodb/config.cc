@@ -190,7 +190,7 @@ Result<std::string> read_secret(const std::string& path) {
   return value;
 }
 
-std::string quoted(const std::string& value) {
+std::string quoted_text(const std::string& value) {
   return nlohmann::json(value).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
@@ -339,7 +339,7 @@ std::string Config::show(bool with_origin) const {
     if (setting.kind == kSecret) {
       value = value.empty() ? "\"\"" : "\"(hidden)\"";
     } else if (setting.kind == kText) {
-      value = quoted(value);
+      value = quoted_text(value);
     }
     out << setting.key << " = " << value;
     if (with_origin) out << "  # " << entry.origin;
