@@ -22,9 +22,9 @@ namespace evodb::capture {
 struct OutboxState {
   std::string source;
   Epoch epoch;
-  Lsn trimmed;              // every change after this one is held
-  ChainHash trimmed_chain;  // the chain hash at `trimmed`
-  Lsn head;                 // newest change held, or `trimmed`
+  Lsn trimmed;                   // every change after this one is held
+  ChainHash trimmed_chain;       // the chain hash at `trimmed`
+  Lsn head;                      // newest change held, or `trimmed`
   std::uint64_t held_bytes = 0;  // estimate, for caps and status
 };
 

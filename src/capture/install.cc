@@ -1,0 +1,231 @@
+#include "capture/install.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "base/limits.h"
+#include "capture/capture_plan.h"
+#include "capture/refresh.h"
+#include "wire/utf8.h"
+
+namespace evodb::capture {
+namespace {
+
+// An epoch begins as the time in milliseconds, so that one that begins after remove() is larger.
+CaptureState first_state(const InstallOptions& options, base::Clock& clock, base::Random& random) {
+  CaptureState state;
+  state.source = options.source;
+  if (state.source.empty()) {
+    constexpr char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
+    state.source = "db-";
+    for (int i = 0; i < 16; ++i) state.source += letters[random.below(32)];
+  }
+  state.epoch.value = static_cast<std::uint64_t>(std::max<std::int64_t>(clock.wall().value, 1));
+  state.all_tables = options.tables.empty();
+  return state;
+}
+
+Result<void> check_source(const std::string& source) {
+  if (source.size() > base::source_name_bytes_max || !wire::is_valid_utf8(source)) {
+    return fail(ErrorKind::kInvalid, "the source's name must be UTF-8 of at most " +
+                                         std::to_string(base::source_name_bytes_max) +
+                                         " bytes; choose another with --source");
+  }
+  return {};
+}
+
+const FoundTable* find(const std::vector<FoundTable>& tables, const std::string& name) {
+  const std::string folded = fold_name(name);
+  const auto found = std::find_if(tables.begin(), tables.end(), [&](const FoundTable& table) {
+    return fold_name(table.name) == folded;
+  });
+  return found == tables.end() ? nullptr : &*found;
+}
+
+Result<void> check_named_tables(const InstallOptions& options,
+                                const std::vector<FoundTable>& tables) {
+  for (const std::string& name : options.tables) {
+    const FoundTable* const table = find(tables, name);
+    if (table == nullptr) {
+      return fail(ErrorKind::kInvalid, "no such table in '" + options.db + "': '" +
+                                           printable(name) + "'; check its name");
+    }
+    if (!table->skip_reason.empty()) {
+      return fail(ErrorKind::kInvalid, "'" + printable(name) + "' in '" + options.db +
+                                           "' cannot be captured: " + table->skip_reason);
+    }
+  }
+  return {};
+}
+
+// Adds what this run names to what earlier runs named.
+void merge_selection(std::vector<SelectedName>& names, const InstallOptions& options) {
+  const auto put = [&](const std::string& name, bool excluded) {
+    const std::string folded = fold_name(name);
+    std::erase_if(names, [&](const SelectedName& n) { return fold_name(n.name) == folded; });
+    names.push_back({name, excluded});
+  };
+  for (const std::string& name : options.tables) put(name, false);
+  for (const std::string& name : options.exclude) put(name, true);
+}
+
+void follow_renames(std::vector<SelectedName>& names, const CapturePlan& plan) {
+  for (const PlannedTable& planned : plan.tables) {
+    if (planned.previous_name.empty()) continue;
+    for (SelectedName& selected : names) {
+      if (!selected.excluded && fold_name(selected.name) == fold_name(planned.previous_name)) {
+        selected.name = planned.shape.name;
+      }
+    }
+  }
+}
+
+// Like save_selection, but leaves the table alone where nothing changes.
+Result<bool> save_changed_selection(const Database& db, const std::vector<SelectedName>& names) {
+  std::vector<SelectedName> before = EVODB_TRY(load_selection(db));
+  const auto sorted = [](std::vector<SelectedName> list) {
+    std::vector<std::pair<std::string, bool>> out;
+    for (const SelectedName& n : list) out.emplace_back(n.name, n.excluded);
+    std::sort(out.begin(), out.end());
+    return out;
+  };
+  if (sorted(std::move(before)) == sorted(names)) return false;
+  EVODB_CHECK(save_selection(db, names));
+  return true;
+}
+
+void describe(const CapturePlan& plan, InstallReport& report) {
+  for (const PlannedTable& planned : plan.tables) {
+    report.captured.push_back(planned.shape.name);
+    if (report.already_installed && planned.resend) {
+      report.warnings.push_back("table '" + printable(planned.shape.name) + "' is sent again: " +
+                                planned.why + "; rows deleted in between are not sent as deleted");
+    }
+  }
+  report.skipped = plan.skipped;
+  report.warnings.insert(report.warnings.end(), plan.warnings.begin(), plan.warnings.end());
+}
+
+Result<void> check_same_source(const InstallOptions& options, const CaptureState& state) {
+  if (options.source.empty() || options.source == state.source) return {};
+  return fail(ErrorKind::kInvalid, "'" + options.db + "' is captured already as source '" +
+                                       state.source +
+                                       "'; leave out --source, or remove capture first");
+}
+
+Result<InstallReport> install_in(const Database& db, const InstallOptions& options,
+                                 base::Clock& clock, base::Random& random) {
+  InstallReport report;
+  std::optional<CaptureState> stored = EVODB_TRY(load_state(db));
+  report.already_installed = stored.has_value();
+  if (stored) EVODB_CHECK(check_same_source(options, *stored));
+  CaptureState state = stored ? *stored : first_state(options, clock, random);
+
+  std::vector<SelectedName> selection;
+  if (stored) selection = EVODB_TRY(load_selection(db));
+  merge_selection(selection, options);
+  const std::vector<FoundTable> found = EVODB_TRY(find_tables(db));
+  EVODB_CHECK(check_named_tables(options, found));
+  for (const std::string& name : options.exclude) {
+    if (find(found, name) == nullptr) {
+      report.warnings.push_back("--exclude names '" + printable(name) + "', which does not exist");
+    }
+  }
+
+  const CapturePlan plan = EVODB_TRY(make_plan(db, state, selection));
+  if (plan.tables.empty() && !stored) {
+    return fail(
+        ErrorKind::kInvalid,
+        "nothing to capture in '" + options.db + "': " +
+            (plan.skipped.empty() ? "it has no tables; create them first"
+                                  : "every table is excluded or of a kind without triggers"));
+  }
+  if (!stored) EVODB_CHECK(create_outbox_tables(db));
+  report.changed = !stored || state.paused || !plan.changes_nothing();
+  if (report.changed) {
+    const ApplyReport applied = EVODB_TRY(
+        apply_plan(db, plan, options.snapshot ? SnapshotRule::kAsNeeded : SnapshotRule::kNever));
+    report.snapshot_rows = applied.snapshot_rows;
+    state.paused = false;
+    EVODB_CHECK(save_state(db, state));
+  }
+  follow_renames(selection, plan);
+  const bool selected = EVODB_TRY(save_changed_selection(db, selection));
+  report.changed = report.changed || selected;
+  report.source = state.source;
+  report.epoch = state.epoch;
+  describe(plan, report);
+  return report;
+}
+
+}  // namespace
+
+Result<InstallReport> install(const InstallOptions& options, base::Clock& clock,
+                              base::Random& random) {
+  EVODB_CHECK(check_source(options.source));
+  const Database db = EVODB_TRY(Database::open(options.db, {}));
+  EVODB_CHECK(db.check_writable());
+  Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
+  InstallReport report = EVODB_TRY(install_in(db, options, clock, random));
+  if (report.changed) EVODB_CHECK(transaction.commit());
+  return report;
+}
+
+Result<bool> refresh(const Database& db) {
+  Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
+  const CaptureState state = EVODB_TRY(require_state(db));
+  if (state.paused) return false;
+  std::vector<SelectedName> selection = EVODB_TRY(load_selection(db));
+  const CapturePlan plan = EVODB_TRY(make_plan(db, state, selection));
+  if (plan.changes_nothing()) return false;
+  const ApplyReport applied = EVODB_TRY(apply_plan(db, plan, SnapshotRule::kAsNeeded));
+  static_cast<void>(applied);
+  follow_renames(selection, plan);
+  const bool selected = EVODB_TRY(save_changed_selection(db, selection));
+  static_cast<void>(selected);
+  EVODB_CHECK(transaction.commit());
+  return true;
+}
+
+Result<bool> refresh(const std::string& db) {
+  const Database opened = EVODB_TRY(Database::open(db, {}));
+  return refresh(opened);
+}
+
+Result<void> pause(const std::string& path) {
+  const Database db = EVODB_TRY(Database::open(path, {}));
+  EVODB_CHECK(db.check_writable());
+  Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
+  CaptureState state = EVODB_TRY(require_state(db));
+  if (state.paused) return {};
+  EVODB_CHECK(drop_all_triggers(db));
+  state.paused = true;
+  EVODB_CHECK(save_state(db, state));
+  return transaction.commit();
+}
+
+Result<void> remove(const std::string& path, bool force) {
+  const Database db = EVODB_TRY(Database::open(path, {}));
+  EVODB_CHECK(db.check_writable());
+  Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
+  // With force a state that cannot be read is no reason to stay.
+  Result<CaptureState> state = require_state(db);
+  if (!state && !force) return fail(std::move(state).error());
+  if (!force) {
+    const std::int64_t unsent = EVODB_TRY(db.integer(
+        "SELECT count(*) FROM main.evodb_outbox WHERE id > " +
+        std::to_string(state->trimmed.value) + " AND op <> " + std::to_string(op_before_half)));
+    if (unsent > 0) {
+      return fail(ErrorKind::kInvalid,
+                  "'" + path + "' holds " + std::to_string(unsent) +
+                      " changes that no parent has acknowledged; run evodb edge until they are "
+                      "sent, or use --force to throw them away");
+    }
+  }
+  EVODB_CHECK(drop_all_triggers(db));
+  EVODB_CHECK(drop_outbox_tables(db));
+  return transaction.commit();
+}
+
+}  // namespace evodb::capture

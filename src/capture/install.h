@@ -1,0 +1,107 @@
+// Installing, looking at and removing capture: triggers that write every change of an
+// application's tables into one outbox table, in the application's own transactions.
+//
+//   InstallReport report = EVODB_TRY(install({.db = "app.db"}, clock, random));
+//   CaptureStatus now = EVODB_TRY(status("app.db"));
+//   EVODB_CHECK(remove("app.db", /*force=*/false));
+//
+// What lands in the database: docs/formats/outbox.md. What is captured and what a table's key is:
+// table_shape.h. How: triggers.h.
+//
+// A schema change is noticed when install() or refresh() runs, which a follower calls whenever
+// PRAGMA schema_version has changed. Between the change and that call:
+//   - ADD COLUMN: changes carry the row without the new column. The table is then sent again as
+//     SNAPSHOT changes, unless every row holds NULL there.
+//   - RENAME of a column or table: captured, under the old name.
+//   - DROP COLUMN fails, because triggers name the column: pause() first, install() afterwards.
+//   - DROP TABLE sends nothing. A table that is made anew under the name, as many migrations do, is
+//     sent again as SNAPSHOT changes; rows that the migration left out are not sent as DELETEs.
+//   - a trigger of the application's that is newer than capture's fires before it, and what it
+//     changes is logged in front of the change that caused it; the table is sent again as above.
+// What no trigger sees: sqlite3_blob_write, PRAGMA writable_schema, connections whose triggers are
+// switched off, and for tables without a primary key the new rowids that VACUUM gives.
+//
+// Every function opens the file for itself and closes it; any thread. Errors, all of one line that
+// says what to do: kInvalid (no such file, not a database, read-only, no such table, nothing to
+// capture), kRetry (locked, disk full), kCorrupt.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "evodb/result.h"
+#include "evodb/types.h"
+
+namespace evodb::capture {
+
+struct InstallOptions {
+  std::string db;
+  std::vector<std::string> tables;   // empty: all, also those that are created later
+  std::vector<std::string> exclude;  // of all
+  std::string source;                // "": a random name, or the one that it has already
+  bool snapshot = true;              // rows that exist already go in as SNAPSHOT changes
+};
+
+struct TableReason {
+  std::string name;
+  std::string reason;
+  friend bool operator==(const TableReason&, const TableReason&) = default;
+};
+
+struct InstallReport {
+  std::string source;
+  Epoch epoch;
+  std::vector<std::string> captured;  // every captured table
+  std::vector<TableReason> skipped;
+  std::uint64_t snapshot_rows = 0;
+  bool already_installed = false;
+  bool changed = false;  // anything was written
+  std::vector<std::string> warnings;
+};
+
+// Idempotent: a second run captures tables that are new, regenerates triggers where the schema
+// changed, resumes after pause(), and changes nothing otherwise. `tables` of a second run are added
+// to those of the first, `exclude` is taken from them. One transaction holds triggers, SNAPSHOT
+// changes and state: it is all there or not at all.
+Result<InstallReport> install(const InstallOptions& options, base::Clock& clock,
+                              base::Random& random);
+
+// What install() would do for the tables chosen so far. True if anything changed. Nothing is done
+// while capture is paused.
+Result<bool> refresh(const std::string& db);
+
+struct TableStatus {
+  std::string name;
+  std::uint32_t schema_version = 0;  // 0: never captured
+  bool captured = false;
+  bool stale = false;  // its schema or triggers changed since; refresh() mends it
+  std::string reason;  // why it is not captured, or what is stale
+};
+
+struct CaptureStatus {
+  std::string source;
+  Epoch epoch;
+  Lsn trimmed;
+  Lsn head;
+  std::uint64_t held_changes = 0;
+  std::uint64_t held_bytes = 0;  // estimated from a sample
+  bool all_tables = true;
+  bool paused = false;
+  std::vector<TableStatus> tables;
+  std::vector<std::string> warnings;
+};
+
+// Errors: as above; kInvalid where capture is not installed.
+Result<CaptureStatus> status(const std::string& db);
+
+// Takes the triggers away and leaves the outbox: for a migration that they stand in the way of.
+// Changes are not captured until install() runs, which then sends every table again as SNAPSHOT
+// changes; rows deleted meanwhile are not sent as DELETEs.
+Result<void> pause(const std::string& db);
+
+// Takes everything away. Errors: kInvalid while changes are unsent, unless `force`.
+Result<void> remove(const std::string& db, bool force);
+
+}  // namespace evodb::capture

@@ -1,0 +1,246 @@
+#include "capture/outbox_tables.h"
+
+#include <algorithm>
+
+namespace evodb::capture {
+namespace {
+
+// The time is a default so that triggers need not say it. Milliseconds by the one clock function
+// that every SQLite has; half a millisecond against the rounding of a number of days.
+//
+// Not AUTOINCREMENT: it costs a quarter of a one-row transaction's speed. Ids are not reused
+// because trimming always leaves the newest row.
+constexpr const char* create_sql = R"sql(
+CREATE TABLE main.evodb_outbox(
+  id INTEGER PRIMARY KEY,
+  tbl INTEGER NOT NULL,
+  op INTEGER NOT NULL,
+  at INTEGER NOT NULL
+    DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER)));
+CREATE TABLE main.evodb_tables(
+  id INTEGER PRIMARY KEY,
+  slot INTEGER NOT NULL,
+  active INTEGER NOT NULL,
+  split INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  schema_version INTEGER NOT NULL);
+CREATE TABLE main.evodb_columns(
+  tbl INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  declared_type TEXT NOT NULL,
+  key_ordinal INTEGER NOT NULL,
+  PRIMARY KEY(tbl, position)) WITHOUT ROWID;
+CREATE TABLE main.evodb_state(key TEXT NOT NULL PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE main.evodb_selection(
+  name TEXT NOT NULL PRIMARY KEY,
+  excluded INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE main.evodb_victims(
+  tbl INTEGER NOT NULL,
+  n INTEGER NOT NULL,
+  rid,
+  PRIMARY KEY(tbl, n)) WITHOUT ROWID;
+)sql";
+
+Result<bool> add_columns(const Database& db, const std::string& table, std::size_t wanted) {
+  const std::int64_t found =
+      EVODB_TRY(db.integer("SELECT count(*) FROM pragma_table_info(" + quote_text(table) +
+                           ", 'main') WHERE name GLOB 'v[0-9]*'"));
+  for (std::size_t i = static_cast<std::size_t>(found); i < wanted; ++i) {
+    EVODB_CHECK(db.run("ALTER TABLE main." + table + " ADD COLUMN v" + std::to_string(i)));
+  }
+  return static_cast<std::size_t>(found) < wanted;
+}
+
+Result<void> set_state(const Database& db, const char* key, std::int64_t value) {
+  Statement put =
+      EVODB_TRY(db.prepare("INSERT INTO main.evodb_state(key, value) VALUES(?1, ?2) "
+                           "ON CONFLICT(key) DO UPDATE SET value = excluded.value"));
+  put.bind(1, std::string_view(key));
+  put.bind(2, value);
+  return put.run();
+}
+
+Result<void> load_columns(const Database& db, CapturedTable& table) {
+  Statement columns =
+      EVODB_TRY(db.prepare("SELECT name, declared_type, key_ordinal FROM main.evodb_columns "
+                           "WHERE tbl = ?1 ORDER BY position"));
+  columns.bind(1, table.id);
+  while (EVODB_TRY(columns.step())) {
+    table.def.columns.push_back({std::string(columns.text(0)), std::string(columns.text(1)),
+                                 static_cast<std::uint32_t>(columns.integer(2))});
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::optional<CaptureState>> load_state(const Database& db) {
+  const std::int64_t installed =
+      EVODB_TRY(db.integer("SELECT count(*) FROM main.sqlite_schema WHERE name = 'evodb_state'"));
+  if (installed == 0) return std::optional<CaptureState>();
+  CaptureState state;
+  std::int64_t format = 0;
+  Statement rows = EVODB_TRY(db.prepare("SELECT key, value FROM main.evodb_state"));
+  while (EVODB_TRY(rows.step())) {
+    const std::string_view key = rows.text(0);
+    if (key == "format") format = rows.integer(1);
+    if (key == "source") state.source = rows.text(1);
+    if (key == "epoch") state.epoch.value = static_cast<std::uint64_t>(rows.integer(1));
+    if (key == "trimmed") state.trimmed.value = static_cast<std::uint64_t>(rows.integer(1));
+    if (key == "trimmed_chain") {
+      state.trimmed_chain.value = static_cast<std::uint64_t>(rows.integer(1));
+    }
+    if (key == "all_tables") state.all_tables = rows.integer(1) != 0;
+    if (key == "paused") state.paused = rows.integer(1) != 0;
+  }
+  if (format != outbox_format) {
+    return fail(ErrorKind::kInvalid, "the capture in '" + db.path() + "' has format " +
+                                         std::to_string(format) + ", this evodb knows " +
+                                         std::to_string(outbox_format) + "; use a newer evodb");
+  }
+  return std::optional<CaptureState>(std::move(state));
+}
+
+Result<CaptureState> require_state(const Database& db) {
+  std::optional<CaptureState> state = EVODB_TRY(load_state(db));
+  if (!state) {
+    return fail(
+        ErrorKind::kInvalid,
+        "'" + db.path() + "' is not captured; run: evodb capture install --db " + db.path());
+  }
+  return std::move(*state);
+}
+
+Result<void> save_state(const Database& db, const CaptureState& state) {
+  Statement source =
+      EVODB_TRY(db.prepare("INSERT INTO main.evodb_state(key, value) VALUES('source', ?1) "
+                           "ON CONFLICT(key) DO UPDATE SET value = excluded.value"));
+  source.bind(1, std::string_view(state.source));
+  EVODB_CHECK(source.run());
+  EVODB_CHECK(set_state(db, "format", outbox_format));
+  EVODB_CHECK(set_state(db, "epoch", static_cast<std::int64_t>(state.epoch.value)));
+  EVODB_CHECK(set_state(db, "trimmed", static_cast<std::int64_t>(state.trimmed.value)));
+  EVODB_CHECK(set_state(db, "trimmed_chain", static_cast<std::int64_t>(state.trimmed_chain.value)));
+  EVODB_CHECK(set_state(db, "all_tables", state.all_tables ? 1 : 0));
+  return set_state(db, "paused", state.paused ? 1 : 0);
+}
+
+Result<std::vector<CapturedTable>> load_captured(const Database& db) {
+  std::vector<std::int64_t> ids;
+  Statement rows = EVODB_TRY(db.prepare("SELECT id FROM main.evodb_tables ORDER BY id"));
+  while (EVODB_TRY(rows.step())) ids.push_back(rows.integer(0));
+  std::vector<CapturedTable> tables;
+  tables.reserve(ids.size());
+  for (const std::int64_t id : ids) tables.push_back(EVODB_TRY(load_captured(db, id)));
+  return tables;
+}
+
+Result<CapturedTable> load_captured(const Database& db, std::int64_t id) {
+  Statement row =
+      EVODB_TRY(db.prepare("SELECT slot, active, split, name, schema_version "
+                           "FROM main.evodb_tables WHERE id = ?1"));
+  row.bind(1, id);
+  const bool found = EVODB_TRY(row.step());
+  if (!found) {
+    return fail(ErrorKind::kCorrupt, "'" + db.path() + "': evodb_outbox names table " +
+                                         std::to_string(id) + ", which evodb_tables does not have");
+  }
+  CapturedTable table;
+  table.id = id;
+  table.slot = row.integer(0);
+  table.active = row.integer(1) != 0;
+  table.split = row.integer(2) != 0;
+  table.def.name = row.text(3);
+  table.def.schema_version = static_cast<std::uint32_t>(row.integer(4));
+  EVODB_CHECK(load_columns(db, table));
+  return table;
+}
+
+Result<void> save_captured(const Database& db, const CapturedTable& table) {
+  Statement row =
+      EVODB_TRY(db.prepare("INSERT INTO main.evodb_tables(id, slot, active, split, name, "
+                           "schema_version) VALUES(?1, ?2, ?3, ?4, ?5, ?6)"));
+  row.bind(1, table.id);
+  row.bind(2, table.slot);
+  row.bind(3, std::int64_t{table.active});
+  row.bind(4, std::int64_t{table.split});
+  row.bind(5, std::string_view(table.def.name));
+  row.bind(6, std::int64_t{table.def.schema_version});
+  EVODB_CHECK(row.run());
+
+  Statement column =
+      EVODB_TRY(db.prepare("INSERT INTO main.evodb_columns(tbl, position, name, declared_type, "
+                           "key_ordinal) VALUES(?1, ?2, ?3, ?4, ?5)"));
+  for (std::size_t i = 0; i < table.def.columns.size(); ++i) {
+    const wire::ColumnDef& def = table.def.columns[i];
+    column.bind(1, table.id);
+    column.bind(2, static_cast<std::int64_t>(i));
+    column.bind(3, std::string_view(def.name));
+    column.bind(4, std::string_view(def.declared_type));
+    column.bind(5, std::int64_t{def.key_ordinal});
+    EVODB_CHECK(column.run());
+  }
+  return {};
+}
+
+Result<void> deactivate(const Database& db, std::int64_t id) {
+  return db.run("UPDATE main.evodb_tables SET active = 0 WHERE id = " + std::to_string(id));
+}
+
+Result<std::vector<SelectedName>> load_selection(const Database& db) {
+  std::vector<SelectedName> names;
+  Statement rows = EVODB_TRY(db.prepare("SELECT name, excluded FROM main.evodb_selection"));
+  while (EVODB_TRY(rows.step())) {
+    names.push_back({std::string(rows.text(0)), rows.integer(1) != 0});
+  }
+  return names;
+}
+
+Result<void> save_selection(const Database& db, const std::vector<SelectedName>& names) {
+  EVODB_CHECK(db.run("DELETE FROM main.evodb_selection"));
+  Statement put =
+      EVODB_TRY(db.prepare("INSERT INTO main.evodb_selection(name, excluded) VALUES(?1, ?2)"));
+  for (const SelectedName& selected : names) {
+    put.bind(1, std::string_view(selected.name));
+    put.bind(2, std::int64_t{selected.excluded});
+    EVODB_CHECK(put.run());
+  }
+  return {};
+}
+
+Result<void> create_outbox_tables(const Database& db) { return db.run(create_sql); }
+
+std::size_t outbox_width(const wire::TableDef& def) {
+  const std::size_t n = def.columns.size();
+  return n > joined_columns_max ? n : 2 * n;
+}
+
+Result<bool> widen(const Database& db, std::size_t outbox_columns, std::size_t victim_columns) {
+  const bool outbox = EVODB_TRY(add_columns(db, "evodb_outbox", outbox_columns));
+  const bool victims = EVODB_TRY(add_columns(db, "evodb_victims", victim_columns));
+  return outbox || victims;
+}
+
+Result<void> drop_outbox_tables(const Database& db) {
+  return db.run(
+      "DROP TABLE IF EXISTS main.evodb_outbox; DROP TABLE IF EXISTS main.evodb_tables;"
+      "DROP TABLE IF EXISTS main.evodb_columns; DROP TABLE IF EXISTS main.evodb_state;"
+      "DROP TABLE IF EXISTS main.evodb_selection; DROP TABLE IF EXISTS main.evodb_victims;");
+}
+
+Result<Lsn> outbox_head(const Database& db) {
+  const std::int64_t head = EVODB_TRY(db.integer("SELECT max(id) FROM main.evodb_outbox"));
+  return Lsn(static_cast<std::uint64_t>(head));
+}
+
+std::string outbox_columns(std::size_t first, std::size_t count) {
+  std::string list;
+  for (std::size_t i = first; i < first + count; ++i) {
+    if (!list.empty()) list += ',';
+    list.append("v").append(std::to_string(i));
+  }
+  return list;
+}
+
+}  // namespace evodb::capture

@@ -1,0 +1,199 @@
+#include "capture/sqlite_db.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace evodb::capture {
+namespace {
+
+std::unexpected<Error> sqlite_error(int code, sqlite3* db, const std::string& path) {
+  const std::string file = "'" + path + "'";
+  const std::string said = db != nullptr ? sqlite3_errmsg(db) : sqlite3_errstr(code);
+  switch (code & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return fail(ErrorKind::kRetry,
+                  file + " is locked by another process or connection; try again when it is done");
+    case SQLITE_NOTADB:
+      return fail(ErrorKind::kInvalid,
+                  file + " is not a SQLite database (or it is encrypted); name another file");
+    case SQLITE_CORRUPT:
+      return fail(ErrorKind::kCorrupt, file + " is corrupt (" + said +
+                                           "); see PRAGMA integrity_check, restore a backup");
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+      return fail(ErrorKind::kInvalid, file +
+                                           " is read-only for this user; allow writing to the "
+                                           "file and to its directory");
+    case SQLITE_CANTOPEN:
+      return fail(ErrorKind::kInvalid,
+                  file + " cannot be opened (" + said + "); check its and its directory's rights");
+    case SQLITE_FULL:
+      return fail(ErrorKind::kRetry, "the disk of " + file + " is full; free some space");
+    case SQLITE_TOOBIG:
+      return fail(ErrorKind::kOverLimit, file + ": " + said + " (SQLite's own limit)");
+    case SQLITE_IOERR: return fail(ErrorKind::kRetry, "the disk of " + file + " failed: " + said);
+    default: return fail(ErrorKind::kInternal, file + ": " + said);
+  }
+}
+
+std::string quoted(std::string_view text, char quote) {
+  std::string out(1, quote);
+  for (const char c : text) {
+    if (c == quote) out += quote;
+    out += c;
+  }
+  out += quote;
+  return out;
+}
+
+// What stat can say better than SQLite's "unable to open database file".
+Result<void> check_file(const std::string& path) {
+  if (path.empty()) return fail(ErrorKind::kInvalid, "no database file was named");
+  struct stat found{};
+  if (stat(path.c_str(), &found) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) {
+      return fail(ErrorKind::kInvalid, "there is no file '" + path + "'");
+    }
+    return fail(ErrorKind::kInvalid, "cannot open '" + path + "': " + std::strerror(errno));
+  }
+  if (S_ISDIR(found.st_mode)) {
+    return fail(ErrorKind::kInvalid, "'" + path + "' is a directory, not a SQLite database");
+  }
+  return {};
+}
+
+}  // namespace
+
+void Statement::bind(int index, std::int64_t value) {
+  sqlite3_bind_int64(handle_.get(), index, value);
+}
+
+void Statement::bind(int index, std::string_view text) {
+  sqlite3_bind_text(handle_.get(), index, text.data(), static_cast<int>(text.size()),
+                    SQLITE_STATIC);
+}
+
+Result<bool> Statement::step() {
+  const int code = sqlite3_step(handle_.get());
+  if (code == SQLITE_ROW) return true;
+  if (code == SQLITE_DONE) {
+    sqlite3_reset(handle_.get());
+    return false;
+  }
+  auto error = sqlite_error(code, sqlite3_db_handle(handle_.get()), *path_);
+  sqlite3_reset(handle_.get());
+  return error;
+}
+
+Result<void> Statement::run() {
+  while (EVODB_TRY(step())) {
+  }
+  return {};
+}
+
+std::int64_t Statement::integer(int column) const {
+  return sqlite3_column_int64(handle_.get(), column);
+}
+
+std::string_view Statement::text(int column) const {
+  const auto* bytes = sqlite3_column_text(handle_.get(), column);
+  if (bytes == nullptr) return {};
+  return {reinterpret_cast<const char*>(bytes),
+          static_cast<std::size_t>(sqlite3_column_bytes(handle_.get(), column))};
+}
+
+ValueView Statement::value(int column) const {
+  sqlite3_stmt* const s = handle_.get();
+  switch (sqlite3_column_type(s, column)) {
+    case SQLITE_INTEGER: return ValueView::of_integer(sqlite3_column_int64(s, column));
+    case SQLITE_FLOAT: return ValueView::of_real(sqlite3_column_double(s, column));
+    case SQLITE_TEXT: return ValueView::of_text(text(column));
+    case SQLITE_BLOB: {
+      const auto* bytes = static_cast<const char*>(sqlite3_column_blob(s, column));
+      const auto size = static_cast<std::size_t>(sqlite3_column_bytes(s, column));
+      return ValueView::of_blob(bytes != nullptr ? std::string_view(bytes, size)
+                                                 : std::string_view());
+    }
+    default: return ValueView::null();
+  }
+}
+
+std::size_t Statement::payload_bytes(int column) const {
+  const int type = sqlite3_column_type(handle_.get(), column);
+  if (type != SQLITE_TEXT && type != SQLITE_BLOB) return 0;
+  return static_cast<std::size_t>(sqlite3_column_bytes(handle_.get(), column));
+}
+
+Result<Database> Database::open(const std::string& path, const OpenOptions& options) {
+  EVODB_CHECK(check_file(path));
+  Database db;
+  db.path_ = std::make_unique<std::string>(path);
+  // Builds of SQLite may read names that begin so as URIs; a file is a file here.
+  const std::string name = path.starts_with("file:") || path.starts_with(":") ? "./" + path : path;
+  sqlite3* handle = nullptr;
+  const int code =
+      sqlite3_open_v2(name.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
+  db.handle_.reset(handle);
+  if (code != SQLITE_OK) return sqlite_error(code, handle, path);
+  sqlite3_extended_result_codes(handle, 1);
+  sqlite3_busy_timeout(handle, options.busy_timeout_ms);
+  // The file is first read here: whatever is wrong with it shows now.
+  const std::int64_t tables = EVODB_TRY(db.integer("SELECT count(*) FROM sqlite_schema"));
+  static_cast<void>(tables);
+  return db;
+}
+
+Result<Statement> Database::prepare(std::string_view sql) const {
+  Statement statement;
+  sqlite3_stmt* handle = nullptr;
+  const int code =
+      sqlite3_prepare_v2(handle_.get(), sql.data(), static_cast<int>(sql.size()), &handle, nullptr);
+  statement.handle_.reset(handle);
+  statement.path_ = path_.get();
+  if (code != SQLITE_OK) return sqlite_error(code, handle_.get(), *path_);
+  return statement;
+}
+
+Result<void> Database::run(const std::string& sql) const {
+  const int code = sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr);
+  if (code != SQLITE_OK) return sqlite_error(code, handle_.get(), *path_);
+  return {};
+}
+
+Result<std::int64_t> Database::integer(std::string_view sql, std::int64_t otherwise) const {
+  Statement statement = EVODB_TRY(prepare(sql));
+  const bool found = EVODB_TRY(statement.step());
+  if (!found || statement.value(0).is_null()) return otherwise;
+  return statement.integer(0);
+}
+
+Result<void> Database::check_writable() const {
+  if (sqlite3_db_readonly(handle_.get(), "main") != 0) {
+    return sqlite_error(SQLITE_READONLY, nullptr, *path_);
+  }
+  return {};
+}
+
+Result<Transaction> Transaction::begin(const Database& db, Kind kind) {
+  EVODB_CHECK(db.run(kind == Kind::kWrite ? "BEGIN IMMEDIATE" : "BEGIN"));
+  return Transaction(&db);
+}
+
+Result<void> Transaction::commit() {
+  EVODB_CHECK(db_->run("COMMIT"));  // a failed one is rolled back by the destructor
+  db_ = nullptr;
+  return {};
+}
+
+Transaction::~Transaction() {
+  // What can fail here is a transaction that SQLite has rolled back itself: the same outcome.
+  if (db_ != nullptr) sqlite3_exec(db_->handle_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
+}
+
+std::string quote_name(std::string_view name) { return quoted(name, '"'); }
+std::string quote_text(std::string_view text) { return quoted(text, '\''); }
+
+}  // namespace evodb::capture

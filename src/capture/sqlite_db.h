@@ -1,0 +1,104 @@
+// Database, Statement, Transaction: SQLite's C API with owners and Results.
+//
+//   Database db = EVODB_TRY(Database::open("app.db", {.busy_timeout_ms = 5'000}));
+//   Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
+//   Statement statement = EVODB_TRY(db.prepare("SELECT name FROM t WHERE id = ?1"));
+//   statement.bind(1, 7);
+//   while (EVODB_TRY(statement.step())) use(statement.text(0));
+//   EVODB_CHECK(transaction.commit());
+//
+// Errors carry one line that names the file and says what to do; kRetry means locked or full.
+// Threads: one at a time. A Statement does not outlive its Database. Internal to capture.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <sqlite3.h>
+
+#include "evodb/result.h"
+#include "evodb/value.h"
+
+namespace evodb::capture {
+
+class Statement {
+ public:
+  // 1, 2, ... as in SQL. Views must live until the next step().
+  void bind(int index, std::int64_t value);
+  void bind(int index, std::string_view text);
+
+  // True: a row is there. After false or an error it is reset and can be stepped again.
+  Result<bool> step();
+  // Steps to the end; for statements that give no rows.
+  Result<void> run();
+  void reset() { sqlite3_reset(handle_.get()); }
+
+  // Columns of the current row, 0, 1, ... Views are valid until the next step() or reset().
+  std::int64_t integer(int column) const;
+  std::string_view text(int column) const;  // "" for NULL
+  ValueView value(int column) const;        // exact storage class and bytes
+  // Bytes of a TEXT or BLOB, 0 for others, without giving it.
+  std::size_t payload_bytes(int column) const;
+  int column_count() const { return sqlite3_column_count(handle_.get()); }
+
+ private:
+  friend class Database;
+  struct Finalize {
+    void operator()(sqlite3_stmt* s) const { sqlite3_finalize(s); }
+  };
+  std::unique_ptr<sqlite3_stmt, Finalize> handle_;
+  const std::string* path_ = nullptr;
+};
+
+struct OpenOptions {
+  int busy_timeout_ms = 5'000;
+};
+
+class Database {
+ public:
+  // The file must exist; nothing is created. Errors: kInvalid (missing, a directory, no permission,
+  // not a SQLite database), kRetry (locked), kCorrupt.
+  static Result<Database> open(const std::string& path, const OpenOptions& options);
+
+  Result<Statement> prepare(std::string_view sql) const;
+  Result<void> run(const std::string& sql) const;  // one or more statements, rows ignored
+  // First column of the first row; `otherwise` where there is none or NULL.
+  Result<std::int64_t> integer(std::string_view sql, std::int64_t otherwise = 0) const;
+
+  std::int64_t changed_rows() const { return sqlite3_changes64(handle_.get()); }
+  // Errors: kInvalid, the file or its permissions allow no writing.
+  Result<void> check_writable() const;
+  const std::string& path() const { return *path_; }
+
+ private:
+  friend class Transaction;
+  struct Close {
+    void operator()(sqlite3* db) const { sqlite3_close_v2(db); }
+  };
+  std::unique_ptr<std::string> path_;  // at a lasting address: statements name it in their errors
+  std::unique_ptr<sqlite3, Close> handle_;
+};
+
+// Rolls back unless committed.
+class Transaction {
+ public:
+  enum class Kind : std::uint8_t { kRead, kWrite };
+  // kWrite takes the write lock at once, so that nothing fails halfway for a lock.
+  static Result<Transaction> begin(const Database& db, Kind kind);
+  Result<void> commit();
+  ~Transaction();
+  Transaction(Transaction&& other) noexcept : db_(other.db_) { other.db_ = nullptr; }
+  Transaction& operator=(Transaction&&) = delete;
+
+ private:
+  explicit Transaction(const Database* db) : db_(db) {}
+  const Database* db_;
+};
+
+// "name" with its quotes doubled; 'text' likewise.
+std::string quote_name(std::string_view name);
+std::string quote_text(std::string_view text);
+
+}  // namespace evodb::capture

@@ -1,0 +1,49 @@
+// The triggers of one captured table, as SQL.
+//
+//   for (const Trigger& t : triggers_of(shape, slot, definition_id)) db.run(t.sql);
+//
+// They run in the application's connections, so they are plain SQL with SQLite's own functions.
+//
+// What each does (S is the table's slot):
+//   evodb_S_insert, _delete   one outbox row
+//   evodb_S_update            one outbox row (two halves for a wide table), if the key stays
+//   evodb_S_rekey             DELETE of the old row and INSERT of the new one, if the key changes
+// and for OR REPLACE, which with recursive_triggers off takes rows away without a trigger:
+//   evodb_S_before_insert, _before_update   if a row stands in the new row's way under any unique
+//                    key, that row is noted in evodb_victims. It may live on (OR IGNORE, UPSERT),
+//                    so this alone says nothing.
+//   evodb_S_insert_victims, _update_victims   what was noted and is gone: a DELETE each, in front
+//                    of the new row's own change.
+//   evodb_S_delete_victims   a row whose delete trigger fired is no victim any more.
+// A note of a row that lives on stays behind; it is kept true by the update and delete triggers,
+// at most a few a table are kept, and trimming clears them away.
+//
+// Order: SQLite fires the newest trigger of a kind first. So the _victims triggers are created
+// last (their DELETEs come before the row's own change), and all of them after the application's
+// own (a row that an application's trigger changes again is logged in the order of the changes).
+// Internal to capture.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "capture/table_shape.h"
+
+namespace evodb::capture {
+
+struct Trigger {
+  std::string name;
+  std::string sql;
+};
+
+// In the order in which they must be created.
+std::vector<Trigger> triggers_of(const TableShape& shape, std::int64_t slot, std::int64_t id);
+
+// The slot in a trigger's name, or 0 if it is none of ours.
+std::int64_t slot_of_trigger(std::string_view trigger_name);
+
+// Whether a row of the table has a NULL in its key.
+std::string key_is_null_sql(const TableShape& shape);
+
+}  // namespace evodb::capture
