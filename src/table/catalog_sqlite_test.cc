@@ -1,0 +1,145 @@
+#include <thread>
+
+#include <sqlite3.h>
+
+#include "table/append_world.h"
+#include "table/catalog.h"
+
+namespace evodb::table {
+namespace {
+
+class SqliteCatalogTest : public testing::Test {
+ protected:
+  std::unique_ptr<Catalog> open() {
+    auto catalog = open_sqlite_catalog(path, "evodb", "evodb");
+    EXPECT_TRUE(catalog) << catalog.error().text;
+    return std::move(*catalog);
+  }
+  // The first column of the first row, through a connection of its own.
+  std::string query(const std::string& sql) {
+    sqlite3* db = nullptr;
+    sqlite3_open(path.c_str(), &db);
+    std::string out;
+    sqlite3_exec(
+        db, sql.c_str(),
+        [](void* into, int, char** values, char**) {
+          *static_cast<std::string*>(into) = values[0] == nullptr ? "NULL" : values[0];
+          return 0;
+        },
+        &out, nullptr);
+    sqlite3_close(db);
+    return out;
+  }
+
+  TemporaryFolder folder;
+  const std::string path = folder.path() + "/catalog.db";
+};
+
+TEST_F(SqliteCatalogTest, ASwapHoldsOnlyFromTheExpectedLocation) {
+  auto catalog = open();
+  const WriterEpoch writer = *catalog->claim();
+  EXPECT_EQ(catalog->load("t"), std::nullopt);
+  EXPECT_TRUE(catalog->swap(writer, "t", std::nullopt, "m1"));
+  EXPECT_EQ(catalog->swap(writer, "t", std::nullopt, "m2").error().kind, ErrorKind::kRetry);
+  EXPECT_EQ(catalog->swap(writer, "t", "m0", "m2").error().kind, ErrorKind::kRetry);
+  EXPECT_EQ(catalog->load("t"), "m1");
+  EXPECT_TRUE(catalog->swap(writer, "t", "m1", "m2"));
+  EXPECT_EQ(catalog->load("t"), "m2");
+  EXPECT_EQ(query("SELECT previous_metadata_location FROM iceberg_tables"), "m1");
+  EXPECT_EQ(query("SELECT iceberg_type FROM iceberg_tables"), "TABLE");
+  EXPECT_EQ(catalog->list()->size(), 1u);
+}
+
+TEST_F(SqliteCatalogTest, AClaimFencesEveryEarlierWriterForEver) {
+  auto first = open(), second = open();
+  const WriterEpoch old = *first->claim();
+  EXPECT_TRUE(first->swap(old, "t", std::nullopt, "m1"));
+  const WriterEpoch now = *second->claim();
+  EXPECT_GT(now, old);
+  EXPECT_EQ(first->swap(old, "t", "m1", "m2").error().kind, ErrorKind::kFenced);
+  EXPECT_EQ(first->set_property(old, "k", "v").error().kind, ErrorKind::kFenced);
+  EXPECT_TRUE(second->swap(now, "t", "m1", "m2"));
+  EXPECT_GT(*open()->claim(), now) << "epochs grow over restarts";
+}
+
+TEST_F(SqliteCatalogTest, PropertiesStay) {
+  {
+    auto catalog = open();
+    const WriterEpoch writer = *catalog->claim();
+    EXPECT_EQ(catalog->property("k"), std::nullopt);
+    EXPECT_TRUE(catalog->set_property(writer, "k", "v"));
+    EXPECT_TRUE(catalog->set_property(writer, "k", "w"));
+  }
+  EXPECT_EQ(open()->property("k"), "w");
+  EXPECT_EQ(query("SELECT property_value FROM iceberg_namespace_properties "
+                  "WHERE namespace = 'evodb' AND property_key = 'exists'"),
+            "true");
+}
+
+TEST_F(SqliteCatalogTest, OtherNamespacesAndViewsAreNotOurs) {
+  auto catalog = open();
+  const WriterEpoch writer = *catalog->claim();
+  ASSERT_TRUE(catalog->swap(writer, "t", std::nullopt, "m1"));
+  query(
+      "INSERT INTO iceberg_tables VALUES ('evodb', 'other', 'x', 'm', NULL, 'TABLE'), "
+      "('evodb', 'evodb', 'v', 'm', NULL, 'VIEW'), ('evodb', 'evodb', 'old', 'm', NULL, NULL)");
+  const auto tables = catalog->list();
+  ASSERT_TRUE(tables);
+  ASSERT_EQ(tables->size(), 2u);
+  EXPECT_EQ((*tables)[0].name, "old");
+  EXPECT_EQ((*tables)[1].name, "t");
+  EXPECT_EQ(catalog->swap(writer, "v", std::nullopt, "m1").error().kind, ErrorKind::kInvalid);
+}
+
+TEST_F(SqliteCatalogTest, ACatalogOfTheOldLayoutGetsItsColumn) {
+  query(
+      "CREATE TABLE iceberg_tables (catalog_name VARCHAR(255) NOT NULL, table_namespace "
+      "VARCHAR(255) NOT NULL, table_name VARCHAR(255) NOT NULL, metadata_location VARCHAR(1000), "
+      "previous_metadata_location VARCHAR(1000), "
+      "PRIMARY KEY (catalog_name, table_namespace, table_name))");
+  query("INSERT INTO iceberg_tables VALUES ('evodb', 'evodb', 't', 'm1', NULL)");
+  auto catalog = open();
+  EXPECT_TRUE(catalog->swap(*catalog->claim(), "t", "m1", "m2"));
+  EXPECT_EQ(open()->load("t"), "m2");
+}
+
+TEST_F(SqliteCatalogTest, AReaderThatKeepsATransactionOpenBlocksNoCommit) {
+  auto catalog = open();
+  const WriterEpoch writer = *catalog->claim();
+  ASSERT_TRUE(catalog->swap(writer, "t", std::nullopt, "m1"));
+  sqlite3* reader = nullptr;
+  sqlite3_open(path.c_str(), &reader);
+  sqlite3_exec(reader, "BEGIN; SELECT * FROM iceberg_tables", nullptr, nullptr, nullptr);
+  EXPECT_TRUE(catalog->swap(writer, "t", "m1", "m2"));
+  sqlite3_close(reader);
+}
+
+TEST_F(SqliteCatalogTest, OfManySwapsFromOneLocationOneWins) {
+  auto catalog = open();
+  const WriterEpoch writer = *catalog->claim();
+  ASSERT_TRUE(catalog->swap(writer, "t", std::nullopt, "m"));
+  std::vector<std::thread> threads;
+  std::atomic<int> won = 0;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&, i] {
+      const auto mine = open();
+      if (mine->swap(writer, "t", "m", "m" + std::to_string(i))) ++won;
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(won, 1);
+}
+
+TEST_F(SqliteCatalogTest, WhatIsNoCatalogSaysSo) {
+  const auto missing = open_sqlite_catalog(folder.path() + "/none/catalog.db", "evodb", "evodb");
+  EXPECT_EQ(missing.error().kind, ErrorKind::kInvalid);
+  FILE* file = std::fopen(path.c_str(), "w");
+  std::fputs("this is no SQLite file, and it is long enough to tell", file);
+  std::fclose(file);
+  const auto other = open_sqlite_catalog(path, "evodb", "evodb");
+  EXPECT_EQ(other.error().kind, ErrorKind::kInvalid);
+  EXPECT_NE(other.error().text.find(path), std::string::npos);
+}
+
+}  // namespace
+}  // namespace evodb::table
