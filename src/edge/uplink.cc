@@ -1,0 +1,295 @@
+// The connection: dialling, hello and welcome, endings, new epochs.
+#include "edge/uplink.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+
+namespace evodb::edge {
+namespace {
+
+constexpr std::int64_t busy_retry_ms = 20;
+// The third epoch in a row that brings nothing waits so long: each may be a snapshot of everything.
+constexpr int epochs_in_vain_max = 2;
+
+std::string describe(std::string_view what, std::string_view text) {
+  std::string out(what);
+  if (!text.empty()) out.append(": ").append(text);
+  return out;
+}
+
+}  // namespace
+
+Uplink::Uplink(base::Loop& loop, base::Random& random, capture::Outbox& outbox,
+               UplinkOptions options, UplinkObserver& observer)
+    : loop_(loop),
+      random_(random),
+      outbox_(outbox),
+      options_(std::move(options)),
+      observer_(observer),
+      link_(loop, random,
+            {.host = options_.host,
+             .port = options_.port,
+             .path = options_.path,
+             .agent = options_.agent,
+             .open_ms_max = options_.open_ms_max,
+             .ping_idle_ms = options_.ping_idle_ms,
+             .dead_peer_ms = options_.dead_peer_ms},
+            *this),
+      backoff_(options_.reconnect_ms_first, options_.reconnect_ms_max) {}
+
+Uplink::~Uplink() {
+  for (const base::TimerId t : {timer_, delay_timer_, pump_timer_, trim_timer_}) loop_.cancel(t);
+}
+
+void Uplink::start() {
+  if (phase_ != Phase::kStopped) return;
+  backoff_.reset();
+  verified_ = false;
+  epochs_in_vain_ = 0;
+  marks_ = {};
+  dial_after(0);
+}
+
+void Uplink::stop() {
+  if (phase_ == Phase::kStopped) return;
+  if (welcomed_ && link_.is_open()) link_.send(wire::Bye{wire::ByeReason::kDone, ""});
+  end_session();
+  loop_.cancel(trim_timer_);
+  trim_timer_ = {};
+  phase_ = Phase::kStopped;
+}
+
+// Leaves no timer but the trim's: what was acknowledged stays so.
+void Uplink::end_session() {
+  link_.close();
+  for (base::TimerId* t : {&timer_, &delay_timer_, &pump_timer_}) {
+    loop_.cancel(*t);
+    *t = {};
+  }
+  inflight_.clear();
+  inflight_bytes_ = 0;
+  credit_bytes_ = 0;
+  welcomed_ = compared_ = acked_ = due_ = false;
+}
+
+void Uplink::dial_after(std::int64_t ms) {
+  phase_ = Phase::kWaiting;
+  timer_ = loop_.after(ms, [this] { dial(); });
+}
+
+void Uplink::dial() {
+  phase_ = Phase::kOpening;
+  timer_ = {};
+  if (auto opened = link_.open(); !opened) retry(opened.error());
+}
+
+// The session is over; another begins after a while.
+void Uplink::retry(const Error& why, std::int64_t delay_ms_min) {
+  const bool was_welcomed = welcomed_;
+  const std::int64_t lived_ms = loop_.clock().monotonic().value - session_began_.value;
+  if (was_welcomed && (acked_ || lived_ms >= options_.reconnect_ms_max)) backoff_.reset();
+  end_session();
+  stats_.last_error = why.text;
+  dial_after(std::max(delay_ms_min, backoff_.next_ms(random_)));
+  if (was_welcomed) observer_.on_disconnected(why);
+}
+
+void Uplink::fail_for_good(Error error) {
+  const bool was_welcomed = welcomed_;
+  end_session();
+  loop_.cancel(trim_timer_);
+  trim_timer_ = {};
+  phase_ = Phase::kStopped;
+  stats_.last_error = error.text;
+  if (was_welcomed) observer_.on_disconnected(error);
+  observer_.on_fatal(error);
+}
+
+void Uplink::handle_outbox_error(const Error& error, void (Uplink::*again)()) {
+  if (error.kind == ErrorKind::kRetry) {
+    loop_.cancel(timer_);
+    timer_ = loop_.after(busy_retry_ms, [this, again] {
+      timer_ = {};
+      (this->*again)();
+    });
+  } else {
+    fail_for_good({error.kind, "the outbox cannot be used: " + error.text});
+  }
+}
+
+// --- hello and welcome --------------------------------------------------------------------------
+
+void Uplink::on_link_open() {
+  auto state = outbox_.state();
+  if (!state) {
+    if (state.error().kind == ErrorKind::kRetry) return retry(state.error());
+    return fail_for_good({state.error().kind, "the outbox cannot be used: " + state.error().text});
+  }
+  // Another process that trims the same outbox makes our marks useless.
+  if (state->epoch != epoch_ || state->trimmed != trimmed_) marks_ = {};
+  if (state->epoch != epoch_) verified_ = false;
+  epoch_ = state->epoch;
+  trimmed_ = state->trimmed;
+  // A chain of 0 is an epoch's start: nothing of it was trimmed yet, whatever the LSN of the
+  // epochs before it.
+  base_ = state->trimmed_chain.value == 0 ? Lsn() : state->trimmed;
+  if (marks_.empty()) marks_.reset({base_, state->trimmed_chain});
+  // Nothing is trimmed between the hello, which says what is held, and the comparison: the parent
+  // may have lost since what it acknowledged in an earlier session.
+  trim_to_ = Lsn();
+  loop_.cancel(trim_timer_);
+  trim_timer_ = {};
+  wire::Hello hello;
+  hello.token = options_.token;
+  hello.source = state->source;
+  hello.epoch = epoch_;
+  hello.wait = options_.wait;
+  hello.trimmed = base_;
+  hello.trimmed_chain = state->trimmed_chain;
+  hello.head = state->head > state->trimmed ? state->head : base_;
+  hello.frame_bytes_max = base::frame_bytes_max;
+  hello.agent = options_.agent;
+  phase_ = Phase::kHello;
+  timer_ = loop_.after(options_.open_ms_max, [this] {
+    timer_ = {};
+    retry({ErrorKind::kRetry, link_.address() + " did not answer our hello"});
+  });
+  link_.send(hello);
+}
+
+void Uplink::on_welcome(const wire::Welcome& welcome) {
+  loop_.cancel(timer_);
+  timer_ = {};
+  const bool again = welcomes_++ > 0;
+  if (welcome.verdict == wire::WelcomeVerdict::kNewEpoch) {
+    return need_epoch(welcome.epoch_min, std::string(welcome.text));
+  }
+  if (welcome.received < base_) {
+    return need_epoch(Epoch(epoch_.value + 1),
+                      "the parent has less than what was trimmed here already");
+  }
+  if (again) ++stats_.reconnects;
+  welcomed_ = true;
+  session_began_ = loop_.clock().monotonic();
+  stats_.last_error.clear();
+  parent_frame_bytes_max_ = welcome.frame_bytes_max;
+  parent_entries_max_ = welcome.batch_entries_max;
+  credit_bytes_ = welcome.credit_bytes;
+  durable_ = welcome.durable;
+  persisted_ = welcome.persisted;
+  told_durable_ = told_persisted_ = Lsn();
+  assembler_.begin_session();
+  if (welcome.received_txn.value != 0) outbox_.resume_group(welcome.received_txn);
+  // The first comparison of this uplink's life folds all that is held; later ones go on from marks
+  // that were compared already, as an outbox only grows.
+  std::optional<ChainHash> expected;
+  if (welcome.chain_known) expected = welcome.received_chain;
+  observer_.on_connected();
+  if (welcomed_) resume_from(welcome.received, expected);
+}
+
+void Uplink::on_hello_nack(const wire::Nack& nack) {
+  const Error error{ErrorKind::kInvalid, describe("the parent refused us", nack.text)};
+  switch (nack.reason) {
+    case wire::NackReason::kUnavailable:
+    case wire::NackReason::kOverCredit:
+    case wire::NackReason::kGap: return retry(error, nack.retry_after_ms);
+    // So many sessions or sources: that may change, but not soon.
+    case wire::NackReason::kOverLimit: return retry(error, options_.reconnect_ms_max);
+    case wire::NackReason::kChainMismatch:
+      return need_epoch(Epoch(epoch_.value + 1), std::string(nack.text));
+    case wire::NackReason::kMalformed:
+    case wire::NackReason::kUnauthorized:
+    case wire::NackReason::kVersion: return fail_for_good(error);
+  }
+}
+
+// --- new epochs ---------------------------------------------------------------------------------
+
+void Uplink::need_epoch(Epoch at_least, std::string why) {
+  const bool was_welcomed = welcomed_;
+  end_session();
+  loop_.cancel(trim_timer_);  // what it would trim was acknowledged under the old epoch only
+  trim_timer_ = {};
+  verified_ = false;
+  phase_ = Phase::kNewEpoch;
+  epoch_min_ = at_least;
+  epoch_why_ = why;
+  stats_.last_error = why;
+  const bool in_vain = ++epochs_in_vain_ > epochs_in_vain_max;
+  timer_ = loop_.after(in_vain ? options_.reconnect_ms_max : 0, [this] {
+    timer_ = {};
+    begin_epoch();
+  });
+  if (was_welcomed) observer_.on_disconnected({ErrorKind::kInvalid, std::move(why)});
+}
+
+void Uplink::begin_epoch() {
+  auto begun = outbox_.begin_epoch(epoch_min_);
+  if (!begun) {
+    handle_outbox_error(begun.error(), &Uplink::begin_epoch);
+    return;
+  }
+  ++stats_.new_epochs;
+  epoch_ = *begun;
+  marks_ = {};
+  durable_ = persisted_ = Lsn();
+  stats_.last_ack_lsn = stats_.last_persisted_lsn = Lsn();
+  more_ = true;
+  dial_after(0);
+  observer_.on_new_epoch(epoch_, epoch_why_);
+}
+
+// --- frames -------------------------------------------------------------------------------------
+
+void Uplink::on_link_frame(const wire::Frame& frame) {
+  if (const auto* ack = std::get_if<wire::Ack>(&frame); ack != nullptr && welcomed_) {
+    return on_ack(ack->durable, ack->persisted, ack->credit_bytes);
+  }
+  if (const auto* ping = std::get_if<wire::Ping>(&frame))
+    return link_.send(wire::Pong{ping->opaque});
+  if (const auto* pong = std::get_if<wire::Pong>(&frame)) {
+    if (phase_ != Phase::kHeld || pong->opaque != barrier_) return;
+    barrier_answered_ = true;
+    return release_hold();
+  }
+  if (const auto* bye = std::get_if<wire::Bye>(&frame)) {
+    // Two of one name would take turns as fast as they can dial.
+    const bool superseded = bye->reason == wire::ByeReason::kSuperseded;
+    return retry({superseded ? ErrorKind::kFenced : ErrorKind::kRetry,
+                  describe("the parent said bye", bye->text)},
+                 superseded ? options_.reconnect_ms_max : 0);
+  }
+  if (const auto* nack = std::get_if<wire::Nack>(&frame)) {
+    return welcomed_ ? on_nack(*nack) : on_hello_nack(*nack);
+  }
+  if (std::holds_alternative<wire::UnknownFrame>(frame)) return;
+  const auto* welcome = std::get_if<wire::Welcome>(&frame);
+  if (welcome != nullptr && phase_ == Phase::kHello) return on_welcome(*welcome);
+  on_link_closed({ErrorKind::kInvalid, link_.address() +
+                                           " is not an EvoDB parent: it sends frames that only a "
+                                           "child sends, or out of turn"});
+}
+
+void Uplink::on_link_closed(const Error& why) {
+  // Where a parent was, another answer is a passing fault: a proxy whose backend restarts.
+  if (why.kind == ErrorKind::kInvalid && welcomes_ == 0) return fail_for_good(why);
+  retry(why);
+}
+
+void Uplink::on_link_writable() {
+  if (phase_ == Phase::kStreaming) pump();
+}
+
+UplinkStats Uplink::stats() const {
+  UplinkStats stats = stats_;
+  stats.connected = welcomed_;
+  stats.trimmed = trimmed_;
+  stats.pending_batches = inflight_.size() + (welcomed_ && assembler_.count() > 0 ? 1 : 0);
+  stats.credit_bytes = credit_bytes_;
+  return stats;
+}
+
+}  // namespace evodb::edge

@@ -1,0 +1,217 @@
+// Uplink: streams an outbox to a parent, and trims what the parent has acknowledged.
+//
+//   Uplink uplink(loop, random, outbox, {.host = "127.0.0.1", .port = 8787}, observer);
+//   uplink.start();
+//   uplink.notify();          // whenever the outbox has grown
+//   uplink.stop();            // the outbox keeps what was not acknowledged
+//
+// A state machine: everything happens in the loop's events. A lost connection is dialled again
+// (full jitter, 100 ms to 10 s); sending goes on after what the parent says it has received, once
+// the chain hash of what we hold up to there equals the parent's (docs/formats/wire-v2.md). If it
+// does not, or the parent asks for it, the outbox begins a new epoch. Nothing is trimmed in a
+// session before that comparison, nor at an LSN whose chain hash is not known.
+//
+// Errors that time may mend are retried for ever and stand in stats().last_error. Others end the
+// uplink: UplinkObserver::on_fatal; start() tries again. Nothing is lost either way.
+//
+// Threads: the loop's. References given outlive the uplink. Memory: one batch, what the socket has
+// not taken of one more, 256 batches' numbers, 8,192 chain marks.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/limits.h"
+#include "base/loop.h"
+#include "capture/outbox.h"
+#include "edge/backoff.h"
+#include "edge/batch_assembler.h"
+#include "edge/chain_marks.h"
+#include "edge/parent_link.h"
+
+namespace evodb::edge {
+
+struct UplinkOptions {
+  std::string host;
+  std::uint16_t port = 0;
+  std::string path = "/";
+  std::string token;
+  std::string agent = "evodb-edge/0.1.0";
+  WaitLevel wait = WaitLevel::kPersisted;  // how long the outbox keeps changes
+
+  std::uint32_t batch_entries = base::batch_entries_default;
+  std::size_t batch_bytes = base::batch_bytes_default;
+  std::int64_t batch_delay_ms = base::batch_delay_ms_default;  // with nothing in flight: at once
+
+  std::int64_t reconnect_ms_first = 100;
+  std::int64_t reconnect_ms_max = 10'000;
+  std::int64_t open_ms_max = 10'000;  // TCP and WebSocket; and again hello to welcome
+  std::int64_t ping_idle_ms = 30'000;
+  std::int64_t dead_peer_ms = 10'000;
+
+  std::int64_t trim_delay_ms = 50;       // acknowledgements of so long are trimmed together
+  std::uint64_t trim_lsns_max = 10'000;  // one step, about; then the loop has its turn
+};
+
+struct UplinkStats {
+  bool connected = false;           // welcomed by a parent
+  std::uint64_t messages_sent = 0;  // batches, sent again ones too
+  std::uint64_t changes_sent = 0;
+  std::uint64_t bytes_sent = 0;  // of batch frames
+  Lsn last_ack_lsn;              // durable
+  Lsn last_persisted_lsn;
+  Lsn trimmed;
+  std::uint64_t pending_batches = 0;  // sent and not durable, and the one that fills
+  std::uint64_t reconnects = 0;       // connections after the first that were welcomed
+  std::uint64_t new_epochs = 0;
+  std::uint64_t credit_bytes = 0;
+  std::string last_error;  // "" once connected again
+};
+
+class UplinkObserver {
+ public:
+  virtual ~UplinkObserver() = default;
+  virtual void on_connected() {}
+  virtual void on_disconnected(const Error& why) { (void)why; }
+  // Cumulative within an epoch; told again, from lower, when a parent has lost what it had.
+  virtual void on_durable(Lsn lsn) { (void)lsn; }
+  virtual void on_persisted(Lsn lsn) { (void)lsn; }
+  virtual void on_trimmed(Lsn lsn) { (void)lsn; }
+  virtual void on_new_epoch(Epoch epoch, std::string_view why) { (void)epoch, (void)why; }
+  // The uplink has stopped; start() tries again.
+  virtual void on_fatal(const Error& error) { (void)error; }
+};
+
+class Uplink final : private LinkEvents {
+ public:
+  Uplink(base::Loop& loop, base::Random& random, capture::Outbox& outbox, UplinkOptions options,
+         UplinkObserver& observer);
+  ~Uplink() override;  // as a process that dies: the connection is aborted
+
+  // Dials at the loop's next turn. Running already: nothing happens.
+  void start();
+  // Says bye and closes. No event follows; timers are gone. start() may come again.
+  void stop();
+  // The outbox may have grown. Cheap; nothing is read while nothing can be sent.
+  void notify();
+
+  UplinkStats stats() const;
+  bool running() const { return phase_ != Phase::kStopped; }
+  // A parent has welcomed us since start(), in the present epoch, and everything up to `head` has
+  // been acknowledged at the level waited for, and trimmed.
+  bool caught_up(Lsn head) const { return verified_ && trimmed_ >= head; }
+
+ private:
+  friend struct PumpSink;
+  friend struct WalkSink;
+
+  enum class Phase : std::uint8_t {
+    kStopped,
+    kWaiting,  // for the next dial
+    kOpening,  // TCP and WebSocket
+    kHello,    // said, no welcome yet
+    kWalking,  // folding held changes up to where sending goes on
+    kStreaming,
+    kHeld,      // refused: waits until the parent has answered all that is under way
+    kNewEpoch,  // the outbox must begin one
+  };
+  struct InFlight {
+    Lsn last;
+    std::uint64_t frame_bytes;
+  };
+
+  // --- connection: uplink.cc
+  void on_link_open() override;
+  void on_link_frame(const wire::Frame& frame) override;
+  void on_link_writable() override;
+  void on_link_closed(const Error& why) override;
+  void dial();
+  void dial_after(std::int64_t ms);
+  void retry(const Error& why, std::int64_t delay_ms_min = 0);
+  void fail_for_good(Error error);
+  // kRetry: `again` runs in a moment. Otherwise the uplink ends.
+  void handle_outbox_error(const Error& error, void (Uplink::*again)());
+  void on_welcome(const wire::Welcome& welcome);
+  void on_hello_nack(const wire::Nack& nack);
+  void need_epoch(Epoch at_least, std::string why);
+  void begin_epoch();
+  void end_session();
+
+  // --- where to go on: uplink_resume.cc
+  void resume_from(Lsn lsn, std::optional<ChainHash> expected);
+  void walk();
+  void end_walk();
+  void on_nack(const wire::Nack& nack);
+  void hold(Lsn resend_after, std::int64_t retry_after_ms);
+  void release_hold();
+
+  // --- sending, acknowledgements, trimming: uplink_stream.cc
+  void pump();
+  bool send_open_batch();  // false: it may not leave now
+  bool pump_outbox();      // false: the session cannot go on just now
+  bool may_send(std::size_t frame_bytes) const;
+  BatchLimits limits() const;
+  void on_ack(Lsn durable, Lsn persisted, std::uint64_t credit_bytes);
+  void apply_marks();
+  void schedule_trim(std::int64_t ms);
+  void trim();
+
+  base::Loop& loop_;
+  base::Random& random_;
+  capture::Outbox& outbox_;
+  const UplinkOptions options_;
+  UplinkObserver& observer_;
+  ParentLink link_;
+  Backoff backoff_;
+  BatchAssembler assembler_;
+  ChainMarks marks_;
+
+  Phase phase_ = Phase::kStopped;
+  base::TimerId timer_;        // the phase's own: dial, welcome, walk, hold, epoch
+  base::TimerId delay_timer_;  // batch_delay_ms
+  base::TimerId pump_timer_;
+  base::TimerId trim_timer_;
+
+  Epoch epoch_;
+  Lsn base_;                    // 0 while nothing of this epoch was trimmed, else what was
+  Lsn trimmed_;                 // as the outbox says it
+  bool verified_ = false;       // the parent's history is ours, in this epoch
+  bool welcomed_ = false;       // in this session
+  bool compared_ = false;       // in this session: the parent's history is ours
+  bool acked_ = false;          // in this session
+  std::uint64_t welcomes_ = 0;  // a parent was there once: no other answer there is final
+  base::MonotonicMillis session_began_;
+
+  std::uint32_t parent_frame_bytes_max_ = 0, parent_entries_max_ = 0;
+  std::uint64_t credit_bytes_ = 0;
+  Lsn durable_, persisted_;
+  Lsn told_durable_, told_persisted_;
+  Lsn sent_;     // last change of the newest batch
+  Lsn trim_to_;  // acknowledged in this session at the level waited for
+  std::deque<InFlight> inflight_;
+  std::uint64_t inflight_bytes_ = 0;
+  bool more_ = true;   // the outbox may hold changes behind the assembler's last
+  bool due_ = false;   // the open batch has waited long enough
+  std::string frame_;  // reused
+
+  Lsn walk_to_;
+  ChainMark walked_;
+  std::optional<ChainHash> walk_expects_;
+  wire::BatchWriter walker_;
+
+  Lsn resend_after_;
+  std::uint64_t barrier_ = 0;
+  bool barrier_answered_ = false;
+  base::MonotonicMillis hold_until_;
+
+  Epoch epoch_min_;
+  std::string epoch_why_;
+  int epochs_in_vain_ = 0;  // begun without an acknowledgement since
+  UplinkStats stats_;
+};
+
+}  // namespace evodb::edge
