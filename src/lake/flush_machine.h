@@ -23,6 +23,7 @@
 
 #include "base/clock.h"
 #include "evodb/result.h"
+#include "lake/flush_job.h"
 #include "lake/lake.h"
 #include "table/append.h"
 
@@ -30,10 +31,11 @@ namespace evodb::lake {
 
 struct EncodedFile {
   std::string bytes;
-  table::DataFile metrics;   // location is filled in by the machine
+  table::DataFile metrics;  // location is filled in by the machine
 };
 
-// Columns to file bytes. The real one is Parquet (parquet_encoder.h); the simulator may use a model.
+// Columns to file bytes. The real one is Parquet (parquet_encoder.h); the simulator may use a
+// model.
 class FileEncoder {
  public:
   virtual ~FileEncoder() = default;
@@ -43,7 +45,7 @@ class FileEncoder {
 
 struct FlushOptions {
   std::int64_t retry_ms_min = 100;
-  std::int64_t retry_ms_max = 60'000;   // fallback.recovery_interval_ms
+  std::int64_t retry_ms_max = 60'000;  // fallback.recovery_interval_ms
   std::uint64_t file_bytes_max = 128u << 20;
 };
 
@@ -55,9 +57,8 @@ struct FlushStep {
 
 class FlushMachine {
  public:
-  FlushMachine(std::unique_ptr<FlushJob> job, FileEncoder& encoder,
-               const store::ObjectStore& store, base::Clock& clock, base::Random& random,
-               const FlushOptions& options);
+  FlushMachine(std::unique_ptr<FlushJob> job, FileEncoder& encoder, const store::ObjectStore& store,
+               base::Clock& clock, base::Random& random, const FlushOptions& options);
   ~FlushMachine();
   FlushMachine(FlushMachine&&) noexcept;
 

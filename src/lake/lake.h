@@ -41,20 +41,22 @@ struct LakeOptions {
   std::uint64_t buffer_entries_max = 100'000;
   std::uint64_t flush_threshold_entries = 10'000;
   std::int64_t buffer_age_ms_max = 1'000;
-  std::uint64_t file_bytes_max = 128u << 20;     // a flush is cut into files of about this size
-  std::uint32_t flushes_max = 4;                 // running at once, over all tables
+  std::uint64_t file_bytes_max = 128u << 20;  // a flush is cut into files of about this size
+  std::uint32_t flushes_max = 4;              // running at once, over all tables
   std::string rejects_table = "rejects";
+  // At least journal.segment_bytes: no record refers to a table definition further back than this.
+  std::uint64_t definition_reach_bytes = 1u << 30;
 };
 
 using FlushId = Strong<struct FlushTag, std::uint64_t>;
 
 // Everything that one flush needs, sealed: columns, schema, watermark. Owned by whoever flushes.
-class FlushJob;  // flush_machine.h
+struct FlushJob;  // flush_job.h
 
 struct PersistedMark {
   std::string source;
   Epoch epoch;
-  Lsn lsn;   // every change of this source and epoch up to here is in committed snapshots
+  Lsn lsn;  // every change of this source and epoch up to here is in committed snapshots
 };
 
 // The field's name and shape: LakehouseParent.get_buffer_stats of the first generation.
@@ -72,8 +74,9 @@ struct TableStats {
   std::uint64_t entries_landed = 0, entries_skipped = 0, files = 0, commits = 0;
   std::uint64_t unfit_values = 0;
   Position watermark;
-  UnixMillis last_commit_at;     // 0: none in this life
-  std::string last_error;        // of the latest failed flush, "" after a success
+  UnixMillis last_commit_at;  // 0: none in this life
+  std::string last_error;     // of the latest failed flush, "" after a success
+  std::string note;           // a warning, such as why its name has a suffix; mostly ""
 };
 
 struct LakeStats {
@@ -86,7 +89,7 @@ struct LakeStats {
 
 class Lake {
  public:
-  struct Identity {   // goes into every watermark
+  struct Identity {  // goes into every watermark
     std::string parent;
     table::WriterEpoch writer;
     journal::JournalId journal;
@@ -95,12 +98,13 @@ class Lake {
   virtual ~Lake() = default;
 
   virtual void add_table(table::TableState state) = 0;
-  // After the loss of a journal: what each table already holds (a table is named as in the catalog).
+  // After the loss of a journal: what each table already holds (a table is named as in the
+  // catalog).
   virtual void set_landed_filter(std::unique_ptr<LandedFilter> filter) = 0;
 
   virtual bool has_room() const = 0;
-  // Records come in position order, each once.  Errors: kCorrupt only for a record that ingest could
-  // never have written.
+  // Records come in position order, each once.  Errors: kCorrupt only for a record that ingest
+  // could never have written.
   virtual Result<void> on_record(const journal::Record& record, UnixMillis wall,
                                  base::MonotonicMillis now) = 0;
 

@@ -1,13 +1,22 @@
 // LandedFilter: what the tables already held when the journal was lost. Children resend from where
 // they still hold changes; a change that its table has is skipped at landing.
 //
-// A source's changes reach a table in LSN order, so one number a (table, source, epoch) says it all;
-// for unordered sources (wire v1) it is a set of intervals. Built once by scanning the tables
-// (`_source, _epoch, _lsn`), kept in a checksummed file beside the journal for that journal's life.
+// A source's changes reach a table in LSN order, so one number a (table, source, epoch) says it
+// all; for unordered sources (epoch 0: wire v1 and v2 hellos that say so) it is a set of intervals.
+// Built once by scanning the tables (`_source, _epoch, _lsn`), kept in a checksummed file beside
+// the journal for that journal's life.
+//
+//   filter.add("orders_changes", "till-7", Epoch(1), Lsn(99));
+//   const auto landed = filter.find("orders_changes", "till-7", Epoch(1));   // once a record
+//   if (landed.contains(lsn)) ...                                            // for each change
+//
+// Memory: one entry a (table, source, epoch); for unordered ones 48 bytes an interval. File: magic
+// "EVLF", u32 version, u32 CRC32C of the rest, tables. Threads: one; const calls from any.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -18,21 +27,43 @@
 
 namespace evodb::lake {
 
+// Closed intervals of LSNs, disjoint and not adjacent: first to last.
+using LsnIntervals = std::map<std::uint64_t, std::uint64_t>;
+
 class LandedFilter {
  public:
+  // What one table holds of one source. Valid until the filter changes.
+  class Landed {
+   public:
+    bool contains(Lsn lsn) const;
+
+   private:
+    friend class LandedFilter;
+    Lsn highest_;
+    const LsnIntervals* exact_ = nullptr;
+  };
+
   LandedFilter();
   ~LandedFilter();
 
   // One row of a table, in any order.
   void add(std::string_view table, std::string_view source, Epoch epoch, Lsn lsn);
-  bool contains(std::string_view table, std::string_view source, Epoch epoch, Lsn lsn) const;
+  Landed find(std::string_view table, std::string_view source, Epoch epoch) const;
+  bool contains(std::string_view table, std::string_view source, Epoch epoch, Lsn lsn) const {
+    return find(table, source, epoch).contains(lsn);
+  }
   bool empty() const;
 
   // The highest LSN of each (source, epoch) in any table: what ingest is told.
-  struct Highest { std::string source; Epoch epoch; Lsn lsn; };
+  struct Highest {
+    std::string source;
+    Epoch epoch;
+    Lsn lsn;
+  };
   std::vector<Highest> highest() const;
 
   std::string encode() const;
+  // Errors: kCorrupt.
   static Result<std::unique_ptr<LandedFilter>> decode(std::string_view bytes);
 
  private:
@@ -40,7 +71,8 @@ class LandedFilter {
   std::unique_ptr<Impl> impl_;
 };
 
-// Reads the identity columns of one of our Parquet files.
+// Reads the identity columns (field ids 1, 2, 3) of one of our Parquet files. Errors: kCorrupt (no
+// Parquet, damaged, or without these columns).
 Result<void> scan_identities(
     const std::string& parquet_bytes,
     const std::function<void(std::string_view source, Epoch epoch, Lsn lsn)>& row);

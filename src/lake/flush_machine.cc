@@ -1,0 +1,216 @@
+#include "lake/flush_machine.h"
+
+#include <algorithm>
+#include <array>
+#include <mutex>
+#include <utility>
+
+#include "base/assert.h"
+
+namespace evodb::lake {
+namespace {
+
+std::string hex16(std::uint64_t v) {
+  static constexpr char digits[] = "0123456789abcdef";
+  std::string out(16, '0');
+  for (int i = 15; i >= 0; --i, v >>= 4) out[static_cast<std::size_t>(i)] = digits[v & 15];
+  return out;
+}
+
+}  // namespace
+
+struct FlushMachine::Impl {
+  enum class State : std::uint8_t { kEncode, kPut, kCommit, kDone };
+
+  Impl(std::unique_ptr<FlushJob> j, FileEncoder& e, const store::ObjectStore& s, base::Clock& c,
+       base::Random& r, const FlushOptions& o)
+      : job(std::move(j)), encoder(e), store(s), clock(c), random(r), options(o) {
+    // The position sorts a table's files by age for people; the random part makes the name ours.
+    name = job->location_key + "/data/" + hex16(job->watermark.position.value) + "-" +
+           hex16(random.next());
+  }
+
+  std::unique_ptr<FlushJob> job;
+  FileEncoder& encoder;
+  const store::ObjectStore& store;
+  base::Clock& clock;
+  base::Random& random;
+  FlushOptions options;
+  std::string name;
+
+  State state = State::kEncode;
+  std::vector<EncodedFile> files;
+  std::size_t put = 0;  // files that are in the store
+  std::optional<table::AppendCommit> commit;
+  bool resume = false;  // the commit's outcome must be looked up
+  Result<table::TableState> outcome = fail(ErrorKind::kInternal, "the flush has not ended");
+
+  std::int64_t retry_ms = 0;
+
+  mutable std::mutex
+      mutex;  // guards what follows: status, hurry and give_up come from other threads
+  std::string last_error;
+  std::optional<base::MonotonicMillis> wait_until;
+  bool hurried = false;
+  bool given_up = false;
+
+  std::string key_of(std::size_t file) const {
+    return name + "-" + std::to_string(file) + ".parquet";
+  }
+
+  void finish(Result<table::TableState> with) {
+    outcome = std::move(with);
+    state = State::kDone;
+    files.clear();
+    commit.reset();
+    const std::lock_guard lock(mutex);
+    last_error = outcome ? std::string() : outcome.error().text;
+  }
+
+  // Full jitter above half, so that many tables do not come back at once.
+  void wait_after(const Error& error) {
+    retry_ms = std::clamp(retry_ms * 2, options.retry_ms_min, options.retry_ms_max);
+    const std::int64_t half = std::max<std::int64_t>(retry_ms / 2, 1);
+    const auto jitter = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(half)));
+    const std::lock_guard lock(mutex);
+    last_error = error.text;
+    wait_until = base::MonotonicMillis(clock.monotonic().value + half + jitter);
+  }
+
+  void all_is_well() {
+    retry_ms = 0;
+    const std::lock_guard lock(mutex);
+    last_error.clear();
+  }
+
+  // How long to wait still; 0: go on. Gives the flush up if that was asked.
+  std::int64_t waiting_ms() {
+    std::string error;
+    {
+      const std::lock_guard lock(mutex);
+      if (!wait_until) return 0;
+      if (!given_up) {
+        const std::int64_t left = wait_until->value - clock.monotonic().value;
+        if (left > 0 && !hurried) return left;
+        wait_until.reset();
+        hurried = false;
+        return 0;
+      }
+      wait_until.reset();
+      error = last_error;
+    }
+    finish(fail(ErrorKind::kRetry, "given up while waiting: " + error));
+    return 0;
+  }
+
+  void encode() {
+    auto encoded = encoder.encode(*job, options.file_bytes_max);
+    if (!encoded) return finish(fail(std::move(encoded).error()));
+    files = *std::move(encoded);
+    for (std::size_t i = 0; i < files.size(); ++i) {
+      files[i].metrics.location = store.location(key_of(i));
+      files[i].metrics.file_bytes = static_cast<std::int64_t>(files[i].bytes.size());
+    }
+    state = State::kPut;
+  }
+
+  table::IoRequest put_request() const {
+    return table::PutObject{key_of(put), files[put].bytes, store::PutMode::kIfAbsent};
+  }
+
+  void on_put(const table::IoResponse& response) {
+    // "Exists": an attempt of ours whose answer was lost; nobody else has this name.
+    if (!response && response.error().kind != ErrorKind::kOverLimit) {
+      return wait_after(response.error());
+    }
+    files[put].bytes = {};
+    ++put;
+    all_is_well();
+  }
+
+  void begin_commit() {
+    if (commit && resume) {
+      commit->resume();
+      resume = false;
+      return;
+    }
+    table::AppendRequest request;
+    request.table = job->table;
+    request.create = job->create;
+    request.location_key = job->location_key;
+    request.schema = job->schema;
+    request.sort_by = job->sort_by;
+    for (const EncodedFile& file : files) request.files.push_back(file.metrics);
+    request.expected = job->expected;
+    request.watermark = job->watermark;
+    request.now = clock.wall();
+    commit.emplace(std::move(request), store, random);
+  }
+
+  void end_commit() {
+    Result<table::TableState> ended = commit->outcome();
+    if (ended) return finish(std::move(ended));
+    switch (ended.error().kind) {
+      case ErrorKind::kOutcomeUnknown: resume = true; return wait_after(ended.error());
+      case ErrorKind::kRetry: commit.reset(); return wait_after(ended.error());
+      default: return finish(std::move(ended));
+    }
+  }
+};
+
+FlushMachine::FlushMachine(std::unique_ptr<FlushJob> job, FileEncoder& encoder,
+                           const store::ObjectStore& store, base::Clock& clock,
+                           base::Random& random, const FlushOptions& options)
+    : impl_(std::make_unique<Impl>(std::move(job), encoder, store, clock, random, options)) {}
+FlushMachine::~FlushMachine() = default;
+FlushMachine::FlushMachine(FlushMachine&&) noexcept = default;
+
+FlushId FlushMachine::id() const { return impl_->job->id; }
+const std::string& FlushMachine::table() const { return impl_->job->table; }
+
+FlushStep FlushMachine::next() {
+  Impl& m = *impl_;
+  for (;;) {
+    if (const std::int64_t wait_ms = m.waiting_ms(); wait_ms > 0) return {.wait_ms = wait_ms};
+    switch (m.state) {
+      case Impl::State::kEncode: m.encode(); break;
+      case Impl::State::kPut:
+        if (m.put < m.files.size()) return {.io = m.put_request()};
+        m.state = Impl::State::kCommit;
+        break;
+      case Impl::State::kCommit: {
+        if (!m.commit || m.resume) m.begin_commit();
+        if (auto io = m.commit->next()) return {.io = std::move(io)};
+        m.end_commit();
+        break;
+      }
+      case Impl::State::kDone: return {};
+    }
+  }
+}
+
+void FlushMachine::on_response(table::IoResponse response) {
+  Impl& m = *impl_;
+  if (m.state == Impl::State::kPut) return m.on_put(response);
+  EVODB_ASSERT(m.state == Impl::State::kCommit && m.commit, "an answer belongs to a request");
+  m.commit->on_response(std::move(response));
+}
+
+std::string FlushMachine::last_error() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->last_error;
+}
+
+void FlushMachine::hurry() {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->hurried = impl_->wait_until.has_value();
+}
+
+void FlushMachine::give_up() {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->given_up = true;
+}
+
+Result<table::TableState> FlushMachine::outcome() const { return impl_->outcome; }
+
+}  // namespace evodb::lake

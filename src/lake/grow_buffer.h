@@ -1,0 +1,72 @@
+// GrowBuffer: a growing array of plain values whose memory is counted where it is taken.
+//
+//   MemoryMeter meter;
+//   GrowBuffer<std::int64_t> longs(meter);
+//   longs.push_back(7);                  // meter.bytes is what was really allocated
+//
+// std::vector would do but for the counting: the lake's bound is on capacity, not on size. Grows by
+// half, so at most a third is spare.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <type_traits>
+
+namespace evodb::lake {
+
+struct MemoryMeter {
+  std::uint64_t bytes = 0;
+};
+
+// One owner; the meter outlives it. Move only.
+template <class T>
+class GrowBuffer {
+  static_assert(std::is_trivially_copyable_v<T>);
+
+ public:
+  explicit GrowBuffer(MemoryMeter& meter) : meter_(&meter) {}
+  GrowBuffer(GrowBuffer&&) noexcept = default;
+  GrowBuffer& operator=(GrowBuffer&&) noexcept = default;
+
+  std::size_t size() const { return size_; }
+  const T* data() const { return data_.get(); }
+  const T& operator[](std::size_t i) const { return data_[i]; }
+  T& operator[](std::size_t i) { return data_[i]; }
+
+  void push_back(T v) {
+    if (size_ == capacity_) [[unlikely]]
+      grow(size_ + 1);
+    data_[size_++] = v;
+  }
+  void append(const T* from, std::size_t n) {
+    if (n == 0) return;
+    if (capacity_ - size_ < n) grow(size_ + n);
+    std::memcpy(data_.get() + size_, from, n * sizeof(T));
+    size_ += n;
+  }
+  // REQUIRES: n >= size().
+  void extend_to(std::size_t n, T with) {
+    if (n > capacity_) grow(n);
+    while (size_ < n) data_[size_++] = with;
+  }
+
+ private:
+  void grow(std::size_t at_least) {
+    std::size_t capacity = capacity_ + capacity_ / 2;
+    if (capacity < 16) capacity = 16;
+    if (capacity < at_least) capacity = at_least;
+    std::unique_ptr<T[]> larger(new T[capacity]);
+    if (size_ > 0) std::memcpy(larger.get(), data_.get(), size_ * sizeof(T));
+    data_ = std::move(larger);
+    meter_->bytes += (capacity - capacity_) * sizeof(T);
+    capacity_ = capacity;
+  }
+
+  MemoryMeter* meter_;
+  std::unique_ptr<T[]> data_;
+  std::size_t size_ = 0, capacity_ = 0;
+};
+
+}  // namespace evodb::lake

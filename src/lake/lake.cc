@@ -1,0 +1,405 @@
+#include "lake/lake.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <unordered_map>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "ingest/batch_record.h"
+#include "lake/definitions.h"
+#include "lake/flush_job.h"
+#include "lake/lake_table.h"
+#include "lake/landed_filter.h"
+#include "lake/landing_progress.h"
+#include "lake/naming.h"
+#include "wire/change.h"
+
+namespace evodb::lake {
+namespace {
+
+using base::MonotonicMillis;
+
+class LakeImpl final : public Lake {
+ public:
+  LakeImpl(const LakeOptions& options, const Identity& identity)
+      : options_(options), identity_(identity), definitions_(options.definition_reach_bytes) {}
+
+  void add_table(table::TableState state) override;
+  void set_landed_filter(std::unique_ptr<LandedFilter> filter) override {
+    filter_ = std::move(filter);
+  }
+
+  bool has_room() const override {
+    // A lake that stopped takes the next record in order to say why.
+    return !stopped_.text.empty() ||
+           (bytes_ < options_.buffer_bytes_max && entries_ < options_.buffer_entries_max);
+  }
+  Result<void> on_record(const journal::Record& record, UnixMillis wall,
+                         MonotonicMillis now) override;
+
+  std::unique_ptr<FlushJob> next_flush(MonotonicMillis now) override;
+  std::optional<MonotonicMillis> next_deadline() const override;
+  void on_flush_done(FlushId flush, Result<table::TableState> result, MonotonicMillis now) override;
+  Position request_flush() override;
+
+  Position landed_through() const override { return progress_.landed_through(); }
+  void take_persisted(std::vector<PersistedMark>* marks) override { progress_.take(marks); }
+  LakeStats stats(MonotonicMillis now) const override;
+
+ private:
+  struct BoundTable {
+    std::uint32_t ref = 0;
+    Definition* definition = nullptr;
+    bool filter_known = false;
+    LandedFilter::Landed landed;
+  };
+
+  Result<void> on_batch(const journal::Record& record, MonotonicMillis now);
+  Result<void> bind_tables(const ingest::BatchRecord& batch);
+  BoundTable* find_bound(std::uint32_t table_ref);
+  void on_change(const RecordContext& record, BoundTable& bound, const wire::ChangeView& change,
+                 MonotonicMillis now);
+  void reject(const RecordContext& record, const wire::ChangeView& change, std::string_view table,
+              std::string_view reason, MonotonicMillis now);
+  LakeTable& table_of(const std::string& source_table);
+  LakeTable& rejects_table();
+  LakeTable& add(std::unique_ptr<LakeTable> table);
+  std::string free_table_name(const std::string& source_table) const;
+  void touch(LakeTable& table, Position record);
+  void settle();
+  bool is_due(const LakeTable& table, MonotonicMillis now) const;
+  LakeTable* most_urgent(MonotonicMillis now);
+  std::unexpected<Error> stop(Error error);
+
+  LakeOptions options_;
+  Identity identity_;
+  Definitions definitions_;
+  std::unique_ptr<LandedFilter> filter_;
+  LandingProgress progress_;
+
+  std::map<std::string, std::unique_ptr<LakeTable>> tables_;  // by name in the catalog
+  std::unordered_map<std::string, LakeTable*> by_location_;   // of ours: names its owner
+  std::set<std::string> foreign_names_;                       // in the catalog, not ours
+  LakeTable* rejects_ = nullptr;
+  std::vector<LakeTable*> touched_;  // by the current record
+  std::vector<BoundTable> bound_;
+
+  std::map<std::uint64_t, LakeTable*> running_;  // by FlushId
+  std::uint64_t next_flush_id_ = 1;
+  std::uint64_t bytes_ = 0, entries_ = 0;  // over all tables, filling and sealed
+  std::uint64_t rejected_ = 0, skipped_ = 0, flushes_ = 0, failures_ = 0;
+  Error stopped_;  // why nothing goes on; no text: it does
+};
+
+// --- tables -------------------------------------------------------------------------------------
+
+void LakeImpl::add_table(table::TableState state) {
+  const bool rejects = state.location_key == own_location_key(options_.rejects_table);
+  auto columns = state.watermark
+                     ? TableColumns::from_schema(state.schema, state.last_column_id, rejects)
+                     : std::nullopt;
+  if (!columns) {
+    // Somebody else's: its name is taken, and that is all.
+    foreign_names_.insert(state.name);
+    return;
+  }
+  LakeTable& table = add(std::make_unique<LakeTable>(std::move(state), *std::move(columns)));
+  if (rejects) rejects_ = &table;
+}
+
+LakeTable& LakeImpl::add(std::unique_ptr<LakeTable> table) {
+  LakeTable& added = *table;
+  by_location_.emplace(added.location_key(), &added);
+  tables_.emplace(added.name(), std::move(table));
+  return added;
+}
+
+std::string LakeImpl::free_table_name(const std::string& source_table) const {
+  std::string name;
+  for (int attempt = 0; attempt < table_name_attempts; ++attempt) {
+    name = table_name_of(source_table, attempt);
+    if (!tables_.contains(name) && !foreign_names_.contains(name)) break;
+  }
+  return name;
+}
+
+LakeTable& LakeImpl::table_of(const std::string& source_table) {
+  const std::string location = location_key_of(source_table);
+  if (const auto it = by_location_.find(location); it != by_location_.end()) return *it->second;
+  const std::string name = free_table_name(source_table);
+  LakeTable& table = add(std::make_unique<LakeTable>(name, location, TableColumns::for_changes()));
+  if (const std::string plain = table_name_of(source_table, 0); name != plain) {
+    table.set_note("the table '" + source_table + "' lands here, because '" + plain +
+                   "' belongs to another one whose name differs only in case");
+  }
+  return table;
+}
+
+LakeTable& LakeImpl::rejects_table() {
+  if (rejects_ == nullptr) {
+    std::string name = options_.rejects_table;
+    while (tables_.contains(name) || foreign_names_.contains(name)) name += "_evodb";
+    rejects_ = &add(std::make_unique<LakeTable>(name, own_location_key(options_.rejects_table),
+                                                TableColumns::for_rejects()));
+  }
+  return *rejects_;
+}
+
+// --- records ------------------------------------------------------------------------------------
+
+std::unexpected<Error> LakeImpl::stop(Error error) {
+  if (stopped_.text.empty()) stopped_ = error;
+  return fail(std::move(error));
+}
+
+Result<void> LakeImpl::on_record(const journal::Record& record, UnixMillis /*wall*/,
+                                 MonotonicMillis now) {
+  if (!stopped_.text.empty()) return fail(stopped_);
+  if (record.type == journal::RecordType::kTableDef) {
+    if (auto added = definitions_.add(record.payload, record.position); !added) {
+      return stop(std::move(added).error());
+    }
+    progress_.skip_to(record.end);
+    return {};
+  }
+  if (auto taken = on_batch(record, now); !taken) return stop(std::move(taken).error());
+  return {};
+}
+
+Result<void> LakeImpl::bind_tables(const ingest::BatchRecord& batch) {
+  bound_.clear();
+  for (const ingest::TableMapping& mapping : batch.tables) {
+    Definition* definition = definitions_.find(mapping.fingerprint);
+    if (definition == nullptr) {
+      return fail(ErrorKind::kCorrupt, "a batch of source '" + std::string(batch.source) +
+                                           "' refers to a table definition that the journal's "
+                                           "segment does not hold");
+    }
+    bound_.push_back({.ref = mapping.table_ref, .definition = definition});
+  }
+  std::ranges::sort(bound_, {}, &BoundTable::ref);
+  return {};
+}
+
+LakeImpl::BoundTable* LakeImpl::find_bound(std::uint32_t table_ref) {
+  const auto it = std::ranges::lower_bound(bound_, table_ref, {}, &BoundTable::ref);
+  return it == bound_.end() || it->ref != table_ref ? nullptr : &*it;
+}
+
+Result<void> LakeImpl::on_batch(const journal::Record& record, MonotonicMillis now) {
+  const ingest::BatchRecord batch = EVODB_TRY(ingest::decode_batch_record(record.payload));
+  EVODB_CHECK(bind_tables(batch));
+  wire::BatchReader reader(batch.body);
+  std::uint32_t ignored_ref = 0;
+  for (wire::TableDef ignored; reader.next_table(&ignored_ref, &ignored);) {
+  }
+  const RecordContext context{batch.source, batch.epoch, batch.received_at, record.position,
+                              record.end};
+  progress_.begin(record.position, batch.source, batch.epoch, batch.last_lsn);
+  wire::ChangeView change;
+  BoundTable* bound = nullptr;
+  while (reader.next(&change)) {
+    if (batch.ordered && change.lsn <= batch.skip_through) continue;
+    if (bound == nullptr || bound->ref != change.table_ref) bound = find_bound(change.table_ref);
+    if (bound == nullptr) {
+      return fail(ErrorKind::kCorrupt,
+                  "the journal's batch at " + std::to_string(record.position.value) +
+                      " has a change of a table that the record does not name");
+    }
+    on_change(context, *bound, change, now);
+  }
+  if (const auto status = reader.status(); !status) {
+    return fail(ErrorKind::kCorrupt, "the journal's batch at " +
+                                         std::to_string(record.position.value) + ": " +
+                                         status.error().text);
+  }
+  progress_.end(record.end);
+  settle();
+  return {};
+}
+
+void LakeImpl::on_change(const RecordContext& record, BoundTable& bound,
+                         const wire::ChangeView& change, MonotonicMillis now) {
+  Definition& definition = *bound.definition;
+  const wire::TableDef& def = definition.def;
+  if (change.op == Op::kOversize) {
+    return reject(record, change, def.name, change.reason, now);
+  }
+  if (change.content.size() > base::row_bytes_max) {
+    return reject(record, change, def.name,
+                  "the change has " + std::to_string(change.content.size()) + " bytes; at most " +
+                      std::to_string(base::row_bytes_max) + " are landed as a row",
+                  now);
+  }
+  for (const wire::ValuesView* values : {&change.before, &change.after}) {
+    if (values->present && values->count != def.columns.size()) {
+      return reject(record, change, def.name,
+                    "the change has " + std::to_string(values->count) +
+                        " values, and the table's definition " +
+                        std::to_string(def.columns.size()) + " columns",
+                    now);
+    }
+  }
+  if (definition.table == nullptr) definition.table = &table_of(def.name);
+  LakeTable& table = *definition.table;
+  if (filter_ && !bound.filter_known) {
+    bound.filter_known = true;
+    bound.landed = filter_->find(table.name(), record.source, record.epoch);
+  }
+  if (table.has_landed(identity_.journal, record.end) ||
+      (filter_ && bound.landed.contains(change.lsn))) {
+    table.count_skipped();
+    ++skipped_;
+    return;
+  }
+  if (definition.plan.empty() && !def.columns.empty()) definition.plan = table.plan(def);
+  touch(table, record.position);
+  table.append(record, change, def, definition.plan, now);
+}
+
+void LakeImpl::reject(const RecordContext& record, const wire::ChangeView& change,
+                      std::string_view table, std::string_view reason, MonotonicMillis now) {
+  LakeTable& rejects = rejects_table();
+  if (rejects.has_landed(identity_.journal, record.end) ||
+      (filter_ && filter_->contains(rejects.name(), record.source, record.epoch, change.lsn))) {
+    rejects.count_skipped();
+    ++skipped_;
+    return;
+  }
+  touch(rejects, record.position);
+  rejects.append_reject(record, change, table, reason, now);
+  ++rejected_;
+}
+
+// Before a table gets rows of the current record.
+void LakeImpl::touch(LakeTable& table, Position record) {
+  if (std::ranges::find(touched_, &table) == touched_.end()) {
+    touched_.push_back(&table);
+    bytes_ -= table.bytes();
+    entries_ -= table.entries();
+  }
+  table.hold(progress_, record);
+}
+
+void LakeImpl::settle() {
+  for (const LakeTable* table : touched_) {
+    bytes_ += table->bytes();
+    entries_ += table->entries();
+  }
+  touched_.clear();
+}
+
+// --- flushes ------------------------------------------------------------------------------------
+
+bool LakeImpl::is_due(const LakeTable& table, MonotonicMillis now) const {
+  if (table.flushing()) return false;
+  if (table.has_failed_flush()) return now >= table.retry_at();
+  if (!table.has_rows()) return false;
+  return table.asked() || table.filling_entries() >= options_.flush_threshold_entries ||
+         table.filling_bytes() >= options_.file_bytes_max ||
+         now.value - table.filling_since().value >= options_.buffer_age_ms_max;
+}
+
+LakeTable* LakeImpl::most_urgent(MonotonicMillis now) {
+  LakeTable* oldest = nullptr;
+  LakeTable* largest = nullptr;
+  std::uint64_t filling_bytes = 0, filling_entries = 0;
+  for (const auto& [name, table] : tables_) {
+    filling_bytes += table->filling_bytes();
+    filling_entries += table->filling_entries();
+    if (is_due(*table, now) &&
+        (oldest == nullptr || table->filling_since() < oldest->filling_since())) {
+      oldest = table.get();
+    }
+    if (!table->flushing() && !table->has_failed_flush() && table->has_rows() &&
+        (largest == nullptr || table->filling_bytes() > largest->filling_bytes())) {
+      largest = table.get();
+    }
+  }
+  // Under pressure what frees most goes first. Half, so that reading goes on meanwhile.
+  const bool pressed = filling_bytes >= options_.buffer_bytes_max / 2 ||
+                       filling_entries >= options_.buffer_entries_max / 2 || !has_room();
+  return pressed && largest != nullptr ? largest : oldest;
+}
+
+std::unique_ptr<FlushJob> LakeImpl::next_flush(MonotonicMillis now) {
+  if (!stopped_.text.empty() || running_.size() >= options_.flushes_max) return nullptr;
+  LakeTable* table = most_urgent(now);
+  if (table == nullptr) return nullptr;
+  const FlushId id(next_flush_id_++);
+  running_.emplace(id.value, table);
+  ++flushes_;
+  return table->start_flush(id, identity_, progress_.read_through());
+}
+
+std::optional<MonotonicMillis> LakeImpl::next_deadline() const {
+  if (!stopped_.text.empty() || running_.size() >= options_.flushes_max) return std::nullopt;
+  std::optional<MonotonicMillis> earliest;
+  for (const auto& [name, table] : tables_) {
+    MonotonicMillis at;
+    if (table->flushing()) continue;
+    if (table->has_failed_flush()) {
+      at = table->retry_at();
+    } else if (table->has_rows()) {
+      at = MonotonicMillis(table->filling_since().value + options_.buffer_age_ms_max);
+    } else {
+      continue;
+    }
+    if (!earliest || at < *earliest) earliest = at;
+  }
+  return earliest;
+}
+
+void LakeImpl::on_flush_done(FlushId flush, Result<table::TableState> result, MonotonicMillis now) {
+  const auto it = running_.find(flush.value);
+  EVODB_ASSERT(it != running_.end(), "a flush ends once");
+  LakeTable& table = *it->second;
+  running_.erase(it);
+  if (!result) {
+    ++failures_;
+    if (result.error().kind == ErrorKind::kFenced) stopped_ = result.error();
+    table.on_failed(result.error(), now);
+    return;
+  }
+  bytes_ -= table.bytes();
+  entries_ -= table.entries();
+  table.on_committed(*std::move(result), progress_);
+  bytes_ += table.bytes();
+  entries_ += table.entries();
+}
+
+Position LakeImpl::request_flush() {
+  for (const auto& [name, table] : tables_) table->ask();
+  return progress_.read_through();
+}
+
+LakeStats LakeImpl::stats(MonotonicMillis now) const {
+  LakeStats stats;
+  stats.buffers.entries = entries_;
+  stats.buffers.bytes = bytes_;
+  stats.entries_rejected = rejected_;
+  stats.entries_skipped = skipped_;
+  stats.flushes = flushes_;
+  stats.flush_failures = failures_;
+  stats.read_through = progress_.read_through();
+  stats.landed_through = progress_.landed_through();
+  for (const auto& [name, table] : tables_) {
+    stats.tables.push_back(table->stats(now));
+    const TableStats& of = stats.tables.back();
+    stats.entries_landed += of.entries_landed;
+    stats.buffers.oldest_entry_age_ms =
+        std::max(stats.buffers.oldest_entry_age_ms, of.oldest_entry_age_ms);
+  }
+  return stats;
+}
+
+}  // namespace
+
+std::unique_ptr<Lake> Lake::create(const LakeOptions& options, const Identity& identity) {
+  return std::make_unique<LakeImpl>(options, identity);
+}
+
+}  // namespace evodb::lake

@@ -1,0 +1,268 @@
+#include "lake/lake_table.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/assert.h"
+#include "lake/naming.h"
+#include "lake/unfit.h"
+#include "wire/utf8.h"
+#include "wire/value_codec.h"
+
+namespace evodb::lake {
+namespace {
+
+constexpr std::int64_t retry_ms_min = 1'000;
+constexpr std::int64_t retry_ms_max = 60'000;
+
+// The years 1 to 9999: what every engine's timestamp can show. Milliseconds.
+constexpr std::int64_t timestamp_ms_min = -62'135'596'800'000;
+constexpr std::int64_t timestamp_ms_max = 253'402'300'799'999;
+bool is_timestamp(UnixMillis t) {
+  return t.value >= timestamp_ms_min && t.value <= timestamp_ms_max;
+}
+
+// Up to here every integer has its own double.
+constexpr std::int64_t exact_double_max = std::int64_t{1} << 53;
+
+constexpr std::uint32_t no_key = UINT32_MAX;
+
+}  // namespace
+
+LakeTable::LakeTable(std::string name, std::string location_key, TableColumns columns)
+    : name_(std::move(name)), location_key_(std::move(location_key)), columns_(std::move(columns)) {
+  counts_.name = name_;
+}
+
+LakeTable::LakeTable(table::TableState state, TableColumns columns)
+    : name_(state.name),
+      location_key_(state.location_key),
+      exists_(true),
+      columns_(std::move(columns)),
+      watermark_(std::move(state.watermark)) {
+  counts_.name = name_;
+  if (watermark_) counts_.watermark = watermark_->position;
+}
+
+std::vector<std::uint32_t> LakeTable::plan(const wire::TableDef& def) {
+  std::vector<std::uint32_t> plan;
+  plan.reserve(def.columns.size());
+  for (const wire::ColumnDef& column : def.columns) plan.push_back(columns_.find_or_add(column));
+  return plan;
+}
+
+std::uint32_t LakeTable::add_row(const RecordContext& record, const wire::ChangeView& change,
+                                 base::MonotonicMillis now) {
+  if (!filling_) {
+    filling_ = std::make_unique<RowBuffer>();
+    unfit_keys_.clear();
+  }
+  if (filling_->rows() == 0) filling_since_ = now;
+  RowHead head{.epoch = record.epoch,
+               .lsn = change.lsn,
+               .txn = change.txn,
+               .committed_at = change.committed_at,
+               .received_at = record.received_at,
+               .op = change.op};
+  if (change.before.present) head.flags |= kHasBefore;
+  if (!is_timestamp(change.committed_at)) head.flags |= kNoCommittedAt;
+  if (!is_timestamp(record.received_at)) head.flags |= kNoReceivedAt;
+  return filling_->add_row(head, record.source);
+}
+
+void LakeTable::append(const RecordContext& record, const wire::ChangeView& change,
+                       const wire::TableDef& def, const std::vector<std::uint32_t>& plan,
+                       base::MonotonicMillis now) {
+  const std::uint32_t row = add_row(record, change, now);
+  // What the columns show: the row after the change, or the one that went.
+  const bool gone = change.op == Op::kDelete && change.before.present;
+  put_values(row, gone ? change.before : change.after, def, plan, false);
+  put_values(row, change.before, def, plan, true);
+  if (change.key.present) put_key(row, change.key);
+  if (!is_timestamp(change.committed_at)) {
+    put_unfit(row, "_committed_at", false, ValueView::of_integer(change.committed_at.value));
+  }
+  if (!is_timestamp(record.received_at)) {
+    put_unfit(row, "_received_at", false, ValueView::of_integer(record.received_at.value));
+  }
+}
+
+void LakeTable::append_reject(const RecordContext& record, const wire::ChangeView& change,
+                              std::string_view table, std::string_view reason,
+                              base::MonotonicMillis now) {
+  const std::uint32_t row = add_row(record, change, now);
+  const auto put = [&](const char* name, table::Type type, std::string_view bytes) {
+    const std::uint32_t column = columns_.find_or_add({.name = name});
+    filling_->column(TableColumns::after_buffer(column), type).put_bytes(row, bytes);
+  };
+  put("table", table::Type::kString, table);
+  put("reason", table::Type::kString,
+      wire::is_valid_utf8(reason) ? reason : std::string_view("(the reason given is no UTF-8)"));
+  put("bytes", table::Type::kBinary, change.content);
+}
+
+void LakeTable::hold(LandingProgress& progress, Position record) {
+  if (held_record_ == record) return;
+  held_record_ = record;
+  filling_holds_.push_back(progress.hold());
+}
+
+void LakeTable::put_values(std::uint32_t row, const wire::ValuesView& values,
+                           const wire::TableDef& def, const std::vector<std::uint32_t>& plan,
+                           bool before) {
+  if (!values.present) return;
+  const char* p = values.bytes.data();
+  const char* const end = p + values.bytes.size();
+  ValueView value;
+  for (std::size_t i = 0; i < plan.size(); ++i) {
+    p = wire::read_value(p, end, &value);
+    EVODB_ASSERT(p != nullptr, "the batch reader has checked every value");
+    if (value.is_null()) continue;
+    if (plan[i] != TableColumns::none) {
+      put_value(row, plan[i], before, value);
+    } else {
+      const std::string& name = def.columns[i].name;
+      put_unfit(row, must_rename(name) ? renamed(name) : name, before, value);
+    }
+  }
+}
+
+void LakeTable::put_value(std::uint32_t row, std::uint32_t column, bool before, ValueView value) {
+  if (!columns_.at(column).typed) [[unlikely]]
+    columns_.resolve(column, value.storage_class);
+  const TableColumns::Column& info = columns_.at(column);
+  const std::uint32_t at =
+      before ? TableColumns::before_buffer(column) : TableColumns::after_buffer(column);
+  if (info.writable) [[likely]] {
+    switch (info.type) {
+      case table::Type::kLong:
+        if (value.storage_class != StorageClass::kInteger) break;
+        return filling_->column(at, info.type).put_long(row, value.integer);
+      case table::Type::kDouble:
+        if (value.storage_class == StorageClass::kReal) {
+          return filling_->column(at, info.type).put_double(row, value.real);
+        }
+        // The number is shown, so that sums hold; that it is an INTEGER is noted below.
+        if (value.storage_class == StorageClass::kInteger && value.integer <= exact_double_max &&
+            value.integer >= -exact_double_max) {
+          filling_->column(at, info.type).put_double(row, static_cast<double>(value.integer));
+          --counts_.unfit_values;
+        }
+        break;
+      case table::Type::kString:
+        if (value.storage_class != StorageClass::kText || !wire::is_valid_utf8(value.bytes)) break;
+        return filling_->column(at, info.type).put_bytes(row, value.bytes);
+      case table::Type::kBinary:
+        if (value.storage_class != StorageClass::kBlob) break;
+        return filling_->column(at, info.type).put_bytes(row, value.bytes);
+      case table::Type::kBoolean:
+        if (value.storage_class != StorageClass::kBoolean) break;
+        return filling_->column(at, info.type).put_boolean(row, value.boolean);
+      default: break;
+    }
+  }
+  if (at >= unfit_keys_.size()) unfit_keys_.resize(at + 1, no_key);
+  std::uint32_t& key = unfit_keys_[at];
+  if (key == no_key) key = filling_->unfit_key(before ? "_before." + info.name : info.name);
+  render_unfit(value, &scratch_);
+  filling_->note_unfit(row, key, scratch_);
+  ++counts_.unfit_values;
+}
+
+void LakeTable::put_unfit(std::uint32_t row, std::string_view column, bool before,
+                          ValueView value) {
+  scratch_name_ = before ? "_before." : "";
+  scratch_name_ += column;
+  render_unfit(value, &scratch_);
+  filling_->note_unfit(row, filling_->unfit_key(scratch_name_), scratch_);
+  ++counts_.unfit_values;
+}
+
+void LakeTable::put_key(std::uint32_t row, const wire::ValuesView& key) {
+  wire::ValuesReader values(key);
+  ValueView value;
+  if (key.count == 1 && values.next(&value) && value.storage_class == StorageClass::kText) {
+    return put_value(row, columns_.key_column(), false, value);
+  }
+  // No client of ours sends such keys; they stay readable all the same.
+  std::string all;
+  wire::ValuesReader again(key);
+  while (again.next(&value)) {
+    render_unfit(value, &scratch_);
+    all += (all.empty() ? "" : ",") + (value.is_null() ? std::string("null") : scratch_);
+  }
+  filling_->note_unfit(row, filling_->unfit_key("_key"), all);
+  ++counts_.unfit_values;
+}
+
+void LakeTable::ask() {
+  if (has_rows()) asked_ = true;
+}
+
+std::unique_ptr<FlushJob> LakeTable::start_flush(FlushId id, const Lake::Identity& identity,
+                                                 Position read_through) {
+  EVODB_ASSERT(!flushing_, "one flush of a table at a time");
+  if (!sealed_) {
+    EVODB_ASSERT(has_rows(), "there is nothing to flush");
+    sealed_ = std::shared_ptr<const RowBuffer>(std::move(filling_));
+    sealed_since_ = filling_since_;
+    sealed_holds_ = std::move(filling_holds_);
+    filling_holds_.clear();
+    asked_ = false;
+    FlushJob job;
+    job.table = name_;
+    job.create = !exists_;
+    job.location_key = location_key_;
+    job.schema = columns_.schema();
+    job.sources = columns_.sources();
+    job.sort_by = columns_.sort_by();
+    job.expected = watermark_;
+    job.watermark = {identity.parent, identity.writer, identity.journal.value, read_through};
+    job.rows = sealed_;
+    sealed_job_ = std::move(job);
+  }
+  sealed_job_->id = id;
+  flush_id_ = id;
+  flushing_ = true;
+  return std::make_unique<FlushJob>(*sealed_job_);
+}
+
+void LakeTable::on_committed(table::TableState state, LandingProgress& progress) {
+  flushing_ = false;
+  exists_ = true;
+  watermark_ = sealed_job_->watermark;
+  columns_.raise_ids(state.last_column_id);
+  counts_.watermark = watermark_->position;
+  counts_.last_commit_at = state.last_updated;
+  counts_.last_error.clear();
+  counts_.entries_landed += sealed_->rows();
+  counts_.files = static_cast<std::uint64_t>(std::max<std::int64_t>(state.total_files, 0));
+  ++counts_.commits;
+  retry_ms_ = 0;
+  for (const LandingProgress::Ticket ticket : sealed_holds_) progress.release(ticket);
+  sealed_holds_.clear();
+  sealed_job_.reset();
+  sealed_.reset();
+}
+
+void LakeTable::on_failed(const Error& error, base::MonotonicMillis now) {
+  flushing_ = false;
+  counts_.last_error = error.text;
+  retry_ms_ = std::clamp(retry_ms_ * 2, retry_ms_min, retry_ms_max);
+  retry_at_ = base::MonotonicMillis(now.value + retry_ms_);
+}
+
+TableStats LakeTable::stats(base::MonotonicMillis now) const {
+  TableStats stats = counts_;
+  stats.buffered_entries = entries();
+  stats.buffered_bytes = bytes();
+  stats.flushing = flushing_;
+  if (sealed_) {
+    stats.oldest_entry_age_ms = now.value - sealed_since_.value;
+  } else if (has_rows()) {
+    stats.oldest_entry_age_ms = now.value - filling_since_.value;
+  }
+  return stats;
+}
+
+}  // namespace evodb::lake

@@ -1,0 +1,110 @@
+#include "lake/naming.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/bytes.h"
+#include "base/hash.h"
+#include "wire/utf8.h"
+
+namespace evodb::lake {
+namespace {
+
+constexpr std::string_view location_root = "evodb/";
+constexpr std::size_t table_name_bytes = 200;     // longer names are cut and get their hash
+constexpr std::size_t location_name_bytes = 160;  // a component may have 255
+constexpr std::string_view suffix = "_changes";
+
+constexpr std::array<std::string_view, 10> system_columns = {
+    "_source",       "_epoch",       "_lsn", "_txn",    "_op",
+    "_committed_at", "_received_at", "_key", "_before", "_unfit"};
+
+std::string hash_of(std::string_view name, int digits) {
+  static constexpr char hex[] = "0123456789abcdef";
+  const std::uint64_t hash = base::xxh64(name);
+  std::string out;
+  for (int i = 0; i < digits; ++i) out.push_back(hex[hash >> (60 - 4 * i) & 15]);
+  return out;
+}
+
+bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
+std::string without_controls(std::string_view name) {
+  std::string out(name);
+  std::ranges::replace_if(out, is_control, '_');
+  return out;
+}
+
+// The lower case of a two-byte character, or the character.
+std::uint32_t fold(std::uint32_t c) {
+  if ((c >= 0xc0 && c <= 0xde && c != 0xd7) || (c >= 0x391 && c <= 0x3a9 && c != 0x3a2)) {
+    return c + 0x20;
+  }
+  if (c >= 0x410 && c <= 0x42f) return c + 0x20;
+  if (c >= 0x400 && c <= 0x40f) return c + 0x50;
+  return c;
+}
+
+}  // namespace
+
+std::string fold_case(std::string_view utf8) {
+  std::string out(utf8);
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const auto first = static_cast<unsigned char>(out[i]);
+    if (first >= 'A' && first <= 'Z') out[i] = static_cast<char>(first + 0x20);
+    if (first >= 0xc3 && first <= 0xd0 && i + 1 < out.size()) {
+      const auto second = static_cast<unsigned char>(out[i + 1]);
+      const std::uint32_t c = fold((first & 0x1fu) << 6 | (second & 0x3fu));
+      out[i] = static_cast<char>(0xc0 | c >> 6);
+      out[++i] = static_cast<char>(0x80 | (c & 0x3f));
+    }
+  }
+  return out;
+}
+
+std::string table_name_of(std::string_view source_table, int attempt) {
+  std::string name = fold_case(without_controls(source_table));
+  if (name.empty()) name = "unnamed";
+  if (name.size() > table_name_bytes) {
+    name = std::string(wire::utf8_prefix(name, table_name_bytes)) + "_" + hash_of(source_table, 16);
+  }
+  if (attempt > 0) name += "_" + hash_of(source_table, attempt == 1 ? 8 : 16);
+  name += suffix;
+  return name;
+}
+
+std::string location_key_of(std::string_view source_table) {
+  std::string escaped;
+  for (const char c : source_table) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '_' || c == '-';
+    if (plain) {
+      escaped.push_back(c);
+    } else {
+      // Not '%': what reads a location as a URL would undo it.
+      escaped += "." + base::to_hex(std::string_view(&c, 1));
+    }
+  }
+  if (escaped.size() > location_name_bytes) {
+    escaped = escaped.substr(0, location_name_bytes) + ".." + hash_of(source_table, 16);
+  }
+  return std::string(location_root) + escaped + std::string(suffix);
+}
+
+std::string own_location_key(std::string_view table) {
+  return std::string(location_root) + std::string(table);
+}
+
+bool must_rename(std::string_view column) {
+  if (column.empty() || std::ranges::any_of(column, is_control)) return true;
+  if (column[0] != '_') return false;
+  const std::string folded = fold_case(column);
+  return std::ranges::find(system_columns, folded) != system_columns.end() ||
+         folded.starts_with("_before.") || folded.starts_with("_unfit.");
+}
+
+std::string renamed(std::string_view column, int digits) {
+  return without_controls(column) + "_" + hash_of(column, digits);
+}
+
+}  // namespace evodb::lake

@@ -1,0 +1,51 @@
+// The leaf columns of a data file: from Iceberg's fields to Parquet's nodes, and which values of a
+// RowBuffer each leaf holds. Inside the encoder only: it includes Arrow.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <parquet/column_writer.h>
+#include <parquet/schema.h>
+
+#include "lake/flush_job.h"
+#include "table/schema.h"
+
+namespace evodb::lake {
+
+struct ParquetLeaf {
+  enum class Part : std::uint8_t { kWhole, kBeforeChild, kMapKey, kMapValue };
+  FieldOrigin origin = FieldOrigin::kColumn;
+  Part part = Part::kWhole;
+  table::Type type = table::Type::kString;
+  bool required = false;
+  std::int32_t field_id = 0;
+  std::uint32_t column = 0;  // of the RowBuffer, for kColumn and kBefore
+};
+
+std::shared_ptr<parquet::schema::GroupNode> parquet_schema(const table::Schema& schema);
+// In the order of the file's columns.
+std::vector<ParquetLeaf> parquet_leaves(const FlushJob& job);
+
+// Rows [from, to) of a file: numbers of the buffer's rows in file order.
+struct RowRange {
+  const RowBuffer& rows;
+  const std::vector<std::uint32_t>& order;        // empty: as they are
+  const std::vector<std::uint32_t>& first_unfit;  // by buffer row, one more than rows; or empty
+  std::uint32_t from = 0, to = 0;
+
+  std::uint32_t size() const { return to - from; }
+  std::uint32_t row(std::uint32_t i) const { return order.empty() ? i : order[i]; }
+};
+
+struct LeafCounts {
+  std::int64_t values = 0;  // that are not null
+  std::int64_t nans = 0;
+};
+
+// Writes one leaf of one row group. Throws what Parquet throws.
+LeafCounts write_leaf(const ParquetLeaf& leaf, const RowRange& range,
+                      parquet::ColumnWriter& writer);
+
+}  // namespace evodb::lake
