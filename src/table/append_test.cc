@@ -221,6 +221,29 @@ TEST_F(Append, ACommitOfAnotherEngineDuringAMergeKeepsTheMerge) {
   EXPECT_LE(lines().size(), 4u);
 }
 
+TEST_F(Append, ManifestsThatAnotherEngineRewroteDuringAMergeAreNotListedTwice) {
+  for (int n = 0; n < 32; ++n) ASSERT_TRUE(run(append(n)));
+  catalog->before_swap = [&] { foreign_rewrite("theirs"); };
+  ASSERT_TRUE(run(append(32)));
+  expect_files(33);
+  EXPECT_EQ(lines().size(), 2u);
+}
+
+TEST_F(Append, ATableThatMovedOnWhileItWasReadIsReadAgain) {
+  ASSERT_TRUE(run(append(0)));
+  const std::string before = *store.key_of(catalog->load("t").value().value());
+  AppendCommit commit(append(1), store, random);
+  std::string foreign;
+  for (bool first = true; auto io = commit.next(); first = false) {
+    commit.on_response(perform(store, *catalog, *io));
+    if (!first) continue;
+    foreign = foreign_append("theirs");
+    ASSERT_TRUE(store.remove(before)) << "as an engine does that deletes after its commit";
+  }
+  ASSERT_TRUE(commit.outcome()) << commit.outcome().error().text;
+  expect_files(2, {foreign});
+}
+
 TEST_F(Append, ABusyCatalogIsToBeTriedAgainAndNotRebasedUpon) {
   ASSERT_TRUE(run(append(0)));
   const auto request = append(1);

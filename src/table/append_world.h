@@ -169,6 +169,10 @@ class AppendWorld : public testing::Test {
 
   // Another engine appends a file: it knows nothing of watermarks.
   std::string foreign_append(const std::string& name);
+  // Another engine makes one manifest of all.
+  void foreign_rewrite(const std::string& name);
+  void foreign_commit(const std::string& name, const std::string& operation,
+                      std::vector<ManifestEntry> entries, std::vector<ManifestFile> others);
 
   TemporaryFolder folder;
   sim::FakeClock clock;
@@ -180,6 +184,30 @@ class AppendWorld : public testing::Test {
 };
 
 inline std::string AppendWorld::foreign_append(const std::string& name) {
+  ManifestEntry entry;
+  entry.file = data_file(0);
+  entry.file.location = store.location("evodb/t/data/" + name + ".parquet");
+  store.set_object("evodb/t/data/" + name + ".parquet", "rows");
+  foreign_commit(name, "append", {entry}, lines());
+  return entry.file.location;
+}
+
+inline void AppendWorld::foreign_rewrite(const std::string& name) {
+  std::vector<ManifestEntry> all;
+  for (const ManifestFile& line : lines()) {
+    const std::string bytes = store.get(*store.key_of(line.location)).value();
+    const auto entries = read_manifest(bytes, line);
+    for (ManifestEntry entry : *entries) {
+      entry.status = EntryStatus::kExisting;
+      all.push_back(std::move(entry));
+    }
+  }
+  foreign_commit(name, "replace", all, {});
+}
+
+inline void AppendWorld::foreign_commit(const std::string& name, const std::string& operation,
+                                        std::vector<ManifestEntry> entries,
+                                        std::vector<ManifestFile> others) {
   const std::string before = catalog->load("t").value().value();
   TableMetadata next = metadata();
   next.log_metadata(before, 100);
@@ -188,32 +216,34 @@ inline std::string AppendWorld::foreign_append(const std::string& name) {
   snapshot.parent = next.current_snapshot()->id;
   snapshot.sequence_number = next.last_sequence_number() + 1;
   snapshot.timestamp_ms = clock.wall().value;
-  ManifestEntry entry;
-  entry.snapshot_id = snapshot.id;
-  entry.file = data_file(0);
-  entry.file.location = store.location("evodb/t/data/" + name + ".parquet");
-  store.set_object("evodb/t/data/" + name + ".parquet", "rows");
   ManifestFile line;
   line.location = store.location("evodb/t/metadata/" + name + "-m0.avro");
   line.sequence_number = line.min_sequence_number = snapshot.sequence_number;
   line.added_snapshot_id = snapshot.id;
-  line.added_files = 1;
-  line.added_rows = 10;
-  const std::string bytes = write_manifest({dump_json(next.current_schema()), 0, 0}, {entry});
+  for (ManifestEntry& entry : entries) {
+    if (entry.status == EntryStatus::kAdded) {
+      entry.snapshot_id = snapshot.id;
+      ++line.added_files;
+      line.added_rows += entry.file.record_count;
+    } else {
+      ++line.existing_files;
+      line.existing_rows += entry.file.record_count;
+      line.min_sequence_number = std::min(line.min_sequence_number, *entry.sequence_number);
+    }
+  }
+  const std::string bytes = write_manifest({dump_json(next.current_schema()), 0, 0}, entries);
   line.bytes = static_cast<std::int64_t>(bytes.size());
   store.set_object(*store.key_of(line.location), bytes);
-  auto all = lines();
-  all.push_back(line);
+  others.push_back(line);
   snapshot.manifest_list = store.location("evodb/t/metadata/" + name + "-list.avro");
   store.set_object(
       *store.key_of(snapshot.manifest_list),
-      write_manifest_list({snapshot.id, snapshot.parent, snapshot.sequence_number}, all));
-  snapshot.summary = {{"operation", "append"}};
+      write_manifest_list({snapshot.id, snapshot.parent, snapshot.sequence_number}, others));
+  snapshot.summary = {{"operation", operation}};
   next.add_snapshot(snapshot);
   const std::string key = "evodb/t/metadata/" + name + ".metadata.json";
   store.set_object(key, next.to_json());
   EXPECT_TRUE(catalog->swap(writer, "t", before, store.location(key)));
-  return entry.file.location;
 }
 
 }  // namespace evodb::table
