@@ -1,0 +1,170 @@
+// `evodb edge`: follows one application's database and streams its changes to a parent.
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/posix/system_clock.h"
+#include "capture/install.h"
+#include "capture/sqlite_outbox.h"
+#include "command.h"
+#include "edge/edge_runner.h"
+
+namespace evodb::app {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct EdgeArguments {
+  std::string db, parent, source;
+  std::string wait = "persisted";
+  bool until_caught_up = false;
+  bool json = false;
+};
+
+edge::EdgeRunner* running = nullptr;  // for the signal handler, which has no other way
+
+void stop_running(int) {
+  if (running != nullptr) running->stop();
+}
+
+void stop_on_signals() {
+  struct sigaction action = {};
+  action.sa_handler = stop_running;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+// A database that is captured already keeps what was chosen for it, also a pause.
+Result<std::string> ensure_captured(const EdgeArguments& arguments) {
+  auto outbox = capture::SqliteOutbox::open(arguments.db, {});
+  if (!outbox && outbox.error().kind != ErrorKind::kInvalid) return fail(outbox.error());
+  if (!outbox) {
+    base::SystemClock clock;
+    base::SystemRandom random;
+    const auto done = EVODB_TRY(capture::install(
+        {.db = arguments.db, .source = arguments.source}, clock, random));
+    std::fprintf(stderr, "evodb edge: installed capture of %zu tables in %s\n",
+                 done.captured.size(), arguments.db.c_str());
+    return done.source;
+  }
+  const auto state = EVODB_TRY((*outbox)->state());
+  if (!arguments.source.empty() && arguments.source != state.source) {
+    return fail(ErrorKind::kInvalid, arguments.db + " is captured as source `" + state.source +
+                                         "`, not `" + arguments.source +
+                                         "`: leave --source out, or remove capture first");
+  }
+  return state.source;
+}
+
+// One line that stays, on a terminal; elsewhere a line for each change of fortune.
+class Teller {
+ public:
+  explicit Teller(std::string parent) : parent_(std::move(parent)) {}
+
+  void tell(const edge::EdgeProgress& now) {
+    if (isatty(STDERR_FILENO)) {
+      std::fprintf(stderr, "\r\033[Ksent %lu  durable %lu  persisted %lu of %lu  %s",
+                   now.changes_sent, now.durable.value, now.persisted.value, now.head.value,
+                   now.connected ? "" : now.last_error.c_str());
+      drawn_ = true;
+    } else if (now.connected && !connected_) {
+      std::fprintf(stderr, "evodb edge: connected to %s\n", parent_.c_str());
+    } else if (!now.connected && !now.last_error.empty() && now.last_error != error_) {
+      std::fprintf(stderr, "evodb edge: %s; changes are kept, trying again\n",
+                   now.last_error.c_str());
+    }
+    connected_ = now.connected;
+    error_ = now.last_error;
+  }
+  ~Teller() {
+    if (drawn_) std::fprintf(stderr, "\n");
+  }
+
+ private:
+  std::string parent_, error_;
+  bool connected_ = false, drawn_ = false;
+};
+
+Json to_json(const EdgeArguments& arguments, const std::string& source,
+             const edge::EdgeReport& report_of) {
+  const auto& p = report_of.progress;
+  return {{"db", arguments.db},
+          {"source", source},
+          {"caught_up", report_of.caught_up},
+          {"head_lsn", p.head.value},
+          {"durable_lsn", p.durable.value},
+          {"persisted_lsn", p.persisted.value},
+          {"trimmed_lsn", p.trimmed.value},
+          {"changes_sent", p.changes_sent},
+          {"batches_sent", p.batches_sent},
+          {"bytes_sent", p.bytes_sent},
+          {"reconnects", p.reconnects},
+          {"new_epochs", p.new_epochs},
+          {"last_error", p.last_error}};
+}
+
+int run_edge(const EdgeArguments& arguments) {
+  const auto url = edge::parse_parent_url(arguments.parent);
+  if (!url) return report(url.error());
+  const auto source = ensure_captured(arguments);
+  if (!source) return report(source.error());
+
+  Result<edge::EdgeReport> done = edge::EdgeReport{};
+  {
+    Teller teller(arguments.parent);
+    edge::EdgeOptions options;
+    options.db = arguments.db;
+    options.host = url->host;
+    options.port = url->port;
+    options.path = url->path;
+    options.wait = arguments.wait == "durable" ? WaitLevel::kDurable : WaitLevel::kPersisted;
+    options.until_caught_up = arguments.until_caught_up;
+    options.on_progress = [&](const edge::EdgeProgress& now) { teller.tell(now); };
+    auto runner = edge::EdgeRunner::create(std::move(options));
+    if (!runner) return report(runner.error());
+    running = runner->get();
+    stop_on_signals();
+    done = (*runner)->run();
+    running = nullptr;
+  }
+  if (!done) return report(done.error());
+  if (arguments.json) {
+    // `replace`: a source's name may be any bytes.
+    std::printf("%s\n", to_json(arguments, *source, *done)
+                            .dump(-1, ' ', false, Json::error_handler_t::replace)
+                            .c_str());
+  }
+  if (arguments.until_caught_up && !done->caught_up) {
+    return report({ErrorKind::kRetry, "stopped before everything was acknowledged; the rest is "
+                                      "in the outbox"});
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+void add_edge(CLI::App& app, int& exit_code) {
+  auto arguments = std::make_shared<EdgeArguments>();
+  auto* command = app.add_subcommand("edge", "Stream the changes of one database to a parent");
+  command->add_option("--db", arguments->db, "The application's database")
+      ->required()
+      ->type_name("FILE");
+  command->add_option("--parent", arguments->parent, "ws://HOST:PORT")
+      ->required()
+      ->type_name("URL");
+  command->add_option("--source", arguments->source,
+                      "The database's name, if capture is to be installed");
+  command->add_option("--wait", arguments->wait, "How long the outbox keeps a change")
+      ->check(CLI::IsMember({"durable", "persisted"}));
+  command->add_flag("--until-caught-up", arguments->until_caught_up,
+                    "End when all that is in the outbox has been acknowledged");
+  command->add_flag("--json", arguments->json, "Print one JSON object at the end");
+  command->callback([arguments, &exit_code] { exit_code = run_edge(*arguments); });
+}
+
+}  // namespace evodb::app
