@@ -108,8 +108,10 @@ struct AppendCommit::Impl {
       case Step::kSwap: return on_swap(response);
       case Step::kTidy:
         // The commit is in whatever comes of this. What cannot be removed now is an orphan, which
-        // remove_orphans() finds by itself once it is old.
+        // remove_orphans() finds by itself once it is old; and a store that has gone away must not
+        // hold up the news that the data is in.
         removable.pop_back();
+        if (!response) removable.clear();
         if (removable.empty()) step = Step::kEnded;
         return;
       case Step::kEnded: break;

@@ -343,6 +343,27 @@ TEST_F(Append, AnOldManifestThatCannotBeReadDoesNotStopTheStream) {
             1);
 }
 
+TEST_F(Append, AStoreThatGoesAwayAfterTheSwapHoldsUpNothing) {
+  for (int n = 0; n < 40; ++n) {
+    auto request = append(n);
+    request.snapshots_max = 50;
+    request.metadata_log_max = 50;
+    ASSERT_TRUE(run(std::move(request)));
+  }
+  int removes = 0;
+  store.fail_if([&](const sim::FakeStore::Call& call) -> std::optional<sim::FakeStore::Fault> {
+    if (call.kind != sim::FakeStore::Kind::kRemove) return std::nullopt;
+    ++removes;
+    return sim::FakeStore::Fault::kRetry;
+  });
+  auto request = append(40);
+  request.snapshots_max = 1;
+  request.metadata_log_max = 1;
+  EXPECT_TRUE(run(std::move(request))) << "the commit is in all the same";
+  EXPECT_EQ(removes, 1) << "and not one time-out a file";
+  expect_files(41);
+}
+
 TEST_F(Append, AStoreThatIsAwayIsTriedAgainWithNothingHalfDone) {
   ASSERT_TRUE(run(append(0)));
   const auto request = append(1);
