@@ -80,6 +80,7 @@ class FakeLoop final : public base::Loop {
   std::uint32_t id_;  // a new one for each life
   FakeClock clock_{*this};
   std::int64_t wall_offset_ms_ = 0;
+  bool dead_ = false;
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_;
   std::vector<std::string> addresses_;

@@ -1,6 +1,7 @@
 #include "sim/seams/fake_network.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/assert.h"
 #include "sim/seams/fake_loop.h"
@@ -112,6 +113,13 @@ std::uint32_t FakeNetwork::add_loop(FakeLoop* loop) {
 void FakeNetwork::remove_loop(std::uint32_t id) {
   loops_.erase(id);
   std::erase_if(listeners_, [&](const auto& l) { return l.second.loop == id; });
+  // What its events hold alive goes now, while what that refers to is still there.
+  const auto gone = std::stable_partition(heap_.begin(), heap_.end(),
+                                          [&](const Event& event) { return event.loop != id; });
+  const std::vector<Event> forgotten(std::make_move_iterator(gone),
+                                     std::make_move_iterator(heap_.end()));
+  heap_.erase(gone, heap_.end());
+  std::make_heap(heap_.begin(), heap_.end(), Later{});
 }
 
 FakeLoop* FakeNetwork::loop(std::uint32_t id) {
