@@ -22,6 +22,10 @@ void FakeParent::crash() {
       life.chain = ChainHash();
       // A real parent reads the chain at the durable mark back from its journal.
       life.chain = chains[source][epoch][life.durable.value];
+      loop_.after(options.persisted_ms,
+                  [this, source = source, epoch = epoch, last = life.durable] {
+                    became_persisted(source, epoch, last);
+                  });
       life.txn = life.entries.empty() ? TxnId() : life.entries.rbegin()->second.txn;
     }
   }
