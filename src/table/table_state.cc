@@ -105,7 +105,7 @@ Result<TableState> table_state_of(const std::string& name, const std::string& me
 Result<TableState> parse_table_state(const std::string& name, const std::string& metadata_location,
                                      const std::string& metadata_json,
                                      const store::ObjectStore& store) {
-  const auto state = [&]() -> Result<TableState> {
+  auto state = [&]() -> Result<TableState> {
     const TableMetadata metadata = EVODB_TRY(TableMetadata::parse(metadata_json));
     return table_state_of(name, metadata_location, metadata, store);
   }();
