@@ -128,6 +128,10 @@ class Replica : public ChangeSink {
     if (c.op == Op::kSnapshot || c.op == Op::kInsert) {
       put(rows, c, c.after);
     } else if (c.op == Op::kUpdate) {
+      bool has_null = false;
+      if (key_of(c, c.before, &has_null) != key_of(c, c.after, &has_null) && !has_null) {
+        fault(c, "an UPDATE that changes the key");
+      }
       take_away(rows, c, c.before);
       put(rows, c, c.after);
     } else {

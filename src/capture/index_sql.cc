@@ -1,119 +1,73 @@
 #include "capture/index_sql.h"
 
-#include <cctype>
+#include "capture/sql_tokens.h"
 
 namespace evodb::capture {
 namespace {
 
-// One step over a string, a quoted name, a comment or a single character.
-std::size_t skip_token(std::string_view sql, std::size_t at) {
-  const char c = sql[at];
-  if (c == '\'' || c == '"' || c == '`') {
-    for (std::size_t i = at + 1; i < sql.size(); ++i) {
-      if (sql[i] != c) continue;
-      if (i + 1 < sql.size() && sql[i + 1] == c) {
-        ++i;  // doubled: part of the name
-      } else {
-        return i + 1;
-      }
-    }
-    return sql.size();
-  }
-  if (c == '[') {
-    const std::size_t end = sql.find(']', at);
-    return end == std::string_view::npos ? sql.size() : end + 1;
-  }
-  if (sql.substr(at).starts_with("--")) {
-    const std::size_t end = sql.find('\n', at);
-    return end == std::string_view::npos ? sql.size() : end + 1;
-  }
-  if (sql.substr(at).starts_with("/*")) {
-    const std::size_t end = sql.find("*/", at + 2);
-    return end == std::string_view::npos ? sql.size() : end + 2;
-  }
-  return at + 1;
-}
-
-bool is_comment(std::string_view sql, std::size_t at) {
-  const std::string_view rest = sql.substr(at);
-  return rest.starts_with("--") || rest.starts_with("/*");
-}
-
-// Without comments, which would otherwise swallow what is put behind the text.
-std::string without_comments(std::string_view sql) {
-  std::string out;
-  for (std::size_t at = 0; at < sql.size();) {
-    const std::size_t next = skip_token(sql, at);
-    if (is_comment(sql, at)) {
-      out += ' ';
-    } else {
-      out.append(sql.substr(at, next - at));
-    }
-    at = next;
-  }
-  return out;
-}
-
-void trim(std::string& text) {
-  const auto is_space = [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; };
-  while (!text.empty() && is_space(text.back())) text.pop_back();
-  std::size_t begin = 0;
-  while (begin < text.size() && is_space(text[begin])) ++begin;
-  text.erase(0, begin);
-}
-
 // Cuts `word` off the end if it stands there by itself.
 bool drop_last_word(std::string& text, std::string_view word) {
   if (text.size() <= word.size()) return false;
-  const std::size_t at = text.size() - word.size();
-  for (std::size_t i = 0; i < word.size(); ++i) {
-    if (std::toupper(static_cast<unsigned char>(text[at + i])) != word[i]) return false;
-  }
-  const auto before = static_cast<unsigned char>(text[at - 1]);
-  if (std::isalnum(before) != 0 || before == '_' || before == '$' || before >= 0x80) return false;
-  text.erase(at);
-  trim(text);
+  if (!is_word_at(text, text.size() - word.size(), word)) return false;
+  text.erase(text.size() - word.size());
+  trim_spaces(text);
   return true;
 }
 
-std::string part_of(std::string text) {
-  trim(text);
-  if (!drop_last_word(text, "ASC")) drop_last_word(text, "DESC");
-  return text;
+// The expression behind a column definition's own AS, "" if there is none.
+std::string generated_of(std::string_view definition) {
+  int depth = 0;
+  for (std::size_t at = 0; at < definition.size(); at = skip_token(definition, at)) {
+    if (definition[at] == '(') ++depth;
+    if (definition[at] == ')') --depth;
+    if (depth != 0 || at == 0 || !is_word_at(definition, at, "AS")) continue;
+    std::string rest(definition.substr(at + 2));
+    trim_spaces(rest);
+    if (!rest.starts_with('(')) continue;  // a type that is called so
+    int inner = 0;
+    std::size_t end = 0;
+    do {
+      if (rest[end] == '(') ++inner;
+      if (rest[end] == ')') --inner;
+      end = skip_token(rest, end);
+    } while (inner > 0 && end < rest.size());
+    return rest.substr(0, end);
+  }
+  return {};
 }
 
 }  // namespace
 
 Result<IndexSql> parse_index_sql(std::string_view sql) {
   const std::string clean = without_comments(sql);
-  const std::string_view text = clean;
-  std::size_t at = 0;
-  while (at < text.size() && text[at] != '(') at = skip_token(text, at);
-  if (at >= text.size()) {
+  IndexSql found;
+  std::size_t behind = 0;
+  if (!split_list(clean, &found.parts, &behind)) {
     return fail(ErrorKind::kInvalid, "an index without a list of columns: " + clean);
   }
-
-  IndexSql found;
-  std::size_t begin = ++at;
-  int depth = 1;
-  for (; at < text.size() && depth > 0; at = skip_token(text, at)) {
-    if (text[at] == '(') ++depth;
-    if (text[at] == ')') --depth;
-    if (depth == 0 || (depth == 1 && text[at] == ',')) {
-      found.parts.push_back(part_of(std::string(text.substr(begin, at - begin))));
-      begin = at + 1;
-    }
+  for (std::string& part : found.parts) {
+    if (!drop_last_word(part, "ASC")) drop_last_word(part, "DESC");
   }
-  if (depth != 0) return fail(ErrorKind::kInvalid, "an index whose list does not end: " + clean);
-
-  std::string rest(text.substr(at));
-  trim(rest);
+  std::string rest = clean.substr(behind);
+  trim_spaces(rest);
   if (!rest.empty()) {
     constexpr std::size_t where_length = 5;  // "WHERE", the only thing that may follow
     found.where = rest.substr(std::min(where_length, rest.size()));
-    trim(found.where);
+    trim_spaces(found.where);
   }
   return found;
+}
+
+Result<std::vector<std::string>> parse_generated_sql(std::string_view sql, std::size_t count) {
+  const std::string clean = without_comments(sql);
+  std::vector<std::string> parts;
+  std::size_t behind = 0;
+  if (!split_list(clean, &parts, &behind) || parts.size() < count) {
+    return fail(ErrorKind::kInvalid, "a table whose columns cannot be read: " + clean);
+  }
+  parts.resize(count);  // constraints follow the columns
+  for (std::string& part : parts) part = generated_of(part);
+  return parts;
 }
 
 }  // namespace evodb::capture

@@ -1,5 +1,4 @@
-// IndexSql: what PRAGMA index_xinfo does not tell: the expressions and the WHERE of an index, as
-// SQL, taken out of its CREATE INDEX statement.
+// What no PRAGMA tells about a schema, taken out of its CREATE statements.
 //
 //   IndexSql sql = EVODB_TRY(parse_index_sql(
 //       "CREATE UNIQUE INDEX i ON t(a, lower(b) COLLATE nocase DESC) WHERE c IS NOT NULL"));
@@ -24,5 +23,9 @@ struct IndexSql {
 
 // Errors: kInvalid (no list of columns is found).
 Result<IndexSql> parse_index_sql(std::string_view sql);
+
+// The expression of each column of a CREATE TABLE, "" for one that is not generated; in the order
+// of the text, which is the table's. Errors: kInvalid (fewer than `count` columns are found).
+Result<std::vector<std::string>> parse_generated_sql(std::string_view sql, std::size_t count);
 
 }  // namespace evodb::capture

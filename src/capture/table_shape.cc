@@ -33,6 +33,23 @@ Result<void> read_columns(const Database& db, TableShape& shape) {
   return {};
 }
 
+Result<void> read_generated(const Database& db, TableShape& shape) {
+  if (std::none_of(shape.columns.begin(), shape.columns.end(),
+                   [](const ColumnShape& c) { return c.generated; })) {
+    return {};
+  }
+  Statement schema = EVODB_TRY(
+      db.prepare("SELECT sql FROM main.sqlite_schema WHERE type = 'table' AND name = ?1"));
+  schema.bind(1, shape.name);
+  const bool found = EVODB_TRY(schema.step());
+  const std::vector<std::string> parts = EVODB_TRY(
+      parse_generated_sql(found ? schema.text(0) : std::string_view(), shape.columns.size()));
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (shape.columns[i].generated) shape.columns[i].generated_sql = parts[i];
+  }
+  return {};
+}
+
 Result<UniqueKey> read_unique_key(const Database& db, const TableShape& shape,
                                   const std::string& index, bool partial, bool primary) {
   UniqueKey key;
@@ -155,6 +172,7 @@ std::string name_reason(std::string_view name) {
 Result<void> read_shape(const Database& db, FoundTable& found) {
   TableShape& shape = found.shape;
   EVODB_CHECK(read_columns(db, shape));
+  EVODB_CHECK(read_generated(db, shape));
   EVODB_CHECK(read_unique_keys(db, shape));
   if (!name_rowid(shape)) {
     found.skip_reason =

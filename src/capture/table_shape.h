@@ -35,7 +35,8 @@ struct ColumnShape {
   std::uint32_t key_ordinal = 0;  // within the declared PRIMARY KEY
   bool not_null = false;
   bool generated = false;
-  std::string default_sql;  // "" for none
+  std::string generated_sql;  // "(a + b)"
+  std::string default_sql;    // "" for none
 };
 
 // One column of a UNIQUE index: a plain one, or an expression.

@@ -21,7 +21,9 @@
 // Order: SQLite fires the newest trigger of a kind first. So the _victims triggers are created
 // last (their DELETEs come before the row's own change), and all of them after the application's
 // own (a row that an application's trigger changes again is logged in the order of the changes).
-// Internal to capture.
+//
+// Not seen: a row that a BEFORE trigger of the application's puts in the way of the very row that
+// it fires for, if that one then replaces it with recursive_triggers off. Internal to capture.
 #pragma once
 
 #include <cstdint>

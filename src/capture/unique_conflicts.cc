@@ -8,14 +8,28 @@
 namespace evodb::capture {
 namespace {
 
-// A table of the one row NEW, so that an index's SQL finds its columns in it.
-std::string new_row_as_table(const TableShape& shape) {
+// A table of the one row NEW, so that an index's SQL finds its columns in it. `compute`: in BEFORE
+// UPDATE, NEW's generated columns are not there yet (SQLite 3.40 gives NULL); they are computed
+// here, in as many rounds as they can build on each other.
+std::string new_row_as_table(const TableShape& shape, bool compute) {
+  const std::string as_table = " AS " + quote_name(shape.name);
   std::string list;
+  std::string next;
+  std::size_t rounds = 0;
   for (const ColumnShape& column : shape.columns) {
     const std::string name = quote_name(column.name);
     list += (list.empty() ? "" : ",") + ("NEW." + name + " AS " + name);
+    next += next.empty() ? "" : ",";
+    next += column.generated ? column.generated_sql + " AS " + name : name;
+    if (column.generated) ++rounds;
   }
-  return "(SELECT " + list + ") AS " + quote_name(shape.name);
+  std::string rows = "(SELECT " + list + ")" + as_table;
+  constexpr std::size_t rounds_max = 8;
+  if (!compute) rounds = 0;
+  for (std::size_t i = 0; i < std::min(rounds, rounds_max); ++i) {
+    rows = "(SELECT " + next + " FROM " + rows + ")" + as_table;
+  }
+  return rows;
 }
 
 bool is_name(std::string_view sql) {
@@ -58,18 +72,24 @@ Conflict conflict_of(const TableShape& shape, const UniqueKey& key, bool update)
       const ColumnShape& column = shape.columns[static_cast<std::size_t>(part.column)];
       const std::string name = quote_name(column.name);
       const std::string collate = " COLLATE " + quote_name(part.collation);
+      if (column.generated && update) {
+        plain = false;
+        conflict.row += table + "." + name + "=(SELECT " + name + " FROM " +
+                        new_row_as_table(shape, update) + ")" + collate;
+        continue;
+      }
       conflict.row += table + "." + name + "=" + new_value(column) + collate;
       changed +=
           (changed.empty() ? "" : " OR ") + ("NEW." + name + " IS NOT OLD." + name + collate);
     } else {
       plain = false;
       conflict.row += "(" + part.expression + ")=(SELECT " + part.expression + " FROM " +
-                      new_row_as_table(shape) + ")";
+                      new_row_as_table(shape, update) + ")";
     }
   }
   if (!key.where.empty()) {
-    conflict.row += " AND (" + key.where + ") AND EXISTS(SELECT 1 FROM " + new_row_as_table(shape) +
-                    " WHERE " + key.where + ")";
+    conflict.row += " AND (" + key.where + ") AND EXISTS(SELECT 1 FROM " +
+                    new_row_as_table(shape, update) + " WHERE " + key.where + ")";
   }
   if (update && plain) conflict.only_if = "(" + changed + ")";
   return conflict;

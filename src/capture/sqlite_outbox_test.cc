@@ -1,0 +1,255 @@
+#include "capture/sqlite_outbox.h"
+
+#include <gmock/gmock.h>
+
+#include "base/limits.h"
+#include "capture/capture_test_db.h"
+
+namespace evodb::capture {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+class SqliteOutboxTest : public ::testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    app_.run(std::string("PRAGMA journal_mode = ") + GetParam());
+    app_.run("CREATE TABLE t(id INTEGER PRIMARY KEY, v)");
+    must(install_with({.db = path_}));
+    outbox_ = must(SqliteOutbox::open(path_, {.busy_timeout_ms = 20}));
+  }
+  std::vector<SeenChange> read(Lsn after, std::size_t changes_max = SIZE_MAX) {
+    Collector collector(changes_max);
+    must(outbox_->read(after, collector));
+    return collector.seen;
+  }
+  static std::vector<std::uint64_t> labels(const std::vector<SeenChange>& changes) {
+    std::vector<std::uint64_t> out;
+    for (const SeenChange& c : changes) out.push_back(c.txn.value);
+    return out;
+  }
+  void insert(int count) {
+    app_.run("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < " +
+             std::to_string(count) + ") INSERT INTO t(v) SELECT i FROM n");
+  }
+
+  TempDir dir_;
+  std::string path_ = dir_.file("app.db");
+  App app_{path_};
+  std::unique_ptr<SqliteOutbox> outbox_;
+};
+
+TEST_P(SqliteOutboxTest, ReadsAllInOrderAcrossItsSlices) {
+  insert(5'000);
+  const auto all = read(Lsn());
+  ASSERT_THAT(all, SizeIs(5'000));
+  for (std::size_t i = 0; i < all.size(); ++i) ASSERT_EQ(all[i].lsn.value, i + 1);
+  EXPECT_EQ(all.back().txn.value, 5'000u) << "one snapshot, one label";
+  EXPECT_EQ(all.front().txn.value, 5'000u);
+  EXPECT_THAT(read(Lsn(4'990)), SizeIs(10));
+  EXPECT_THAT(read(Lsn(), 3), SizeIs(3)) << "the sink stops it";
+}
+
+TEST_P(SqliteOutboxTest, ChangesThatBecameVisibleTogetherKeepOneLabel) {
+  insert(3);
+  EXPECT_THAT(labels(read(Lsn(), 2)), ElementsAre(3, 3));
+  insert(2);
+  EXPECT_THAT(labels(read(Lsn())), ElementsAre(3, 3, 3, 5, 5)) << "a resend changes no label";
+  EXPECT_THAT(labels(read(Lsn(3))), ElementsAre(5, 5));
+}
+
+TEST_P(SqliteOutboxTest, ARestartKeepsTheLabelThatTheParentKnows) {
+  insert(5);
+  outbox_->resume_group(TxnId(3));  // the parent has LSN 2 of the group that ends at 3
+  EXPECT_THAT(labels(read(Lsn(2))), ElementsAre(3, 5, 5));
+  outbox_->resume_group(TxnId(0));
+  EXPECT_THAT(labels(read(Lsn(2))), ElementsAre(5, 5, 5));
+}
+
+TEST_P(SqliteOutboxTest, TrimForgetsWhatLiesBelowAndLsnsGoOn) {
+  insert(10);
+  must(outbox_->trim(Lsn(4), ChainHash(77)));
+  OutboxState state = must(outbox_->state());
+  EXPECT_EQ(state.trimmed, Lsn(4));
+  EXPECT_EQ(state.trimmed_chain, ChainHash(77));
+  EXPECT_EQ(state.head, Lsn(10));
+  EXPECT_THAT(read(Lsn()), SizeIs(6));
+  EXPECT_EQ(app_.number("SELECT count(*) FROM evodb_outbox"), 6);
+  must(outbox_->trim(Lsn(2), ChainHash(1)));
+  EXPECT_EQ(must(outbox_->state()).trimmed, Lsn(4)) << "a mark does not go back";
+
+  must(outbox_->trim(Lsn(10), ChainHash(78)));
+  EXPECT_THAT(read(Lsn()), IsEmpty());
+  EXPECT_EQ(must(outbox_->state()).head, Lsn(10));
+  app_.run("DELETE FROM t; VACUUM");
+  EXPECT_EQ(read(Lsn()).front().lsn, Lsn(11)) << "no LSN is used twice";
+  ASSERT_FALSE(outbox_->trim(Lsn(99), ChainHash(1)).has_value());
+}
+
+TEST_P(SqliteOutboxTest, ABigTrimIsFinishedByLaterCalls) {
+  insert(30'000);
+  must(outbox_->trim(Lsn(30'000), ChainHash(1)));
+  EXPECT_GT(app_.number("SELECT count(*) FROM evodb_outbox"), 1) << "in small steps";
+  EXPECT_THAT(read(Lsn()), IsEmpty()) << "but nobody sees what is trimmed";
+  for (int i = 0; i < 40; ++i) must(outbox_->changed());
+  EXPECT_EQ(app_.number("SELECT count(*) FROM evodb_outbox"), 1);
+}
+
+TEST_P(SqliteOutboxTest, AnotherProcessFindsATrimThatWasCutOff) {
+  insert(30'000);
+  must(outbox_->trim(Lsn(29'999), ChainHash(5)));
+  outbox_.reset();
+  EXPECT_EQ(app_.number("SELECT count(*) FROM evodb_outbox"), 1) << "finished when it closes";
+  outbox_ = must(SqliteOutbox::open(path_, {}));
+  EXPECT_EQ(must(outbox_->state()).trimmed_chain, ChainHash(5));
+  EXPECT_THAT(read(Lsn()), SizeIs(1));
+}
+
+TEST_P(SqliteOutboxTest, NoticesWritesOfOthersAndOnlyThose) {
+  EXPECT_TRUE(must(outbox_->changed()));
+  EXPECT_FALSE(must(outbox_->changed()));
+  insert(1);
+  EXPECT_TRUE(must(outbox_->changed()));
+  EXPECT_FALSE(must(outbox_->changed()));
+  must(outbox_->trim(Lsn(1), ChainHash(1)));
+  EXPECT_FALSE(must(outbox_->changed()));
+}
+
+TEST_P(SqliteOutboxTest, SchemaChangesAreFollowed) {
+  EXPECT_FALSE(must(outbox_->refresh_if_schema_changed()));
+  app_.run("CREATE TABLE u(a, b); INSERT INTO u VALUES(1, 2); ALTER TABLE t ADD COLUMN w");
+  EXPECT_TRUE(must(outbox_->refresh_if_schema_changed()));
+  EXPECT_FALSE(must(outbox_->refresh_if_schema_changed()));
+  app_.run("INSERT INTO t VALUES(1, 2, 3)");
+  const auto all = read(Lsn());
+  ASSERT_THAT(all, SizeIs(2));
+  EXPECT_EQ(all[0].op, Op::kSnapshot);
+  EXPECT_EQ(all[0].table, "u");
+  EXPECT_EQ(all[1].schema_version, 2u);
+  EXPECT_THAT(all[1].after, SizeIs(3));
+}
+
+TEST_P(SqliteOutboxTest, ANewEpochSendsEverythingAgain) {
+  insert(3);
+  must(outbox_->trim(Lsn(2), ChainHash(9)));
+  const Epoch before = must(outbox_->state()).epoch;
+  EXPECT_EQ(must(outbox_->begin_epoch(Epoch())).value, before.value + 1);
+  EXPECT_EQ(must(outbox_->begin_epoch(Epoch(before.value + 10))).value, before.value + 10);
+  const OutboxState state = must(outbox_->state());
+  EXPECT_EQ(state.epoch.value, before.value + 10);
+  EXPECT_EQ(state.trimmed, Lsn(2));
+  EXPECT_EQ(state.trimmed_chain, ChainHash(0));
+  std::vector<Op> ops;
+  for (const SeenChange& c : read(Lsn())) ops.push_back(c.op);
+  EXPECT_THAT(ops, ElementsAre(Op::kInsert, Op::kSnapshot, Op::kSnapshot, Op::kSnapshot,
+                               Op::kSnapshot, Op::kSnapshot, Op::kSnapshot));
+}
+
+TEST_P(SqliteOutboxTest, AnEmptiedOutboxStartsANewEpochInsteadOfLosingChanges) {
+  insert(5);
+  must(outbox_->trim(Lsn(5), ChainHash(9)));
+  const Epoch before = must(outbox_->state()).epoch;
+  outbox_.reset();
+  app_.run("DELETE FROM evodb_outbox; INSERT INTO t(v) VALUES('lost otherwise')");
+  outbox_ = must(SqliteOutbox::open(path_, {}));
+  EXPECT_GT(must(outbox_->state()).epoch, before);
+  const auto all = read(Lsn());
+  ASSERT_THAT(all, SizeIs(6));
+  EXPECT_EQ(all.front().lsn, Lsn(6));
+}
+
+TEST_P(SqliteOutboxTest, ALockMeansTryAgain) {
+  insert(1);
+  app_.run("BEGIN IMMEDIATE");
+  const auto trimmed = outbox_->trim(Lsn(1), ChainHash(1));
+  ASSERT_FALSE(trimmed.has_value());
+  EXPECT_EQ(trimmed.error().kind, ErrorKind::kRetry);
+  app_.run("COMMIT");
+  must(outbox_->trim(Lsn(1), ChainHash(1)));
+}
+
+TEST_P(SqliteOutboxTest, ReadingLeavesNoLockBehind) {
+  insert(10);
+  read(Lsn(), 3);
+  app_.run("BEGIN EXCLUSIVE; INSERT INTO t(v) VALUES(1); COMMIT");
+}
+
+TEST_P(SqliteOutboxTest, ARowOverTheLimitIsNamedNotSent) {
+  const std::string over = std::to_string(base::row_bytes_max);
+  app_.run("INSERT INTO t VALUES(1, zeroblob(" + over + ")); INSERT INTO t VALUES(2, 'small')");
+  app_.run("UPDATE t SET v = zeroblob(5000000) WHERE id = 2");
+  app_.run("UPDATE t SET v = zeroblob(5000001) WHERE id = 2");
+  app_.run("CREATE TABLE k(k TEXT PRIMARY KEY NOT NULL)");
+  must(outbox_->refresh_if_schema_changed());
+  app_.run("INSERT INTO k VALUES('begin' || hex(zeroblob(" + over + ")))");
+  const auto all = read(Lsn());
+  ASSERT_THAT(all, SizeIs(5));
+  EXPECT_EQ(all[0].op, Op::kOversize);
+  EXPECT_EQ(all[0].key, (std::vector<Value>{Value::integer(1)}));
+  EXPECT_THAT(all[0].reason, HasSubstr("at most 8388608"));
+  EXPECT_FALSE(all[0].has_before || all[0].has_after);
+  EXPECT_TRUE(all[2].has_before);
+  EXPECT_EQ(all[3].op, Op::kUpdate) << "both rows are too much, the new one is not";
+  EXPECT_FALSE(all[3].has_before);
+  EXPECT_TRUE(all[3].has_after);
+  EXPECT_EQ(all[4].op, Op::kOversize);
+  EXPECT_FALSE(all[4].has_key);
+  EXPECT_THAT(all[4].reason, HasSubstr("'begin000"));
+  EXPECT_LT(all[4].reason.size(), 500u);
+}
+
+TEST_P(SqliteOutboxTest, WideTablesAreReadWholeAndInHalves) {
+  for (const int width : {64, 65, 1'990}) {
+    std::string columns = "id INTEGER PRIMARY KEY";
+    for (int i = 1; i < width; ++i) columns += ",c" + std::to_string(i);
+    const std::string name = "w" + std::to_string(width);
+    app_.run("CREATE TABLE " + name + "(" + columns + ")");
+    must(outbox_->refresh_if_schema_changed());
+    const Lsn before = must(outbox_->state()).head;
+    app_.run("INSERT INTO " + name + "(id, c63) VALUES(1, 'old')");
+    app_.run("UPDATE " + name + " SET c63 = 'new'; DELETE FROM " + name);
+    const auto all = read(before);
+    ASSERT_THAT(all, SizeIs(3)) << width;
+    EXPECT_THAT(all[1].before, SizeIs(width));
+    EXPECT_EQ(all[1].before[63], Value::text("old"));
+    EXPECT_EQ(all[1].after[63], Value::text("new"));
+    EXPECT_EQ(all[2].before[63], Value::text("new"));
+  }
+  std::string columns = "a";
+  for (int i = 1; i < 1'991; ++i) columns += ",c" + std::to_string(i);
+  app_.run("CREATE TABLE too_wide(" + columns + ")");
+  must(outbox_->refresh_if_schema_changed());
+  bool named = false;
+  for (const TableStatus& t : must(status(path_)).tables) {
+    if (t.name == "too_wide") named = t.reason.find("at most 1990") != std::string::npos;
+  }
+  EXPECT_TRUE(named);
+}
+
+TEST_P(SqliteOutboxTest, StatusCountsWhatIsHeld) {
+  insert(100);
+  must(outbox_->trim(Lsn(40), ChainHash(1)));
+  const CaptureStatus now = must(status(path_));
+  EXPECT_EQ(now.head, Lsn(100));
+  EXPECT_EQ(now.trimmed, Lsn(40));
+  EXPECT_EQ(now.held_changes, 60u);
+  EXPECT_GT(now.held_bytes, 60u);
+  EXPECT_EQ(now.source, must(outbox_->state()).source);
+}
+
+TEST_P(SqliteOutboxTest, AnUncapturedDatabaseSaysHowToCaptureIt) {
+  const std::string other = dir_.file("other.db");
+  App(other).run("CREATE TABLE t(a)");
+  const auto opened = SqliteOutbox::open(other, {});
+  ASSERT_FALSE(opened.has_value());
+  EXPECT_THAT(opened.error().text, HasSubstr("evodb capture install"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Journals, SqliteOutboxTest, ::testing::Values("wal", "delete"),
+                         [](const auto& param) { return std::string(param.param); });
+
+}  // namespace
+}  // namespace evodb::capture
