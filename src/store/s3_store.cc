@@ -208,10 +208,16 @@ Result<S3Store::Answer> S3Store::perform(const Call& call) {
   const auto add_line = [&lines](const std::string& line) {
     lines = curl_slist_append(lines, line.c_str());
   };
-  for (const auto& [name, value] : call.headers) add_line(name + ": " + value);
-  for (const auto& [name, value] : sign(credentials_, request, wall_now())) {
-    add_line(name + ": " + value);
-  }
+  const auto add_headers = [&add_line](const Pairs& headers) {
+    for (const auto& [name, value] : headers) {
+      std::string line = name;
+      line += ": ";
+      line += value;
+      add_line(line);
+    }
+  };
+  add_headers(call.headers);
+  add_headers(sign(credentials_, request, wall_now()));
   add_line("Expect:");  // waiting for "100 Continue" costs a round trip, and R2 a second
   if (call.method == "PUT") add_line("content-type: application/octet-stream");
 

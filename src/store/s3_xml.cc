@@ -160,9 +160,11 @@ Result<ListPage> parse_list_page(std::string_view xml) {
       }
     }
     if (path.size() == 3 && path[1] == "Contents") {
-      if (path[2] == "Key") object.key = std::move(text);
-      if (path[2] == "LastModified") object.modified = parse_iso_time(text);
-      if (path[2] == "Size") {
+      if (path[2] == "Key") {
+        object.key = std::move(text);
+      } else if (path[2] == "LastModified") {
+        object.modified = parse_iso_time(text);
+      } else if (path[2] == "Size") {
         const auto bytes = parse_digits(text);
         if (!bytes || *bytes < 0) sizes_ok = false;
         object.bytes = static_cast<std::uint64_t>(bytes.value_or(0));
