@@ -35,6 +35,12 @@ std::string without_controls(std::string_view name) {
   return out;
 }
 
+// As a field of `_before` or `_unfit` would be named with its path.
+bool looks_nested(std::string_view column) {
+  const std::string folded = fold_case(column);
+  return folded.starts_with("_before.") || folded.starts_with("_unfit.");
+}
+
 // The lower case of a two-byte character, or the character.
 std::uint32_t fold(std::uint32_t c) {
   if ((c >= 0xc0 && c <= 0xde && c != 0xd7) || (c >= 0x391 && c <= 0x3a9 && c != 0x3a2)) {
@@ -98,13 +104,14 @@ std::string own_location_key(std::string_view table) {
 bool must_rename(std::string_view column) {
   if (column.empty() || std::ranges::any_of(column, is_control)) return true;
   if (column[0] != '_') return false;
-  const std::string folded = fold_case(column);
-  return std::ranges::find(system_columns, folded) != system_columns.end() ||
-         folded.starts_with("_before.") || folded.starts_with("_unfit.");
+  return std::ranges::find(system_columns, fold_case(column)) != system_columns.end() ||
+         looks_nested(column);
 }
 
 std::string renamed(std::string_view column, int digits) {
-  return without_controls(column) + "_" + hash_of(column, digits);
+  std::string name = without_controls(column);
+  if (looks_nested(column)) name[column.find('.')] = '_';
+  return name + "_" + hash_of(column, digits);
 }
 
 }  // namespace evodb::lake

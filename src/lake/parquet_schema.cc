@@ -40,7 +40,8 @@ NodePtr node(const Field& field) {
   if (field.type == Type::kStruct) {
     NodeVector children;
     for (const Field& child : field.children) children.push_back(node(child));
-    return GroupNode::Make(field.name, repetition, children, LogicalType::None(), field.id);
+    return GroupNode::Make(field.name, repetition, children, parquet::ConvertedType::NONE,
+                           field.id);
   }
   if (field.type == Type::kMapStringString) {
     const NodeVector entry = {
