@@ -158,6 +158,7 @@ Result<ListPage> parse_list_page(std::string_view xml) {
         if (object.key.empty()) sizes_ok = false;
         page.objects.push_back(std::exchange(object, {}));
       }
+      return;
     }
     if (path.size() == 3 && path[1] == "Contents") {
       if (path[2] == "Key") {
