@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -24,10 +25,13 @@ struct EdgeArguments {
   bool json = false;
 };
 
-edge::EdgeRunner* running = nullptr;  // for the signal handler, which has no other way
+// For the signal handler, which has no other way.
+std::atomic<edge::EdgeRunner*> running = nullptr;
+std::atomic<bool> stop_asked = false;
 
 void stop_running(int) {
-  if (running != nullptr) running->stop();
+  stop_asked = true;
+  if (edge::EdgeRunner* runner = running) runner->stop();
 }
 
 void stop_on_signals() {
@@ -109,6 +113,7 @@ Json to_json(const EdgeArguments& arguments, const std::string& source,
 }
 
 int run_edge(const EdgeArguments& arguments) {
+  stop_on_signals();
   const auto url = edge::parse_parent_url(arguments.parent);
   if (!url) return report(url.error());
   const auto source = ensure_captured(arguments);
@@ -128,7 +133,7 @@ int run_edge(const EdgeArguments& arguments) {
     auto runner = edge::EdgeRunner::create(std::move(options));
     if (!runner) return report(runner.error());
     running = runner->get();
-    stop_on_signals();
+    if (stop_asked) (*runner)->stop();
     done = (*runner)->run();
     running = nullptr;
   }

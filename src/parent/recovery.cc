@@ -110,10 +110,14 @@ Result<std::vector<table::TableState>> load_tables(store::ObjectStore& store,
                                                    table::Catalog& catalog) {
   std::vector<table::TableState> states;
   for (const auto& entry : EVODB_TRY(catalog.list())) {
-    const std::string key = EVODB_TRY(store.key_of(entry.metadata_location));
+    const auto key_of = store.key_of(entry.metadata_location);
+    if (!key_of) continue;  // outside of our warehouse
+    const std::string& key = *key_of;
     const std::string json = EVODB_TRY(store.get(key));
-    states.push_back(
-        EVODB_TRY(table::parse_table_state(entry.name, entry.metadata_location, json, store)));
+    auto state = table::parse_table_state(entry.name, entry.metadata_location, json, store);
+    // Somebody else's table in our namespace, of a kind that we do not write.
+    if (!state && state.error().kind == ErrorKind::kInvalid) continue;
+    states.push_back(EVODB_TRY(std::move(state)));
   }
   return states;
 }

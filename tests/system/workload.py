@@ -10,14 +10,14 @@ import time
 
 from conftest import ROOT, run
 
-ZOO = """
+ZOO = '''
 CREATE TABLE "Order Details" ("Order ID" INTEGER, "select" TEXT, qty NUMERIC, price DECIMAL(10,2),
   note, PRIMARY KEY ("Order ID", "select")) WITHOUT ROWID;
 CREATE TABLE "événements" (id INTEGER PRIMARY KEY, "naïve ""x""" TEXT, "at" DATETIME, data,
   ok BOOLEAN, twice GENERATED ALWAYS AS (id * 2) STORED);
 CREATE TABLE codes (code TEXT PRIMARY KEY NOT NULL, n INT UNIQUE, label TEXT COLLATE NOCASE, x REAL);
 CREATE TABLE nokey (a, b REAL, c BLOB);
-"""
+'''
 
 
 def chinook():
