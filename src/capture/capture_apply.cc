@@ -109,15 +109,20 @@ Result<std::uint64_t> apply_table(const Database& db, const PlannedTable& planne
 
 }  // namespace
 
+std::size_t width_for(const CapturePlan& plan) {
+  std::size_t width = 0;
+  for (const PlannedTable& planned : plan.tables) {
+    width = std::max(width, outbox_width(planned.table.def));
+  }
+  return width;
+}
+
 Result<ApplyReport> apply_plan(const Database& db, const CapturePlan& plan, SnapshotRule rule) {
-  std::size_t outbox = 0;
   std::size_t victims = 0;
   for (const PlannedTable& planned : plan.tables) {
-    outbox = std::max(outbox, outbox_width(planned.table.def));
     victims = std::max(victims, planned.table.def.columns.size());
   }
-  const bool widened = EVODB_TRY(widen(db, outbox, victims));
-  static_cast<void>(widened);
+  EVODB_CHECK(widen(db, width_for(plan), victims));
   // Nobody else is inside a statement now: what is noted here was left behind.
   if (!plan.changes_nothing()) EVODB_CHECK(db.run("DELETE FROM main.evodb_victims"));
   for (const CapturedTable& table : plan.gone) {

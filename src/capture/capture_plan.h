@@ -48,6 +48,9 @@ struct CapturePlan {
 Result<CapturePlan> make_plan(const Database& db, const CaptureState& state,
                               const std::vector<SelectedName>& selection);
 
+// Value columns that evodb_outbox needs for all of them.
+std::size_t width_for(const CapturePlan& plan);
+
 enum class SnapshotRule : std::uint8_t {
   kNever,     // newly captured tables are not sent; those that need it are sent again all the same
   kAsNeeded,  // newly captured tables, and those that missed changes

@@ -141,7 +141,7 @@ Result<InstallReport> install_in(const Database& db, const InstallOptions& optio
             (plan.skipped.empty() ? "it has no tables; create them first"
                                   : "every table is excluded or of a kind without triggers"));
   }
-  if (!stored) EVODB_CHECK(create_outbox_tables(db));
+  if (!stored) EVODB_CHECK(create_outbox_tables(db, width_for(plan)));
   report.changed = !stored || state.paused || !plan.changes_nothing();
   if (report.changed) {
     const ApplyReport applied = EVODB_TRY(
@@ -164,7 +164,7 @@ Result<InstallReport> install_in(const Database& db, const InstallOptions& optio
 Result<InstallReport> install(const InstallOptions& options, base::Clock& clock,
                               base::Random& random) {
   EVODB_CHECK(check_source(options.source));
-  const Database db = EVODB_TRY(Database::open(options.db, {}));
+  const Database db = EVODB_TRY(Database::open(options.db, {options.busy_timeout_ms}));
   EVODB_CHECK(db.check_writable());
   Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
   InstallReport report = EVODB_TRY(install_in(db, options, clock, random));

@@ -42,6 +42,7 @@ struct InstallOptions {
   std::vector<std::string> exclude;  // of all
   std::string source;                // "": a random name, or the one that it has already
   bool snapshot = true;              // rows that exist already go in as SNAPSHOT changes
+  int busy_timeout_ms = 5'000;       // how long to wait for a lock
 };
 
 struct TableReason {

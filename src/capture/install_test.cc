@@ -168,7 +168,7 @@ TEST_F(CaptureInstall, ErrorsSayWhatToDo) {
 
 TEST_F(CaptureInstall, ALockedDatabaseIsToBeTriedAgain) {
   app_.run("CREATE TABLE t(a); BEGIN EXCLUSIVE");
-  expect_error(install_with({.db = path_}), ErrorKind::kRetry, "locked");
+  expect_error(install_with({.db = path_, .busy_timeout_ms = 20}), ErrorKind::kRetry, "locked");
   app_.run("COMMIT");
   must(install_with({.db = path_}));
 }

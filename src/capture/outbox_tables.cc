@@ -10,13 +10,14 @@ namespace {
 //
 // Not AUTOINCREMENT: it costs a quarter of a one-row transaction's speed. Ids are not reused
 // because trimming always leaves the newest row.
-constexpr const char* create_sql = R"sql(
+constexpr const char* create_outbox_sql = R"sql(
 CREATE TABLE main.evodb_outbox(
   id INTEGER PRIMARY KEY,
   tbl INTEGER NOT NULL,
   op INTEGER NOT NULL,
   at INTEGER NOT NULL
-    DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER)));
+    DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER)))sql";
+constexpr const char* create_others_sql = R"sql(
 CREATE TABLE main.evodb_tables(
   id INTEGER PRIMARY KEY,
   slot INTEGER NOT NULL,
@@ -35,21 +36,22 @@ CREATE TABLE main.evodb_state(key TEXT NOT NULL PRIMARY KEY, value) WITHOUT ROWI
 CREATE TABLE main.evodb_selection(
   name TEXT NOT NULL PRIMARY KEY,
   excluded INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE main.evodb_victims(
-  tbl INTEGER NOT NULL,
-  n INTEGER NOT NULL,
-  rid,
-  PRIMARY KEY(tbl, n)) WITHOUT ROWID;
 )sql";
 
-Result<bool> add_columns(const Database& db, const std::string& table, std::size_t wanted) {
+Result<std::size_t> width_of(const Database& db, const std::string& table) {
   const std::int64_t found =
       EVODB_TRY(db.integer("SELECT count(*) FROM pragma_table_info(" + quote_text(table) +
                            ", 'main') WHERE name GLOB 'v[0-9]*'"));
-  for (std::size_t i = static_cast<std::size_t>(found); i < wanted; ++i) {
-    EVODB_CHECK(db.run("ALTER TABLE main." + table + " ADD COLUMN v" + std::to_string(i)));
-  }
-  return static_cast<std::size_t>(found) < wanted;
+  return static_cast<std::size_t>(found);
+}
+
+// Nothing in it outlives the statement that wrote it, so it is made anew instead of altered.
+Result<void> make_victims(const Database& db, std::size_t width) {
+  const std::string columns = width == 0 ? "" : "," + outbox_columns(0, width);
+  return db.run(
+      "DROP TABLE IF EXISTS main.evodb_victims;"
+      "CREATE TABLE main.evodb_victims(\n  tbl INTEGER NOT NULL,\n  n INTEGER NOT NULL,\n  rid" +
+      columns + ",\n  PRIMARY KEY(tbl, n)) WITHOUT ROWID");
 }
 
 Result<void> set_state(const Database& db, const char* key, std::int64_t value) {
@@ -209,17 +211,25 @@ Result<void> save_selection(const Database& db, const std::vector<SelectedName>&
   return {};
 }
 
-Result<void> create_outbox_tables(const Database& db) { return db.run(create_sql); }
+Result<void> create_outbox_tables(const Database& db, std::size_t outbox_width) {
+  const std::string columns = outbox_width == 0 ? "" : "," + outbox_columns(0, outbox_width);
+  EVODB_CHECK(db.run(create_outbox_sql + columns + ")"));
+  EVODB_CHECK(db.run(create_others_sql));
+  return make_victims(db, 0);
+}
 
 std::size_t outbox_width(const wire::TableDef& def) {
   const std::size_t n = def.columns.size();
   return n > joined_columns_max ? n : 2 * n;
 }
 
-Result<bool> widen(const Database& db, std::size_t outbox_columns, std::size_t victim_columns) {
-  const bool outbox = EVODB_TRY(add_columns(db, "evodb_outbox", outbox_columns));
-  const bool victims = EVODB_TRY(add_columns(db, "evodb_victims", victim_columns));
-  return outbox || victims;
+Result<void> widen(const Database& db, std::size_t outbox_width, std::size_t victim_width) {
+  const std::size_t outbox = EVODB_TRY(width_of(db, "evodb_outbox"));
+  for (std::size_t i = outbox; i < outbox_width; ++i) {
+    EVODB_CHECK(db.run("ALTER TABLE main.evodb_outbox ADD COLUMN v" + std::to_string(i)));
+  }
+  const std::size_t victims = EVODB_TRY(width_of(db, "evodb_victims"));
+  return victims < victim_width ? make_victims(db, victim_width) : Result<void>();
 }
 
 Result<void> drop_outbox_tables(const Database& db) {

@@ -69,11 +69,11 @@ Result<void> deactivate(const Database& db, std::int64_t id);
 Result<std::vector<SelectedName>> load_selection(const Database& db);
 Result<void> save_selection(const Database& db, const std::vector<SelectedName>& names);
 
-Result<void> create_outbox_tables(const Database& db);
+Result<void> create_outbox_tables(const Database& db, std::size_t outbox_width);
 // Value columns that evodb_outbox needs for this table.
 std::size_t outbox_width(const wire::TableDef& def);
-// Adds the value columns that are missing. True if there were any.
-Result<bool> widen(const Database& db, std::size_t outbox_columns, std::size_t victim_columns);
+// Adds the value columns that are missing; evodb_victims loses its rows if it is widened.
+Result<void> widen(const Database& db, std::size_t outbox_width, std::size_t victim_width);
 Result<void> drop_outbox_tables(const Database& db);
 
 // Newest id in evodb_outbox, 0 if it is empty.
