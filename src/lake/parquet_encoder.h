@@ -19,7 +19,7 @@
 namespace evodb::lake {
 
 struct ParquetOptions {
-  int zstd_level = 1;                             // 3 costs a third more time for 3% less bytes
+  int zstd_level = 3;  // a tenth slower than 1, and smaller where there is text
   std::uint64_t row_group_bytes_max = 64u << 20;  // of buffer memory, not of file
   std::uint32_t row_group_rows_max = 256 * 1024;
 };

@@ -1,0 +1,50 @@
+"""Reads a changes table as strangers would: PyIceberg, and DuckDB with the SQL of the documentation.
+
+    read_changes.py <folder> <table> <markdown>     one JSON object: {"rows": [...], "state": [...]}
+"""
+
+import importlib.util
+import json
+import pathlib
+import re
+import sys
+
+import duckdb
+from pyiceberg.catalog.sql import SqlCatalog
+
+
+def plain(value):
+    """JSON that keeps storage classes apart."""
+    if isinstance(value, bytes):
+        return "x'" + value.hex() + "'"
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+folder, table, markdown = sys.argv[1:]
+catalog = SqlCatalog("evodb", uri=f"sqlite:///{folder}/catalog.db",
+                     warehouse=f"file://{folder}/warehouse")
+loaded = catalog.load_table(("evodb", table))
+rows = loaded.scan().to_arrow().to_pylist()
+for row in rows:
+    row["_unfit"] = dict(row["_unfit"] or [])
+rows.sort(key=lambda r: (r["_source"], r["_epoch"], r["_lsn"]))
+one_source = loaded.scan(row_filter="_source == 'b' and _lsn >= 2").to_arrow().num_rows
+
+connection = duckdb.connect(config={"autoinstall_known_extensions": False,
+                                    "autoload_known_extensions": False})
+for name in ("httpfs", "avro", "iceberg"):
+    origin = importlib.util.find_spec("duckdb_extension_" + name).origin
+    extensions = pathlib.Path(origin).parent / "extensions" / f"v{duckdb.__version__}"
+    connection.execute(f"LOAD '{extensions}/{name}.duckdb_extension'")
+connection.execute(f"CREATE VIEW goods_changes AS "
+                   f"SELECT * FROM iceberg_scan('{loaded.metadata_location}')")
+sql = re.search(r"```sql\n(.*?)```", pathlib.Path(markdown).read_text(), re.S).group(1)
+state = connection.execute(sql).fetchall()
+keys = connection.execute("SELECT coalesce(_unfit['id'], id::VARCHAR) FROM goods_changes "
+                          "ORDER BY _source, _epoch, _lsn").fetchall()
+print(json.dumps(plain({"rows": rows, "state": state, "keys": [k for (k,) in keys],
+                        "one_source": one_source})))
