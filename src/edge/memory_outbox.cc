@@ -13,26 +13,35 @@ const wire::TableDef* TableShelf::keep(const wire::TableDef& def, std::uint64_t 
   return kept.get();
 }
 
-MemoryOutbox::MemoryOutbox(std::string source, Epoch epoch, AppendableOutboxOptions options)
-    : source_(std::move(source)), options_(options), epoch_(epoch) {}
-
-std::uint64_t MemoryOutbox::cost(const Entry& e) {
-  return change_overhead_bytes + e.key_bytes + e.before_bytes + e.after_bytes;
-}
-
-Result<Lsn> MemoryOutbox::append(std::span<const NewChange> changes) {
-  EVODB_ASSERT(!changes.empty(), "an append has at least one change");
+std::uint64_t AppendableOutbox::cost(std::span<const NewChange> changes) {
   std::uint64_t bytes = 0;
   for (const NewChange& c : changes) {
     bytes +=
         change_overhead_bytes + c.key.bytes.size() + c.before.bytes.size() + c.after.bytes.size();
   }
+  return bytes;
+}
+
+Error AppendableOutbox::full(std::uint64_t held_bytes, std::uint64_t bytes_max) {
+  return {ErrorKind::kOverLimit, "the outbox is full: it holds " + std::to_string(held_bytes) +
+                                     " of " + std::to_string(bytes_max) +
+                                     " bytes that the parent has not acknowledged; try again "
+                                     "later, or make it larger"};
+}
+
+MemoryOutbox::MemoryOutbox(std::string source, Epoch epoch, AppendableOutboxOptions options)
+    : source_(std::move(source)), options_(options), epoch_(epoch) {}
+
+std::uint64_t MemoryOutbox::cost_of(const Entry& e) {
+  return change_overhead_bytes + e.key_bytes + e.before_bytes + e.after_bytes;
+}
+
+Result<Lsn> MemoryOutbox::append(std::span<const NewChange> changes) {
+  EVODB_ASSERT(!changes.empty(), "an append has at least one change");
+  const std::uint64_t bytes = cost(changes);
   const std::lock_guard lock(mutex_);
   if (held_bytes_ + bytes > options_.bytes_max) {
-    return fail(ErrorKind::kOverLimit,
-                "the outbox is full: it holds " + std::to_string(held_bytes_) + " of " +
-                    std::to_string(options_.bytes_max) +
-                    " bytes that the parent has not acknowledged; try again later");
+    return fail(full(held_bytes_, options_.bytes_max));
   }
   const TxnId group(head_.value + changes.size());
   for (const NewChange& c : changes) {
@@ -43,7 +52,7 @@ Result<Lsn> MemoryOutbox::append(std::span<const NewChange> changes) {
       chunks_.back()->first = head_;
     }
     Chunk& chunk = *chunks_.back();
-    const std::uint64_t fingerprint = c.table->fingerprint();
+    const std::uint64_t fingerprint = c.table_fingerprint;
     chunk.entries.push_back({.op = c.op,
                              .has_key = c.key.present,
                              .has_before = c.before.present,
@@ -111,7 +120,7 @@ Result<void> MemoryOutbox::trim(Lsn through, ChainHash chain_at_through) {
   for (Lsn lsn(trimmed_.value + 1); lsn <= through; ++lsn.value) {
     Chunk& chunk = *chunks_.front();
     const std::size_t i = static_cast<std::size_t>(lsn.value - chunk.first.value);
-    held_bytes_ -= cost(chunk.entries[i]);
+    held_bytes_ -= cost_of(chunk.entries[i]);
     if (i + 1 == chunk.entries.size()) chunks_.pop_front();
   }
   trimmed_ = through;

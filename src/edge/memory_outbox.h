@@ -29,8 +29,14 @@ namespace evodb::edge {
 struct NewChange {
   Op op = Op::kInsert;
   const wire::TableDef* table = nullptr;
+  std::uint64_t table_fingerprint = 0;  // table->fingerprint(): callers know it
   wire::ValuesView key, before, after;
   UnixMillis committed_at;
+};
+
+inline constexpr std::uint64_t change_overhead_bytes = 96;
+struct AppendableOutboxOptions {
+  std::uint64_t bytes_max = 64u << 20;  // of encoded changes, each with change_overhead_bytes
 };
 
 class AppendableOutbox : public capture::Outbox {
@@ -38,12 +44,11 @@ class AppendableOutbox : public capture::Outbox {
   // All of them or none; gives the LSN of the last one. Any thread.
   // REQUIRES: not empty. Errors: kOverLimit (bytes_max would be exceeded), and what a disk gives.
   virtual Result<Lsn> append(std::span<const NewChange> changes) = 0;
-};
 
-struct AppendableOutboxOptions {
-  std::uint64_t bytes_max = 64u << 20;  // of encoded changes, each with change_overhead_bytes
+ protected:
+  static std::uint64_t cost(std::span<const NewChange> changes);
+  static Error full(std::uint64_t held_bytes, std::uint64_t bytes_max);
 };
-inline constexpr std::uint64_t change_overhead_bytes = 96;
 
 // Table definitions by fingerprint; pointers stay valid. Not bounded by itself: applications have
 // few, and the client refuses more than base::table_defs_per_session_max.
@@ -87,7 +92,7 @@ class MemoryOutbox final : public AppendableOutbox {
   static constexpr std::size_t chunk_entries_max = 1024;
   static constexpr std::size_t chunk_bytes_max = 256u << 10;
 
-  static std::uint64_t cost(const Entry& entry);
+  static std::uint64_t cost_of(const Entry& entry);
 
   const std::string source_;
   const AppendableOutboxOptions options_;

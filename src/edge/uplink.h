@@ -98,6 +98,8 @@ class Uplink final : private LinkEvents {
   void stop();
   // The outbox may have grown. Cheap; nothing is read while nothing can be sent.
   void notify();
+  // What fills the open batch leaves without waiting for more.
+  void hurry();
 
   UplinkStats stats() const;
   bool running() const { return phase_ != Phase::kStopped; }

@@ -60,6 +60,11 @@ void Uplink::notify() {
   if (phase_ == Phase::kStreaming && pump_timer_.value == 0) pump();
 }
 
+void Uplink::hurry() {
+  due_ = true;
+  notify();
+}
+
 BatchLimits Uplink::limits() const {
   BatchLimits l{options_.batch_entries, options_.batch_bytes};
   if (parent_entries_max_ > 0) l.entries = std::min(l.entries, parent_entries_max_);

@@ -63,6 +63,7 @@ struct World {
       wire::put_value(rows[i], ValueView::of_text(std::string(text_bytes, 'x')));
       changes.push_back({.op = Op::kInsert,
                          .table = &table,
+                         .table_fingerprint = table.fingerprint(),
                          .after = {true, 2, rows[i]},
                          .committed_at = edge.clock().wall()});
     }

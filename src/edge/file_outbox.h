@@ -1,0 +1,78 @@
+// FileOutbox: an outbox of the client library's own in an SQLite file, for changes that must
+// outlive the process.
+//
+//   auto outbox = EVODB_TRY(FileOutbox::open("changes.outbox", "shop-7", Epoch(wall_ms), {}));
+//   Lsn last = EVODB_TRY(outbox->append(changes));   // on the disk when it returns
+//
+// The file belongs to one process at a time: it is locked while open. Its source's name is that of
+// its first opening. Space of trimmed changes is used again; the file does not shrink.
+//
+//   state(key, value)                  source, epoch, trimmed, trimmed_chain
+//   tables(id, def)                    wire::encode_table_def
+//   changes(lsn, txn, time, op, tbl, rows)   rows: presence, then each present list of values as
+//                                      varint count, string
+//
+// Threads: any; calls wait for each other. Errors: kInvalid (another source's or another program's
+// file), kRetry (in use by another process, disk full), kCorrupt.
+#pragma once
+
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+#include "capture/sqlite_db.h"
+#include "edge/memory_outbox.h"
+
+namespace evodb::edge {
+
+struct FileOutboxOptions {
+  std::uint64_t bytes_max = 1u << 30;
+  bool sync = true;  // false: a power loss may take the last changes, a crash of the process not
+};
+
+class FileOutbox final : public AppendableOutbox {
+ public:
+  // `first_epoch` is for a file that does not exist yet.
+  static Result<std::unique_ptr<FileOutbox>> open(const std::string& path,
+                                                  const std::string& source, Epoch first_epoch,
+                                                  const FileOutboxOptions& options);
+
+  Result<Lsn> append(std::span<const NewChange> changes) override;
+  Result<capture::OutboxState> state() override;
+  Result<void> read(Lsn after, capture::ChangeSink& sink) override;
+  void resume_group(TxnId) override {}  // a group's label is kept with it
+  Result<void> trim(Lsn through, ChainHash chain_at_through) override;
+  Result<Epoch> begin_epoch(Epoch at_least) override;
+
+ private:
+  struct KnownTable {
+    const wire::TableDef* def;
+    std::uint64_t fingerprint;
+  };
+
+  FileOutbox(capture::Database db, const FileOutboxOptions& options)
+      : db_(std::move(db)), options_(options) {}
+  Result<void> load(const std::string& source, Epoch first_epoch);
+  Result<void> create(const std::string& source, Epoch first_epoch);
+  Result<void> prepare();
+  Result<void> load_tables();
+  Result<void> insert(std::span<const NewChange> changes);
+  Result<std::int64_t> table_id(const NewChange& change);
+  Result<void> set(std::string_view key, std::uint64_t value);
+  Result<bool> sweep();  // false: nothing is left below the mark
+
+  capture::Database db_;
+  const FileOutboxOptions options_;
+  std::mutex mutex_;
+  capture::Statement insert_, rows_, set_;
+  TableShelf shelf_;
+  std::unordered_map<std::int64_t, KnownTable> tables_;
+  std::unordered_map<std::uint64_t, std::int64_t> ids_;  // by fingerprint
+  std::string source_, encoded_;
+  Epoch epoch_;
+  Lsn trimmed_, head_;
+  ChainHash trimmed_chain_;
+  std::uint64_t held_bytes_ = 0;
+};
+
+}  // namespace evodb::edge
