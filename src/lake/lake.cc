@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
-#include <unordered_map>
 #include <utility>
 
 #include "base/assert.h"
@@ -14,7 +12,7 @@
 #include "lake/lake_table.h"
 #include "lake/landed_filter.h"
 #include "lake/landing_progress.h"
-#include "lake/naming.h"
+#include "lake/table_set.h"
 #include "wire/change.h"
 
 namespace evodb::lake {
@@ -25,9 +23,12 @@ using base::MonotonicMillis;
 class LakeImpl final : public Lake {
  public:
   LakeImpl(const LakeOptions& options, const Identity& identity)
-      : options_(options), identity_(identity), definitions_(options.definition_reach_bytes) {}
+      : options_(options),
+        identity_(identity),
+        definitions_(options.definition_reach_bytes),
+        tables_(options.rejects_table) {}
 
-  void add_table(table::TableState state) override;
+  void add_table(table::TableState state) override { tables_.add(std::move(state)); }
   void set_landed_filter(std::unique_ptr<LandedFilter> filter) override {
     filter_ = std::move(filter);
   }
@@ -64,10 +65,6 @@ class LakeImpl final : public Lake {
                  MonotonicMillis now);
   void reject(const RecordContext& record, const wire::ChangeView& change, std::string_view table,
               std::string_view reason, MonotonicMillis now);
-  LakeTable& table_of(const std::string& source_table);
-  LakeTable& rejects_table();
-  LakeTable& add(std::unique_ptr<LakeTable> table);
-  std::string free_table_name(const std::string& source_table) const;
   void touch(LakeTable& table, Position record);
   void settle();
   bool is_due(const LakeTable& table, MonotonicMillis now) const;
@@ -80,10 +77,7 @@ class LakeImpl final : public Lake {
   std::unique_ptr<LandedFilter> filter_;
   LandingProgress progress_;
 
-  std::map<std::string, std::unique_ptr<LakeTable>> tables_;  // by name in the catalog
-  std::unordered_map<std::string, LakeTable*> by_location_;   // of ours: names its owner
-  std::set<std::string> foreign_names_;                       // in the catalog, not ours
-  LakeTable* rejects_ = nullptr;
+  TableSet tables_;
   std::vector<LakeTable*> touched_;  // by the current record
   std::vector<BoundTable> bound_;
 
@@ -93,60 +87,6 @@ class LakeImpl final : public Lake {
   std::uint64_t rejected_ = 0, skipped_ = 0, flushes_ = 0, failures_ = 0;
   Error stopped_;  // why nothing goes on; no text: it does
 };
-
-// --- tables -------------------------------------------------------------------------------------
-
-void LakeImpl::add_table(table::TableState state) {
-  const bool rejects = state.location_key == own_location_key(options_.rejects_table);
-  auto columns = state.watermark
-                     ? TableColumns::from_schema(state.schema, state.last_column_id, rejects)
-                     : std::nullopt;
-  if (!columns) {
-    // Somebody else's: its name is taken, and that is all.
-    foreign_names_.insert(state.name);
-    return;
-  }
-  LakeTable& table = add(std::make_unique<LakeTable>(std::move(state), *std::move(columns)));
-  if (rejects) rejects_ = &table;
-}
-
-LakeTable& LakeImpl::add(std::unique_ptr<LakeTable> table) {
-  LakeTable& added = *table;
-  by_location_.emplace(added.location_key(), &added);
-  tables_.emplace(added.name(), std::move(table));
-  return added;
-}
-
-std::string LakeImpl::free_table_name(const std::string& source_table) const {
-  std::string name;
-  for (int attempt = 0; attempt < table_name_attempts; ++attempt) {
-    name = table_name_of(source_table, attempt);
-    if (!tables_.contains(name) && !foreign_names_.contains(name)) break;
-  }
-  return name;
-}
-
-LakeTable& LakeImpl::table_of(const std::string& source_table) {
-  const std::string location = location_key_of(source_table);
-  if (const auto it = by_location_.find(location); it != by_location_.end()) return *it->second;
-  const std::string name = free_table_name(source_table);
-  LakeTable& table = add(std::make_unique<LakeTable>(name, location, TableColumns::for_changes()));
-  if (const std::string plain = table_name_of(source_table, 0); name != plain) {
-    table.set_note("the table '" + source_table + "' lands here, because '" + plain +
-                   "' belongs to another one whose name differs only in case");
-  }
-  return table;
-}
-
-LakeTable& LakeImpl::rejects_table() {
-  if (rejects_ == nullptr) {
-    std::string name = options_.rejects_table;
-    while (tables_.contains(name) || foreign_names_.contains(name)) name += "_evodb";
-    rejects_ = &add(std::make_unique<LakeTable>(name, own_location_key(options_.rejects_table),
-                                                TableColumns::for_rejects()));
-  }
-  return *rejects_;
-}
 
 // --- records ------------------------------------------------------------------------------------
 
@@ -243,7 +183,7 @@ void LakeImpl::on_change(const RecordContext& record, BoundTable& bound,
                     now);
     }
   }
-  if (definition.table == nullptr) definition.table = &table_of(def.name);
+  if (definition.table == nullptr) definition.table = &tables_.of(def.name);
   LakeTable& table = *definition.table;
   if (filter_ && !bound.filter_known) {
     bound.filter_known = true;
@@ -262,7 +202,7 @@ void LakeImpl::on_change(const RecordContext& record, BoundTable& bound,
 
 void LakeImpl::reject(const RecordContext& record, const wire::ChangeView& change,
                       std::string_view table, std::string_view reason, MonotonicMillis now) {
-  LakeTable& rejects = rejects_table();
+  LakeTable& rejects = tables_.rejects();
   if (rejects.has_landed(identity_.journal, record.end) ||
       (filter_ && filter_->contains(rejects.name(), record.source, record.epoch, change.lsn))) {
     rejects.count_skipped();
@@ -307,7 +247,7 @@ LakeTable* LakeImpl::most_urgent(MonotonicMillis now) {
   LakeTable* oldest = nullptr;
   LakeTable* largest = nullptr;
   std::uint64_t filling_bytes = 0, filling_entries = 0;
-  for (const auto& [name, table] : tables_) {
+  for (const auto& [name, table] : tables_.all()) {
     filling_bytes += table->filling_bytes();
     filling_entries += table->filling_entries();
     if (is_due(*table, now) &&
@@ -338,7 +278,7 @@ std::unique_ptr<FlushJob> LakeImpl::next_flush(MonotonicMillis now) {
 std::optional<MonotonicMillis> LakeImpl::next_deadline() const {
   if (!stopped_.text.empty() || running_.size() >= options_.flushes_max) return std::nullopt;
   std::optional<MonotonicMillis> earliest;
-  for (const auto& [name, table] : tables_) {
+  for (const auto& [name, table] : tables_.all()) {
     MonotonicMillis at;
     if (table->flushing()) continue;
     if (table->has_failed_flush()) {
@@ -372,7 +312,7 @@ void LakeImpl::on_flush_done(FlushId flush, Result<table::TableState> result, Mo
 }
 
 Position LakeImpl::request_flush() {
-  for (const auto& [name, table] : tables_) table->ask();
+  for (const auto& [name, table] : tables_.all()) table->ask();
   return progress_.read_through();
 }
 
@@ -386,7 +326,7 @@ LakeStats LakeImpl::stats(MonotonicMillis now) const {
   stats.flush_failures = failures_;
   stats.read_through = progress_.read_through();
   stats.landed_through = progress_.landed_through();
-  for (const auto& [name, table] : tables_) {
+  for (const auto& [name, table] : tables_.all()) {
     stats.tables.push_back(table->stats(now));
     const TableStats& of = stats.tables.back();
     stats.entries_landed += of.entries_landed;

@@ -229,6 +229,21 @@ TEST_F(Lakes, ATableOfSomebodyElseIsLeftAlone) {
   const auto job = (lake->request_flush(), lake->next_flush(now));
   ASSERT_TRUE(job);
   EXPECT_EQ(job->table, table_name_of("goods", 1));
+  EXPECT_NE(job->location_key, foreign.location_key);
+  catalog[foreign.name] = foreign;
+  commit(*job);
+  start();
+  ASSERT_TRUE(read_all());
+  EXPECT_EQ(lake->stats(now).entries_skipped, 1u) << "found again, beside the foreign one";
+  EXPECT_EQ(lake->stats(now).tables.size(), 1u);
+}
+
+TEST_F(Lakes, WhoeverDoesNotGetTheNameThatItWantsIsToldWhy) {
+  table::TableState foreign;
+  foreign.name = "goods_changes";
+  foreign.location_key = "elsewhere";
+  lake->add_table(foreign);
+  send("s", 1, {insert(1, {i(1), Value(), Value(), Value()})});
   EXPECT_NE(lake->stats(now).tables[0].note, "");
 }
 
