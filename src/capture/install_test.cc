@@ -316,6 +316,19 @@ TEST_F(CaptureInstall, RemoveRefusesWhileChangesAreUnsent) {
   must(remove(path_, true));
 }
 
+TEST_F(CaptureInstall, AKeyThatOnlyChangesItsCaseOrClassIsAnotherKey) {
+  app_.run(
+      "CREATE TABLE n(k TEXT COLLATE NOCASE PRIMARY KEY NOT NULL) WITHOUT ROWID;"
+      "CREATE TABLE c(k PRIMARY KEY NOT NULL); INSERT INTO n VALUES('a'); INSERT INTO c VALUES(1)");
+  must(install_with({.db = path_, .snapshot = false}));
+  app_.run("UPDATE n SET k = 'A'; UPDATE c SET k = 1.0; UPDATE c SET k = 1.0");
+  Collector all;
+  must(must(SqliteOutbox::open(path_, {}))->read(Lsn(), all));
+  std::vector<Op> ops;
+  for (const SeenChange& c : all.seen) ops.push_back(c.op);
+  EXPECT_THAT(ops, ElementsAre(Op::kDelete, Op::kInsert, Op::kDelete, Op::kInsert, Op::kUpdate));
+}
+
 // What BEFORE triggers cannot see as it will be, found by hand.
 TEST_F(CaptureInstall, ReplacedRowsAreFoundThroughDefaultsGeneratedColumnsAndExpressions) {
   app_.run(
@@ -324,7 +337,8 @@ TEST_F(CaptureInstall, ReplacedRowsAreFoundThroughDefaultsGeneratedColumnsAndExp
       "               m NOT NULL DEFAULT \"wo'rd\" UNIQUE, s NOT NULL DEFAULT (1 + 2) UNIQUE);"
       "CREATE TABLE g(id INTEGER PRIMARY KEY, a INT, h AS (f + 1) UNIQUE, f AS (a * 2));"
       "CREATE TABLE e(id INTEGER PRIMARY KEY, a INT, b);"
-      "CREATE UNIQUE INDEX ei ON e(a + 1) WHERE b");
+      "CREATE UNIQUE INDEX ei ON e(a + 1) WHERE b;"
+      "CREATE TABLE x(id INTEGER PRIMARY KEY, a INT); CREATE UNIQUE INDEX xi ON x(a / 2)");
   must(install_with({.db = path_}));
   app_.run(
       "INSERT INTO d VALUES(1, 'word', 'x', 'x'), (2, 'y', 'wo''rd', 'y'), (3, 'z', 'z', 3);"
@@ -340,6 +354,9 @@ TEST_F(CaptureInstall, ReplacedRowsAreFoundThroughDefaultsGeneratedColumnsAndExp
   app_.run("INSERT INTO e VALUES(1, 1, 1), (2, 1, 0); UPDATE OR REPLACE e SET b = 1 WHERE id = 2");
   EXPECT_EQ(app_.number("SELECT count(*) FROM e"), 1);
   expect_replica_is_table("e");
+  app_.run("INSERT INTO x VALUES(1, 2), (2, 9); UPDATE OR REPLACE x SET a = 3 WHERE id = 2");
+  EXPECT_EQ(app_.number("SELECT count(*) FROM x"), 1);
+  expect_replica_is_table("x");
 }
 
 }  // namespace

@@ -202,7 +202,9 @@ TEST_P(SqliteOutboxTest, ARowOverTheLimitIsNamedNotSent) {
 }
 
 TEST_P(SqliteOutboxTest, WideTablesAreReadWholeAndInHalves) {
-  for (const int width : {64, 65, 1'990}) {
+  // The widest takes seconds: SQLite reads its whole schema again for each column that is added.
+  const int widest = std::string(GetParam()) == "wal" ? 1'990 : 200;
+  for (const int width : {64, 65, widest}) {
     std::string columns = "id INTEGER PRIMARY KEY";
     for (int i = 1; i < width; ++i) columns += ",c" + std::to_string(i);
     const std::string name = "w" + std::to_string(width);
