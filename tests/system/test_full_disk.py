@@ -1,0 +1,91 @@
+"""A disk that fills and gets room again; databases that cannot be used."""
+
+import os
+import sqlite3
+import subprocess
+
+import pytest
+from conftest import Lakehouse, run, wait_until
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder],
+                      capture_output=True).returncode != 0:
+        pytest.skip("mounting a small tmpfs needs root")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk_loses_nothing_and_goes_on_by_itself(tmp_path, parent, small_disk):
+    p = parent("journal.segment_bytes=2MiB", "fallback.max_local_bytes=64MiB",
+               "buffer.max_age_ms=200", folder=small_disk).start()
+    path = tmp_path / "app.db"
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("create table t (id integer primary key, b blob)")
+    for _ in range(40):
+        db.execute("begin")
+        db.executemany("insert into t(b) values (?)", [(os.urandom(10_000),)] * 100)
+        db.execute("commit")
+    with pytest.raises(subprocess.TimeoutExpired):
+        run("edge", "--db", path, "--parent", p.url, "--until-caught-up", timeout=6)
+    code, text = p.get("/readyz")
+    assert code == 503 and "No space left" in text, text
+
+    subprocess.run(["mount", "-o", "remount,size=400m", small_disk], check=True)
+    done = run("edge", "--db", path, "--parent", p.url, "--until-caught-up", timeout=60)
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: p.get("/readyz")[0] == 200, 10, "ready again")
+    assert Lakehouse(p.data).sql("select count(*), count(distinct _lsn), max(_lsn) from {t}",
+                                 t="t_changes") == [(4000, 4000, 4000)]
+    assert p.stop() == 0
+
+
+def test_databases_that_cannot_be_used_say_why(tmp_path):
+    def refused(path, code, word, *more):
+        done = run("capture", "install", "--db", path, *more, timeout=30)
+        lines = done.stderr.strip().splitlines()
+        assert done.returncode == code and len(lines) == 1, done
+        assert lines[0].startswith("evodb: ") and word in lines[0], lines
+
+    good = tmp_path / "good.db"
+    db = sqlite3.connect(good, isolation_level=None)
+    db.execute("create table t (a integer primary key, b)")
+    db.executemany("insert into t(b) values (?)", [("x" * 500,)] * 500)
+
+    refused(tmp_path / "missing.db", 2, "missing.db")
+    assert not (tmp_path / "missing.db").exists()
+    refused(good, 2, "nosuch", "--table", "nosuch")
+    empty = tmp_path / "empty.db"
+    sqlite3.connect(empty).execute("create view v as select 1")
+    refused(empty, 2, "table")
+
+    db.execute("begin exclusive")
+    refused(good, 3, "locked")
+    db.execute("rollback")
+    db.close()
+
+    broken = tmp_path / "broken.db"
+    bytes_ = bytearray(good.read_bytes())
+    bytes_[100:4000] = os.urandom(3900)
+    broken.write_bytes(bytes_)
+    refused(broken, 4, "broken.db")
+
+    read_only = tmp_path / "read_only.db"
+    read_only.write_bytes(good.read_bytes())
+    read_only.chmod(0o444)
+    folder = tmp_path
+    if os.geteuid() == 0:  # root writes anyway: take the file system's word instead
+        folder = tmp_path / "ro"
+        folder.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
+        (folder / "read_only.db").write_bytes(good.read_bytes())
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+    try:
+        refused(folder / "read_only.db", 2, "read-only")
+    finally:
+        if os.geteuid() == 0:
+            subprocess.run(["umount", "-l", folder], check=True)
+    assert run("capture", "install", "--db", good).returncode == 0
