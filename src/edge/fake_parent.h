@@ -2,7 +2,7 @@
 // real one does (order, chain hash, definitions, credit) and keeps what it took, so that a test can
 // compare it with what was sent. For tests only.
 //
-//   FakeParent parent(network, "parent");          // listens on parent:8787
+//   FakeParent parent(network, "parent");          // listens on parent:8787; or on a real loop
 //   parent.options.durable_ms = 5;
 //   network.run_for(1000);
 //   parent.lives["db1"][1].entries                  // what epoch 1 of db1 brought, each LSN once
@@ -68,7 +68,10 @@ class FakeParent final : public base::StreamEvents {
   };
 
   FakeParent(sim::FakeNetwork& network, const std::string& name = "parent");
+  // On a loop of any kind. crash() and lose_journal() are for the fake one.
+  FakeParent(base::Loop& loop, const std::string& listen_on);
   ~FakeParent() override;
+  const std::string& address() const { return address_; }
 
   // Answers the next batch so, and does not take it.
   void refuse_next(wire::Nack nack) { refusals_.push_back(nack); }
@@ -126,8 +129,9 @@ class FakeParent final : public base::StreamEvents {
   void violated(std::string what) { violations.push_back(std::move(what)); }
   Life& life(const Connection& c) { return lives[c.source][c.epoch]; }
 
-  sim::FakeNetwork& network_;
-  sim::FakeLoop loop_;
+  std::unique_ptr<sim::FakeLoop> own_;
+  base::Loop& loop_;
+  std::string address_;
   std::map<std::uint32_t, Connection> connections_;
   std::vector<wire::Nack> refusals_;
 };

@@ -6,15 +6,19 @@
 namespace evodb::edge {
 
 FakeParent::FakeParent(sim::FakeNetwork& network, const std::string& name)
-    : network_(network), loop_(network, name) {
-  EXPECT_TRUE(loop_.listen(name + ":8787", *this));
+    : own_(std::make_unique<sim::FakeLoop>(network, name)), loop_(*own_) {
+  address_ = *loop_.listen(name + ":8787", *this);
+}
+
+FakeParent::FakeParent(base::Loop& loop, const std::string& listen_on) : loop_(loop) {
+  address_ = *loop_.listen(listen_on, *this);
 }
 
 FakeParent::~FakeParent() = default;
 
 void FakeParent::crash() {
   connections_.clear();
-  loop_.crash(sim::FakeLoop::Crash::kReset);
+  own_->crash(sim::FakeLoop::Crash::kReset);
   for (auto& [source, epochs] : lives) {
     for (auto& [epoch, life] : epochs) {
       life.entries.erase(life.entries.upper_bound(life.durable.value), life.entries.end());
@@ -29,7 +33,7 @@ void FakeParent::crash() {
       life.txn = life.entries.empty() ? TxnId() : life.entries.rbegin()->second.txn;
     }
   }
-  EXPECT_TRUE(loop_.listen(loop_.name() + ":8787", *this));
+  EXPECT_TRUE(loop_.listen(address_, *this));
 }
 
 void FakeParent::lose_journal() {
@@ -227,7 +231,7 @@ void FakeParent::batch(base::StreamId stream, std::string_view body, std::size_t
   }
   const wire::BatchHeader header = reader.header();
   batches.push_back({header.previous_lsn, header.first_lsn, header.last_lsn, header.change_count,
-                     frame_bytes, network_.now().value});
+                     frame_bytes, loop_.clock().monotonic().value});
   if (header.change_count > options.batch_entries_max) violated("too many entries");
   if (frame_bytes > options.frame_bytes_max) violated("too long a frame");
   const auto refuse = [&](wire::NackReason reason, std::uint32_t ms) {

@@ -176,6 +176,7 @@ Result<void> FileOutbox::insert(std::span<const NewChange> changes) {
   const std::uint64_t group = head_.value + changes.size();
   std::uint64_t lsn = head_.value;
   for (const NewChange& c : changes) {
+    EVODB_ASSERT(c.table_fingerprint != 0, "callers say the table's fingerprint");
     const std::int64_t table = EVODB_TRY(table_id(c));
     put_rows(encoded_, c);
     insert_.reset();

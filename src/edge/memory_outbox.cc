@@ -45,6 +45,7 @@ Result<Lsn> MemoryOutbox::append(std::span<const NewChange> changes) {
   }
   const TxnId group(head_.value + changes.size());
   for (const NewChange& c : changes) {
+    EVODB_ASSERT(c.table_fingerprint != 0, "callers say the table's fingerprint");
     head_ = Lsn(head_.value + 1);
     if (chunks_.empty() || chunks_.back()->entries.size() >= chunk_entries_max ||
         chunks_.back()->bytes.size() >= chunk_bytes_max) {

@@ -327,8 +327,10 @@ TEST(Uplink, AnotherHistoryUnderTheSameNameLeadsToANewEpochAndTrimsNothing) {
     std::string row;
     wire::put_value(row, ValueView::of_integer(-1));
     wire::put_value(row, ValueView::null());
-    std::vector<NewChange> changes(20,
-                                   {.op = Op::kInsert, .table = &table, .after = {true, 2, row}});
+    std::vector<NewChange> changes(20, {.op = Op::kInsert,
+                                        .table = &table,
+                                        .table_fingerprint = table.fingerprint(),
+                                        .after = {true, 2, row}});
     ASSERT_TRUE(copy.append(changes));
     Observer ignored;
     Uplink other(w.edge, w.network.random(), copy, w.options, ignored);
