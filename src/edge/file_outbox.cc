@@ -164,21 +164,22 @@ Result<Lsn> FileOutbox::append(std::span<const NewChange> changes) {
   if (held_bytes_ + bytes > options_.bytes_max) {
     return fail(full(held_bytes_, options_.bytes_max));
   }
-  EVODB_CHECK(insert(changes));
+  held_bytes_ += EVODB_TRY(insert(changes));  // as sweep() counts them
   head_ = Lsn(head_.value + changes.size());
-  held_bytes_ += bytes;
   return head_;
 }
 
-Result<void> FileOutbox::insert(std::span<const NewChange> changes) {
+Result<std::uint64_t> FileOutbox::insert(std::span<const NewChange> changes) {
   auto transaction =
       EVODB_TRY(capture::Transaction::begin(db_, capture::Transaction::Kind::kWrite));
   const std::uint64_t group = head_.value + changes.size();
   std::uint64_t lsn = head_.value;
+  std::uint64_t bytes = 0;
   for (const NewChange& c : changes) {
     EVODB_ASSERT(c.table_fingerprint != 0, "callers say the table's fingerprint");
     const std::int64_t table = EVODB_TRY(table_id(c));
     put_rows(encoded_, c);
+    bytes += encoded_.size() + change_overhead_bytes;
     insert_.reset();
     insert_.bind(1, as_stored(++lsn));
     insert_.bind(2, as_stored(group));
@@ -192,7 +193,7 @@ Result<void> FileOutbox::insert(std::span<const NewChange> changes) {
   for (const NewChange& c : changes) {
     ids_.try_emplace(c.table_fingerprint, as_stored(c.table_fingerprint));
   }
-  return {};
+  return bytes;
 }
 
 Result<std::int64_t> FileOutbox::table_id(const NewChange& change) {

@@ -56,7 +56,7 @@ class FileOutbox final : public AppendableOutbox {
   Result<void> create(const std::string& source, Epoch first_epoch);
   Result<void> prepare();
   Result<void> load_tables();
-  Result<void> insert(std::span<const NewChange> changes);
+  Result<std::uint64_t> insert(std::span<const NewChange> changes);  // bytes, as counted
   Result<std::int64_t> table_id(const NewChange& change);
   Result<void> set(std::string_view key, std::uint64_t value);
   Result<bool> sweep();  // false: nothing is left below the mark

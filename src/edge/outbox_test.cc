@@ -1,0 +1,234 @@
+// What both of the client library's outboxes do, and what only the file does.
+#include <unistd.h>
+
+#include <filesystem>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include "edge/file_outbox.h"
+#include "edge/memory_outbox.h"
+#include "sim/seams/seeded_random.h"
+
+namespace evodb::edge {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+struct Seen {
+  std::uint64_t lsn, txn;
+  Op op;
+  std::string table, key, before, after;
+  std::int64_t at;
+  friend bool operator==(const Seen&, const Seen&) = default;
+};
+
+struct Collect final : capture::ChangeSink {
+  bool take(const capture::OutboxChange& c) override {
+    if (all.size() >= max) return false;
+    EXPECT_EQ(c.table->fingerprint(), c.table_fingerprint);
+    const auto text = [](const wire::ValuesView& v) {
+      return v.present ? std::to_string(v.count) + ":" + std::string(v.bytes) : "-";
+    };
+    all.push_back({c.lsn.value, c.txn.value, c.op, c.table->name, text(c.key), text(c.before),
+                   text(c.after), c.committed_at.value});
+    return true;
+  }
+  std::vector<Seen> all;
+  std::size_t max = SIZE_MAX;
+};
+
+class Directory {
+ public:
+  Directory()
+      : path_(std::filesystem::temp_directory_path() /
+              ("evodb-outbox-" + std::to_string(getpid()))) {
+    std::filesystem::remove_all(path_);
+    std::filesystem::create_directories(path_);
+  }
+  ~Directory() { std::filesystem::remove_all(path_); }
+  std::string file() const { return path_ / "changes.outbox"; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+class EitherOutbox : public ::testing::TestWithParam<bool> {
+ protected:
+  std::unique_ptr<AppendableOutbox> make(std::uint64_t bytes_max = 1 << 20) {
+    if (!GetParam()) {
+      return std::make_unique<MemoryOutbox>("db1", Epoch(3), AppendableOutboxOptions{bytes_max});
+    }
+    auto made = FileOutbox::open(directory_.file(), "db1", Epoch(3),
+                                 {.bytes_max = bytes_max, .sync = false});
+    EXPECT_TRUE(made) << made.error().text;
+    return std::move(*made);
+  }
+  Directory directory_;
+};
+
+const wire::TableDef table_a{"a", 1, {{"id", "INTEGER", 1}}};
+const wire::TableDef table_b{"b", 1, {{"x", "", 0}, {"y", "", 0}}};
+
+NewChange insert(std::string_view bytes, const wire::TableDef& table = table_a) {
+  return {.op = Op::kInsert,
+          .table = &table,
+          .table_fingerprint = table.fingerprint(),
+          .after = {true, 1, bytes},
+          .committed_at = UnixMillis(77)};
+}
+
+TEST_P(EitherOutbox, GivesBackWhatWasAppendedByteForByte) {
+  auto outbox = make();
+  using namespace std::string_view_literals;
+  const std::vector<NewChange> first{
+      insert("\0\xff\0"sv),
+      {.op = Op::kDelete,
+       .table = &table_b,
+       .table_fingerprint = table_b.fingerprint(),
+       .key = {true, 1, "k"},
+       .committed_at = UnixMillis(-5)},
+  };
+  EXPECT_EQ(*outbox->append(first), Lsn(2));
+  const NewChange second{.op = Op::kUpdate,
+                         .table = &table_b,
+                         .table_fingerprint = table_b.fingerprint(),
+                         .before = {true, 2, ""},
+                         .after = {true, 2, "zz"},
+                         .committed_at = UnixMillis(9)};
+  EXPECT_EQ(*outbox->append({&second, 1}), Lsn(3));
+  Collect got;
+  ASSERT_TRUE(outbox->read(Lsn(0), got));
+  EXPECT_THAT(got.all, ElementsAre(Seen{1, 2, Op::kInsert, "a", "-", "-",
+                                        "1:" + std::string("\0\xff\0"sv), 77},
+                                   Seen{2, 2, Op::kDelete, "b", "1:k", "-", "-", -5},
+                                   Seen{3, 3, Op::kUpdate, "b", "-", "2:", "2:zz", 9}));
+  const auto state = *outbox->state();
+  EXPECT_EQ(state.source, "db1");
+  EXPECT_EQ(state.epoch, Epoch(3));
+  EXPECT_EQ(state.head, Lsn(3));
+}
+
+TEST_P(EitherOutbox, ReadsFromAnyLsnUntilTheSinkHasEnough) {
+  auto outbox = make();
+  for (int i = 0; i < 3'000; ++i) ASSERT_TRUE(outbox->append(std::vector{insert("abc")}));
+  for (const std::uint64_t after : {0u, 1u, 1'023u, 1'024u, 2'998u, 2'999u, 3'000u, 4'000u}) {
+    Collect got;
+    got.max = 5;
+    ASSERT_TRUE(outbox->read(Lsn(after), got));
+    const std::uint64_t expected = after >= 3'000 ? 0 : std::min<std::uint64_t>(5, 3'000 - after);
+    ASSERT_EQ(got.all.size(), expected) << after;
+    EXPECT_TRUE(expected == 0 || got.all[0].lsn == after + 1);
+  }
+}
+
+TEST_P(EitherOutbox, FullItTakesNothingOfAGroupAndHasRoomAgainAfterATrim) {
+  auto outbox = make(10 * (change_overhead_bytes + 104));
+  const std::string row(100, 'r');
+  ASSERT_TRUE(outbox->append(std::vector(8, insert(row))));
+  const auto over = outbox->append(std::vector(3, insert(row)));
+  ASSERT_FALSE(over);
+  EXPECT_EQ(over.error().kind, ErrorKind::kOverLimit);
+  EXPECT_THAT(over.error().text, HasSubstr("the outbox is full"));
+  EXPECT_EQ(outbox->state()->head, Lsn(8));
+  ASSERT_TRUE(outbox->append(std::vector(2, insert(row))));
+  EXPECT_FALSE(outbox->append(std::vector(1, insert(""))));
+  ASSERT_TRUE(outbox->trim(Lsn(4), ChainHash(99)));
+  ASSERT_TRUE(outbox->append(std::vector(4, insert(row))));
+  EXPECT_EQ(outbox->state()->trimmed, Lsn(4));
+  EXPECT_EQ(outbox->state()->trimmed_chain, ChainHash(99));
+  Collect got;
+  ASSERT_TRUE(outbox->read(Lsn(0), got));
+  ASSERT_EQ(got.all.size(), 10u);
+  EXPECT_EQ(got.all[0].lsn, 5u);
+  ASSERT_TRUE(outbox->trim(Lsn(14), ChainHash(1)));
+  EXPECT_EQ(outbox->state()->held_bytes, 0u);
+  ASSERT_TRUE(outbox->trim(Lsn(3), ChainHash(5)));  // long gone: nothing happens
+  EXPECT_EQ(outbox->state()->trimmed_chain, ChainHash(1));
+}
+
+TEST_P(EitherOutbox, ANewEpochKeepsWhatIsHeldAndBeginsItsChainAnew) {
+  auto outbox = make();
+  ASSERT_TRUE(outbox->append(std::vector(5, insert("x"))));
+  ASSERT_TRUE(outbox->trim(Lsn(2), ChainHash(99)));
+  EXPECT_EQ(*outbox->begin_epoch(Epoch(2)), Epoch(4));
+  EXPECT_EQ(*outbox->begin_epoch(Epoch(50)), Epoch(50));
+  const auto state = *outbox->state();
+  EXPECT_EQ(state.epoch, Epoch(50));
+  EXPECT_EQ(state.trimmed, Lsn(2));
+  EXPECT_EQ(state.trimmed_chain, ChainHash(0));
+  EXPECT_EQ(state.head, Lsn(5));
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, EitherOutbox, ::testing::Bool(), [](const auto& info) {
+  return std::string(info.param ? "File" : "Memory");
+});
+
+TEST(FileOutbox, WhatWasAppendedIsThereAfterItWasClosedAndOpened) {
+  Directory directory;
+  sim::SeededRandom dice(5);
+  std::vector<Seen> expected;
+  std::uint64_t lsn = 0, trimmed = 0;
+  for (int life = 0; life < 8; ++life) {
+    auto outbox = FileOutbox::open(directory.file(), "db1",
+                                   Epoch(static_cast<std::uint64_t>(life) + 1), {.sync = false});
+    ASSERT_TRUE(outbox) << outbox.error().text;
+    for (int step = 0; step < 40; ++step) {
+      if (dice.below(4) == 0 && trimmed < lsn) {
+        trimmed += 1 + dice.below(lsn - trimmed);
+        ASSERT_TRUE((*outbox)->trim(Lsn(trimmed), ChainHash(trimmed * 7)));
+      } else {
+        const std::string row(dice.below(300), 'q');
+        const std::size_t n = 1 + dice.below(9);
+        ASSERT_TRUE(
+            (*outbox)->append(std::vector(n, insert(row, dice.below(2) == 0 ? table_a : table_b))));
+        lsn += n;
+      }
+    }
+    const auto state = *(*outbox)->state();
+    EXPECT_EQ(state.epoch, Epoch(1));  // the first one stays
+    EXPECT_EQ(state.head, Lsn(lsn));
+    EXPECT_EQ(state.trimmed, Lsn(trimmed));
+    EXPECT_EQ(state.trimmed_chain, ChainHash(trimmed * 7));
+    Collect got;
+    ASSERT_TRUE((*outbox)->read(Lsn(0), got));
+    EXPECT_EQ(got.all.size(), lsn - trimmed);
+    const std::uint64_t held = state.held_bytes;
+    outbox->reset();
+    auto again = FileOutbox::open(directory.file(), "db1", Epoch(1), {.sync = false});
+    ASSERT_TRUE(again) << again.error().text;
+    Collect got_again;
+    ASSERT_TRUE((*again)->read(Lsn(0), got_again));
+    EXPECT_EQ(got_again.all, got.all);
+    EXPECT_EQ((*again)->state()->held_bytes, held);
+  }
+}
+
+TEST(FileOutbox, RefusesAnotherSourcesAndAnotherProgramsFileAndASecondProcess) {
+  Directory directory;
+  auto mine = FileOutbox::open(directory.file(), "db1", Epoch(1), {});
+  ASSERT_TRUE(mine) << mine.error().text;
+  const auto second = FileOutbox::open(directory.file(), "db1", Epoch(1), {});
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().kind, ErrorKind::kRetry);
+  mine->reset();
+  const auto other = FileOutbox::open(directory.file(), "db2", Epoch(1), {});
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().kind, ErrorKind::kInvalid);
+  EXPECT_THAT(other.error().text, HasSubstr("is of source 'db1', not of 'db2'"));
+
+  std::filesystem::remove(directory.file());
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open(directory.file().c_str(), &db), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(db, "CREATE TABLE theirs(x)", nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(db);
+  const auto foreign = FileOutbox::open(directory.file(), "db1", Epoch(1), {});
+  ASSERT_FALSE(foreign);
+  EXPECT_THAT(foreign.error().text, HasSubstr("is a database of something else"));
+  EXPECT_FALSE(FileOutbox::open("/no/such/directory/x", "db1", Epoch(1), {}));
+}
+
+}  // namespace
+}  // namespace evodb::edge
