@@ -55,9 +55,11 @@ void Follower::look() {
   look_after(next_ms);
 
   const auto changed = hooks_.changed();
-  if (changed && !*changed) return;
+  if (changed && *changed) refresh_due_ = true;
+  if (changed && !refresh_due_) return;
   Result<void> refreshed;
   if (changed && hooks_.refresh) refreshed = hooks_.refresh();
+  refresh_due_ = !changed ? refresh_due_ : !refreshed;
   if (changed) hooks_.notify();
   const Error* error = !changed ? &changed.error() : !refreshed ? &refreshed.error() : nullptr;
   if (error == nullptr || !running_) return;

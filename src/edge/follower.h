@@ -60,6 +60,7 @@ class Follower {
   FollowerHooks hooks_;
   FollowerOptions options_;
   bool running_ = false, has_events_ = false, paused_ = false;
+  bool refresh_due_ = false;      // the last one found the database locked
   std::int64_t distance_ms_ = 0;  // to the next look after an event; beyond slow_ms: none
   base::TimerId timer_;
   std::uint64_t looks_ = 0;

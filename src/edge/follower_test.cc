@@ -28,7 +28,7 @@ struct FakeWorld {
   sim::FakeNetwork network{1};
   sim::FakeLoop loop{network, "edge"};
   bool changed = false;
-  std::optional<Error> failing;
+  std::optional<Error> failing, refresh_failing;
   int notified = 0, refreshed = 0;
   std::vector<bool> pauses;
   std::vector<Error> errors;
@@ -39,6 +39,7 @@ struct FakeWorld {
                      },
                      .refresh = [this]() -> Result<void> {
                        ++refreshed;
+                       if (refresh_failing) return fail(*refresh_failing);
                        return {};
                      },
                      .notify = [this] { ++notified; },
@@ -103,6 +104,21 @@ TEST(Follower, ALockedDatabaseIsAskedAgainSoonAndAnErrorIsToldOnce) {
   w.follower.file_event();
   w.network.run_for(100);
   EXPECT_EQ(w.errors.size(), 1u);
+}
+
+TEST(Follower, ARefreshThatFoundTheDatabaseLockedIsTriedUntilItWorks) {
+  FakeWorld w(true);
+  w.network.run_for(5'000);
+  w.refresh_failing = Error{ErrorKind::kRetry, "locked"};
+  w.changed = true;
+  w.follower.file_event();
+  w.network.run_for(100);
+  EXPECT_GE(w.refreshed, 5);
+  w.refresh_failing.reset();
+  w.network.run_for(15);
+  const int before = w.refreshed;
+  w.network.run_for(5'000);
+  EXPECT_EQ(w.refreshed, before);
 }
 
 // --- with SQLite, other processes and the clock
