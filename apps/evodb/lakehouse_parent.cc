@@ -185,6 +185,8 @@ Result<parent::ParentOptions> parent_options(const Config& config) {
   options.lake.buffer_age_ms_max = config.integer("buffer.max_age_ms");
   options.lake.file_bytes_max = config.integer("lake.file_bytes_max");
   options.lake.flushes_max = config.integer("lake.flushes_max");
+  options.lake.definition_reach_bytes =
+      std::max<std::uint64_t>(options.lake.definition_reach_bytes, options.journal.segment_bytes);
   options.flush.file_bytes_max = options.lake.file_bytes_max;
   options.flush.retry_ms_max = config.integer("fallback.recovery_interval_ms");
   options.orphan_age_ms_min = config.integer("lake.orphan_age_ms");

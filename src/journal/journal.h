@@ -130,6 +130,10 @@ class Journal {
   virtual Result<void> trim(Position position) = 0;
 };
 
+// What the first generation called the place where changes wait while the store is away. There is no
+// other.
+using FallbackStorage = Journal;
+
 class JournalCursor {
  public:
   virtual ~JournalCursor() = default;

@@ -124,4 +124,7 @@ class Lake {
   virtual LakeStats stats(base::MonotonicMillis now) const = 0;
 };
 
+// What the first generation called it.
+using CdcBufferManager = Lake;
+
 }  // namespace evodb::lake

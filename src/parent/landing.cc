@@ -131,7 +131,12 @@ void Landing::settle_pending_flushes() {
   if (pending_flushes_.empty()) return;
   Position landed;
   if (lake_) {
-    lake_->request_flush();
+    for (auto& pending : pending_flushes_) {
+      if (pending.requested) continue;
+      // While there is no room to read on, flushing what was read makes some.
+      pending.requested = cursor_->position() >= pending.target;
+      lake_->request_flush();
+    }
     start_flushes();
     landed = lake_->landed_through();
   }
@@ -175,7 +180,8 @@ void Landing::flush(std::int64_t timeout_ms, std::function<void(bool)> done) {
   if (stopping_ || !halted_.empty()) return done(false);
   const auto deadline =
       base::MonotonicMillis(seams_.clock.monotonic().value + std::max<std::int64_t>(timeout_ms, 1));
-  pending_flushes_.push_back({journal_.durable_end(), deadline, std::move(done)});
+  pending_flushes_.push_back({.target = journal_.durable_end(), .deadline = deadline,
+                              .done = std::move(done)});
   for (auto& [id, machine] : running_) machine->hurry();
   if (lake_) {
     pump();

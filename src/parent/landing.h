@@ -75,6 +75,7 @@ class Landing {
  private:
   struct PendingFlush {
     Position target;
+    bool requested = false;  // all up to the target was read, and the lake told to flush it
     base::MonotonicMillis deadline;
     std::function<void(bool)> done;
   };

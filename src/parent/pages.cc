@@ -44,6 +44,7 @@ Json to_json(const ParentStatus& s) {
         {"files", t.files},
         {"last_commit_at_ms", t.last_commit_at.value},
         {"last_error", t.last_error},
+        {"note", t.note},
     };
   }
   const auto& g = s.gate;

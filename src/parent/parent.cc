@@ -140,7 +140,7 @@ struct Parent::Impl : gate::GateHandlers,
         options.lake, {identity.parent_id, identity.writer, journal->id()});
     std::vector<std::string> names;
     for (auto& state : *states) {
-      names.push_back(state.name);
+      if (state.watermark) names.push_back(state.name);
       lake->add_table(std::move(state));
     }
     if (landed_filter) lake->set_landed_filter(std::move(landed_filter));

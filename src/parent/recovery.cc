@@ -110,13 +110,18 @@ Result<std::vector<table::TableState>> load_tables(store::ObjectStore& store,
                                                    table::Catalog& catalog) {
   std::vector<table::TableState> states;
   for (const auto& entry : EVODB_TRY(catalog.list())) {
-    const auto key_of = store.key_of(entry.metadata_location);
-    if (!key_of) continue;  // outside of our warehouse
-    const std::string& key = *key_of;
-    const std::string json = EVODB_TRY(store.get(key));
+    // Somebody else's table in our namespace, outside of our warehouse or of a kind that we do not
+    // write: its name is taken, nothing else of it concerns us.
+    table::TableState foreign;
+    foreign.name = entry.name;
+    const auto key = store.key_of(entry.metadata_location);
+    if (!key) {
+      states.push_back(std::move(foreign));
+      continue;
+    }
+    const std::string json = EVODB_TRY(store.get(*key));
     auto state = table::parse_table_state(entry.name, entry.metadata_location, json, store);
-    // Somebody else's table in our namespace, of a kind that we do not write.
-    if (!state && state.error().kind == ErrorKind::kInvalid) continue;
+    if (!state && state.error().kind == ErrorKind::kInvalid) state = std::move(foreign);
     states.push_back(EVODB_TRY(std::move(state)));
   }
   return states;

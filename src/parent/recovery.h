@@ -47,6 +47,8 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
                                          journal::JournalId journal, store::ObjectStore& store,
                                          table::Catalog& catalog, base::Random& random);
 
+// A table without a watermark is somebody else's; of one that we could not even write to, the name
+// is all that is given.
 Result<std::vector<table::TableState>> load_tables(store::ObjectStore& store,
                                                    table::Catalog& catalog);
 
