@@ -96,6 +96,10 @@ constexpr Setting table[] = {
     {"lake.file_bytes_max", kBytes, "134217728", 1 * mib, 16 * gib,
      "A flush is cut into files of about this size."},
     {"lake.flushes_max", kInteger, "4", 1, 64, "Flushes running at once, over all tables."},
+    {"lake.snapshots_max", kInteger, "100", 1, 100'000,
+     "Snapshots of a table that stay readable, newest first. Data files are never removed."},
+    {"lake.metadata_files_max", kInteger, "100", 1, 100'000,
+     "Former metadata files of a table that stay, for readers that hold their location."},
     {"lake.orphan_age_ms", kMillis, "86400000", 0, 365 * day_ms,
      "Files of crashed flushes are removed at start when they are older than this."},
 

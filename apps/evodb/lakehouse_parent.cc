@@ -188,6 +188,9 @@ Result<parent::ParentOptions> parent_options(const Config& config) {
   options.lake.definition_reach_bytes =
       std::max<std::uint64_t>(options.lake.definition_reach_bytes, options.journal.segment_bytes);
   options.flush.file_bytes_max = options.lake.file_bytes_max;
+  options.flush.snapshots_max = static_cast<std::uint32_t>(config.integer("lake.snapshots_max"));
+  options.flush.metadata_files_max =
+      static_cast<std::uint32_t>(config.integer("lake.metadata_files_max"));
   options.flush.retry_ms_max = config.integer("fallback.recovery_interval_ms");
   options.orphan_age_ms_min = config.integer("lake.orphan_age_ms");
   return options;

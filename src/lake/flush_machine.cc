@@ -144,6 +144,8 @@ struct FlushMachine::Impl {
     request.expected = job->expected;
     request.watermark = job->watermark;
     request.now = clock.wall();
+    request.snapshots_max = options.snapshots_max;
+    request.metadata_log_max = options.metadata_files_max;
     commit.emplace(std::move(request), store, random);
   }
 

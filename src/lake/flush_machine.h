@@ -47,6 +47,8 @@ struct FlushOptions {
   std::int64_t retry_ms_min = 100;
   std::int64_t retry_ms_max = 60'000;  // fallback.recovery_interval_ms
   std::uint64_t file_bytes_max = 128u << 20;
+  std::uint32_t snapshots_max = 100;       // of a table; see table::AppendRequest
+  std::uint32_t metadata_files_max = 100;  // former ones: who holds such a location can still read
 };
 
 struct FlushStep {
