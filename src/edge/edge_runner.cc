@@ -161,7 +161,7 @@ Result<EdgeReport> EdgeRunner::run() {
   Running running(options_, *loop_, random_, std::move(followed));
   EVODB_CHECK(running.begin());
   loop_->run();
-  const EdgeReport report{running.progress(), running.caught_up};
+  EdgeReport report{running.progress(), running.caught_up};
   running.uplink.stop();
   if (options_.on_progress) options_.on_progress(report.progress);
   if (running.fatal) return fail(*running.fatal);
