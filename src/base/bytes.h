@@ -153,5 +153,7 @@ class ByteReader {
 };
 
 std::string to_hex(std::string_view bytes);
+// Appends code point `c` as UTF-8; a surrogate becomes its three bytes. REQUIRES: c <= 0x10ffff.
+void put_utf8(std::string& out, std::uint32_t c);
 
 }  // namespace evodb::base

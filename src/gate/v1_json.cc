@@ -6,6 +6,8 @@
 
 #include <simdjson.h>
 
+#include "base/bytes.h"
+
 namespace evodb::gate {
 namespace {
 
@@ -63,24 +65,6 @@ bool hex4(std::string_view s, std::uint32_t* v) {
   return true;
 }
 
-void put_utf8(std::string& out, std::uint32_t c) {
-  if (c < 0x80) {
-    out.push_back(static_cast<char>(c));
-  } else if (c < 0x800) {
-    out.push_back(static_cast<char>(0xc0 | c >> 6));
-    out.push_back(static_cast<char>(0x80 | (c & 0x3f)));
-  } else if (c < 0x10000) {
-    out.push_back(static_cast<char>(0xe0 | c >> 12));
-    out.push_back(static_cast<char>(0x80 | (c >> 6 & 0x3f)));
-    out.push_back(static_cast<char>(0x80 | (c & 0x3f)));
-  } else {
-    out.push_back(static_cast<char>(0xf0 | c >> 18));
-    out.push_back(static_cast<char>(0x80 | (c >> 12 & 0x3f)));
-    out.push_back(static_cast<char>(0x80 | (c >> 6 & 0x3f)));
-    out.push_back(static_cast<char>(0x80 | (c & 0x3f)));
-  }
-}
-
 // What stands between the quotes of a token that begins with one. False: it does not end.
 bool between_quotes(std::string_view token, std::string_view* inner) {
   for (std::size_t i = 1; i < token.size(); ++i) {
@@ -124,7 +108,7 @@ bool append_json_unescaped(std::string& out, std::string_view raw) {
           unit = 0x10000 + ((unit - 0xd800) << 10 | (low - 0xdc00));
           raw.remove_prefix(6);
         }
-        put_utf8(out, unit);
+        base::put_utf8(out, unit);
         break;
       }
       default: return false;

@@ -4,28 +4,12 @@
 #include <functional>
 #include <optional>
 
+#include "base/bytes.h"
+
 namespace evodb::store {
 namespace {
 
 constexpr std::size_t depth_max = 16;
-
-void append_utf8(std::string& out, std::uint32_t c) {
-  if (c < 0x80) {
-    out.push_back(static_cast<char>(c));
-  } else if (c < 0x800) {
-    out.push_back(static_cast<char>(0xc0 | c >> 6));
-    out.push_back(static_cast<char>(0x80 | (c & 0x3f)));
-  } else if (c < 0x10000) {
-    out.push_back(static_cast<char>(0xe0 | c >> 12));
-    out.push_back(static_cast<char>(0x80 | (c >> 6 & 0x3f)));
-    out.push_back(static_cast<char>(0x80 | (c & 0x3f)));
-  } else {
-    out.push_back(static_cast<char>(0xf0 | c >> 18));
-    out.push_back(static_cast<char>(0x80 | (c >> 12 & 0x3f)));
-    out.push_back(static_cast<char>(0x80 | (c >> 6 & 0x3f)));
-    out.push_back(static_cast<char>(0x80 | (c & 0x3f)));
-  }
-}
 
 // The text of one entity, without '&' and ';'.
 bool append_entity(std::string& out, std::string_view name) {
@@ -43,7 +27,7 @@ bool append_entity(std::string& out, std::string_view name) {
       std::from_chars(name.data(), name.data() + name.size(), c, hex ? 16 : 10);
   if (error != std::errc() || end != name.data() + name.size()) return false;
   if (c == 0 || c > 0x10ffff || (c >= 0xd800 && c < 0xe000)) return false;
-  append_utf8(out, c);
+  base::put_utf8(out, c);
   return true;
 }
 
