@@ -6,11 +6,14 @@
 #   make bench    the benchmarks, one JSON object each
 #   make format   clang-format          make lint    clang-format's check, clang-tidy, other checks
 #   make fuzz     each fuzz target for FUZZ_SECONDS (10)
-#   make tsan     unit tests under ThreadSanitizer
+#   make tsan     the tests of everything that has threads, under ThreadSanitizer
 #   make docs     docs/configuration.md from the code
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
 FUZZ_SECONDS ?= 10
+TSAN_ROOMS := base journal store edge app
+empty :=
+space := $(empty) $(empty)
 PYTEST := .deps/venv/bin/python -m pytest -q -p no:cacheprovider
 
 .PHONY: setup build test unit system install-test walls fuzz tsan demo bench format lint docs clean
@@ -51,10 +54,11 @@ fuzz: setup
 	ninja -C build-fuzz fuzzers
 	scripts/fuzz build-fuzz $(FUZZ_SECONDS)
 
+# Where threads meet: the loops, the journal, the client, and a whole parent in one process.
 tsan: setup
 	cmake --preset tsan > /dev/null
-	ninja -C build-tsan
-	ctest --test-dir build-tsan --output-on-failure -j2
+	ninja -C build-tsan $(TSAN_ROOMS:%=evodb_%_test)
+	ctest --test-dir build-tsan --output-on-failure -R '^($(subst $(space),|,$(TSAN_ROOMS)))$$'
 
 bench: build
 	@build/evodb bench ingest --json

@@ -260,16 +260,16 @@ Result<LoadResult> run_load(const LoadOptions& options) {
 
   std::vector<std::unique_ptr<Child>> children;
   for (std::uint32_t i = 0; i < options.connections; ++i) {
-    const std::uint64_t share = options.entries * (i + 1) / options.connections -
-                                options.entries * i / options.connections;
+    const std::uint64_t share =
+        options.entries * (i + 1) / options.connections - options.entries * i / options.connections;
     children.push_back(std::make_unique<Child>(run, i, share));
     EVODB_CHECK(children.back()->dial());
   }
   const auto deadline = SteadyClock::now() + std::chrono::milliseconds(options.timeout_ms);
   while (run.done < options.connections && run.error.text.empty()) {
     if (SteadyClock::now() > deadline) {
-      return fail(ErrorKind::kRetry, "not acknowledged within " +
-                                         std::to_string(options.timeout_ms) + " ms");
+      return fail(ErrorKind::kRetry,
+                  "not acknowledged within " + std::to_string(options.timeout_ms) + " ms");
     }
     loop->run_once(100);
   }

@@ -25,9 +25,8 @@ Result<RawDisk> measure_raw_disk(const std::string& directory) {
   auto begun = SteadyClock::now();
   for (std::size_t at = 0; at < file_bytes; at += piece) EVODB_CHECK(file->pwrite(at, bytes));
   EVODB_CHECK(file->sync());
-  result.sequential_mb_per_s =
-      static_cast<double>(file_bytes) / 1e6 /
-      std::chrono::duration<double>(SteadyClock::now() - begun).count();
+  result.sequential_mb_per_s = static_cast<double>(file_bytes) / 1e6 /
+                               std::chrono::duration<double>(SteadyClock::now() - begun).count();
 
   std::vector<double> times;
   const std::string_view small = std::string_view(bytes).substr(0, block);
@@ -36,8 +35,7 @@ Result<RawDisk> measure_raw_disk(const std::string& directory) {
     begun = SteadyClock::now();
     EVODB_CHECK(file->pwrite(at, small));
     EVODB_CHECK(file->sync());
-    times.push_back(
-        std::chrono::duration<double, std::milli>(SteadyClock::now() - begun).count());
+    times.push_back(std::chrono::duration<double, std::milli>(SteadyClock::now() - begun).count());
   }
   result.sync_20k_ms_p50 = quantile(times, 0.5);
   result.sync_20k_ms_p99 = quantile(times, 0.99);

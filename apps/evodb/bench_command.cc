@@ -1,5 +1,5 @@
-// `evodb bench ingest|land|e2e`. Each checks the answer on the very build, disk and settings that it
-// then times, and checks what it timed as well.
+// `evodb bench ingest|land|e2e`. Each checks the answer on the very build, disk and settings that
+// it then times, and checks what it timed as well.
 #include "bench_command.h"
 
 #include <chrono>
@@ -140,8 +140,7 @@ Result<BenchJson> bench_ingest(const BenchArguments& arguments) {
 }
 
 Result<BenchJson> bench_land(const BenchArguments& arguments) {
-  return bench_load("land", "rows_per_s", arguments, bench::RowKind::kTyped4,
-                    WaitLevel::kPersisted,
+  return bench_load("land", "rows_per_s", arguments, bench::RowKind::kTyped4, WaitLevel::kPersisted,
                     arguments.entries != 0 ? arguments.entries : 2'000'000);
 }
 

@@ -1,11 +1,12 @@
-// What the benchmarks share: a parent of its own in a scratch directory, the raw disk beside it, one
-// JSON object at the end.
+// What the benchmarks share: a parent of its own in a scratch directory, the raw disk beside it,
+// one JSON object at the end.
 #pragma once
 
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
+
+#include <nlohmann/json.hpp>
 
 #include "child_process.h"
 #include "evodb/result.h"
@@ -17,7 +18,7 @@ using BenchJson = nlohmann::ordered_json;
 struct BenchArguments {
   std::string directory = ".";  // scratch data lives below it: its disk is the one measured
   std::vector<std::string> sets;
-  std::uint64_t entries = 0;    // 0: the benchmark's default
+  std::uint64_t entries = 0;  // 0: the benchmark's default
   std::uint32_t connections = 32;
   std::uint32_t window = 8;
   std::uint32_t batch_entries = 100;

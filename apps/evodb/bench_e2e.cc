@@ -1,5 +1,5 @@
-// `evodb bench e2e`: many children to visible rows, then how fresh a plain reader's view is while an
-// application commits 1,000 changes a second into a real SQLite file with a real edge beside it.
+// `evodb bench e2e`: many children to visible rows, then how fresh a plain reader's view is while
+// an application commits 1,000 changes a second into a real SQLite file with a real edge beside it.
 #include <signal.h>
 
 #include <atomic>
@@ -40,8 +40,8 @@ class Application {
   void run() {
     const auto begin = SteadyClock::now();
     for (std::uint64_t lsn = 1; lsn <= changes_ && !failed_; ++lsn) {
-      std::this_thread::sleep_until(begin + std::chrono::microseconds(lsn * 1'000'000 /
-                                                                      changes_per_s));
+      std::this_thread::sleep_until(begin +
+                                    std::chrono::microseconds(lsn * 1'000'000 / changes_per_s));
       failed_ = !shop_.insert_one();
       const std::lock_guard lock(mutex_);
       committed_[lsn] = SteadyClock::now();
@@ -72,9 +72,9 @@ Result<Freshness> measure_freshness(const BenchParent& parent, std::int64_t seco
   base::SystemClock clock;
   base::SystemRandom random;
   (void)EVODB_TRY(capture::install({.db = path, .source = "freshness"}, clock, random));
-  auto edge = EVODB_TRY(ChildProcess::start(
-      {"edge", "--db", path, "--parent", "ws://" + parent.parent.address},
-      parent.scratch->path() + "/edge.log"));
+  auto edge = EVODB_TRY(
+      ChildProcess::start({"edge", "--db", path, "--parent", "ws://" + parent.parent.address},
+                          parent.scratch->path() + "/edge.log"));
 
   const auto changes = static_cast<std::uint64_t>(seconds + warm_up_s) * changes_per_s;
   Application application(*shop, changes);
@@ -87,8 +87,8 @@ Result<Freshness> measure_freshness(const BenchParent& parent, std::int64_t seco
   const double timeout_ms = static_cast<double>(seconds + warm_up_s + 60) * 1e3;
   while (result.changes < changes && wrong.empty() && ms_since(begin) < timeout_ms) {
     std::vector<std::uint64_t> found;
-    const auto read = reader.read_new(
-        "customers_changes", [&](std::string_view source, Epoch, Lsn lsn) {
+    const auto read =
+        reader.read_new("customers_changes", [&](std::string_view source, Epoch, Lsn lsn) {
           if (source != "freshness" || lsn.value == 0 || lsn.value > changes || seen[lsn.value]) {
             wrong = "a row that nobody wrote, or one that was there before";
             return;

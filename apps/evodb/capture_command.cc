@@ -1,5 +1,6 @@
 // `evodb capture`: triggers and outbox in an application's database.
 #include <cstdio>
+
 #include <nlohmann/json.hpp>
 
 #include "base/posix/system_clock.h"

@@ -1,5 +1,5 @@
-// ChildProcess: a command of this binary as a process of its own, for `evodb demo` and `evodb bench`.
-// It is killed when its owner goes.
+// ChildProcess: a command of this binary as a process of its own, for `evodb demo` and `evodb
+// bench`. It is killed when its owner goes.
 #pragma once
 
 #include <sys/types.h>

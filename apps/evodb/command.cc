@@ -10,18 +10,12 @@ namespace evodb::app {
 ExitCode exit_code_of(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::kRetry:
-    case ErrorKind::kOutcomeUnknown:
-      return kExitUnavailable;
-    case ErrorKind::kFenced:
-      return kExitFenced;
-    case ErrorKind::kInvalid:
-      return kExitUsage;
-    case ErrorKind::kCorrupt:
-      return kExitCorrupt;
-    case ErrorKind::kOverLimit:
-      return kExitLimit;
-    case ErrorKind::kInternal:
-      return kExitFailed;
+    case ErrorKind::kOutcomeUnknown: return kExitUnavailable;
+    case ErrorKind::kFenced: return kExitFenced;
+    case ErrorKind::kInvalid: return kExitUsage;
+    case ErrorKind::kCorrupt: return kExitCorrupt;
+    case ErrorKind::kOverLimit: return kExitLimit;
+    case ErrorKind::kInternal: return kExitFailed;
   }
   return kExitFailed;
 }

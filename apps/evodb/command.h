@@ -10,9 +10,10 @@
 // failure on stderr, and sets `exit_code`. docs/commands.md lists the codes.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <map>
 #include <string>
+
+#include <CLI/CLI.hpp>
 
 #include "evodb/result.h"
 

@@ -6,9 +6,10 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <nlohmann/json.hpp>
 #include <sstream>
 #include <utility>
+
+#include <nlohmann/json.hpp>
 
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
@@ -29,7 +30,8 @@ constexpr Setting table[] = {
     {"data", kText, "./evodb-data", 0, 0,
      "Directory of the journal, the SQLite catalog and, by default, the warehouse."},
     {"insecure", kBoolean, "false", 0, 0,
-     "Allow listening beyond loopback although there are no tokens yet. Anyone who reaches the port "
+     "Allow listening beyond loopback although there are no tokens yet. Anyone who reaches the "
+     "port "
      "can then write as any source."},
 
     {"store.url", kText, "", 0, 0,
@@ -60,7 +62,8 @@ constexpr Setting table[] = {
      "Age of the oldest change in a table's buffer that makes a flush due: freshness."},
 
     {"fallback.enabled", kBoolean, "true", 0, 0,
-     "Let the journal grow to fallback.max_local_bytes while the store is away. false: only to four "
+     "Let the journal grow to fallback.max_local_bytes while the store is away. false: only to "
+     "four "
      "segments, then children keep their changes themselves."},
     {"fallback.max_local_bytes", kBytes, "10737418240", 64 * mib, 64LL * 1024 * gib,
      "Cap of the journal on disk. When it nears, credit stops and children keep their changes."},
@@ -158,26 +161,28 @@ bool is_number(SettingKind kind) { return kind == kInteger || kind == kBytes || 
 Result<std::int64_t> parse_number(const Setting& setting, std::string_view value) {
   std::string digits;
   std::size_t i = 0;
-  for (; i < value.size() && (std::isdigit(static_cast<unsigned char>(value[i])) || value[i] == '_');
+  for (;
+       i < value.size() && (std::isdigit(static_cast<unsigned char>(value[i])) || value[i] == '_');
        ++i) {
     if (value[i] != '_') digits.push_back(value[i]);
   }
   std::int64_t number = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
   std::string unit(value.substr(i));
-  std::transform(unit.begin(), unit.end(), unit.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::transform(unit.begin(), unit.end(), unit.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
   std::int64_t factor = unit.empty() ? 1 : 0;
   if (setting.kind == kBytes) {
     static const std::map<std::string, std::int64_t> units = {
-        {"b", 1},           {"kb", 1000},  {"mb", 1000 * 1000}, {"gb", 1000LL * 1000 * 1000},
-        {"kib", kib},       {"mib", mib},  {"gib", gib}};
+        {"b", 1},     {"kb", 1000}, {"mb", 1000 * 1000}, {"gb", 1000LL * 1000 * 1000},
+        {"kib", kib}, {"mib", mib}, {"gib", gib}};
     if (const auto found = units.find(unit); found != units.end()) factor = found->second;
   }
   if (digits.empty() || error != std::errc() || factor == 0 ||
       __builtin_mul_overflow(number, factor, &number)) {
-    return fail(ErrorKind::kInvalid,
-                setting.kind == kBytes ? "is not a number of bytes (such as 50000000 or 64MiB)"
-                                       : "is not a whole number");
+    return fail(ErrorKind::kInvalid, setting.kind == kBytes
+                                         ? "is not a number of bytes (such as 50000000 or 64MiB)"
+                                         : "is not a whole number");
   }
   if (number < setting.min || number > setting.max) {
     return fail(ErrorKind::kInvalid, "must be between " + std::to_string(setting.min) + " and " +
@@ -209,7 +214,8 @@ Result<void> Config::set(const std::string& key, const std::string& value,
     const Setting* secret = find(key.substr(0, key.size() - 5));
     if (secret != nullptr && secret->kind == kSecret) {
       auto content = read_secret(value);
-      if (!content) return fail(ErrorKind::kInvalid, origin + ": " + key + ": " + content.error().text);
+      if (!content)
+        return fail(ErrorKind::kInvalid, origin + ": " + key + ": " + content.error().text);
       return set(secret->key, *content, origin + " (" + value + ")");
     }
   }
@@ -274,7 +280,8 @@ Result<void> Config::load_file(const std::string& path) {
 
 Result<Config> Config::load(const Sources& sources) {
   Config config;
-  for (const auto& setting : table) config.entries_[setting.key] = {setting.default_value, "default"};
+  for (const auto& setting : table)
+    config.entries_[setting.key] = {setting.default_value, "default"};
 
   if (!sources.file.empty()) {
     EVODB_CHECK(config.load_file(sources.file));
@@ -305,9 +312,10 @@ Result<Config> Config::load(const Sources& sources) {
     const auto found = known.find(name);
     if (found == known.end()) {
       std::string key = name.substr(6);
-      std::transform(key.begin(), key.end(), key.begin(), [](unsigned char c) { return std::tolower(c); });
-      return fail(ErrorKind::kInvalid, "the environment variable " + name +
-                                           " names no setting" + did_you_mean(key));
+      std::transform(key.begin(), key.end(), key.begin(),
+                     [](unsigned char c) { return std::tolower(c); });
+      return fail(ErrorKind::kInvalid,
+                  "the environment variable " + name + " names no setting" + did_you_mean(key));
     }
     EVODB_CHECK(config.set(found->second, value, name));
   }
@@ -379,19 +387,24 @@ std::string configuration_page() {
   std::ostringstream out;
   out << "# Configuration\n\n"
          "Made from the code by `evodb config docs`; do not edit.\n\n"
-         "A value comes from, later wins: its default, the file (`--config FILE`, or `evodb.toml` in "
-         "the working\ndirectory), its environment variable, a flag (`--set key=value`, `--listen`, "
+         "A value comes from, later wins: its default, the file (`--config FILE`, or `evodb.toml` "
+         "in "
+         "the working\ndirectory), its environment variable, a flag (`--set key=value`, "
+         "`--listen`, "
          "`--data`).\nUnknown keys are errors. `evodb config show --origin` says what holds and "
          "why; `evodb validate` checks a file.\nSecrets may be read from a file: append `_file` to "
          "the key or `_FILE` to the variable.\nSizes take units: `64MiB`, `10GB`.\n\n"
          "| key | variable | default | what it is |\n|---|---|---|---|\n";
   for (const auto& setting : table) {
     out << "| `" << setting.key << "` | `" << environment_name(setting.key) << "` | "
-        << (*setting.default_value ? "`" + std::string(setting.default_value) + "`" : "")
-        << " | " << setting.doc;
+        << (*setting.default_value ? "`" + std::string(setting.default_value) + "`" : "") << " | "
+        << setting.doc;
     if (is_number(setting.kind)) {
       out << " (" << setting.min << " to " << setting.max
-          << (setting.kind == kBytes ? " bytes" : setting.kind == kMillis ? " ms" : "") << ")";
+          << (setting.kind == kBytes    ? " bytes"
+              : setting.kind == kMillis ? " ms"
+                                        : "")
+          << ")";
     }
     out << " |\n";
   }

@@ -1,11 +1,11 @@
 // Config: every setting of a parent, where its value came from, and nothing that is not one.
 //
-//   Config config = EVODB_TRY(Config::load({.file = "evodb.toml", .sets = {"buffer.max_age_ms=200"}}));
-//   std::int64_t age = config.integer("buffer.max_age_ms");
+//   Config config = EVODB_TRY(Config::load({.file = "evodb.toml", .sets =
+//   {"buffer.max_age_ms=200"}})); std::int64_t age = config.integer("buffer.max_age_ms");
 //
 // Later wins: default, file, EVODB_* variable, flag. A key's variable is EVODB_ and the key in
-// capitals with '_' for '.'. Unknown keys are errors that name the nearest known one. A setting that
-// ends in `secret...` or `key_id` may come from a file: append `_file` to the key.
+// capitals with '_' for '.'. Unknown keys are errors that name the nearest known one. A setting
+// that ends in `secret...` or `key_id` may come from a file: append `_file` to the key.
 // docs/configuration.md is made from settings() by `evodb config docs`.
 #pragma once
 
@@ -35,9 +35,9 @@ std::span<const Setting> settings();
 class Config {
  public:
   struct Sources {
-    std::string file;               // "" : ./evodb.toml if it is there
-    std::vector<std::string> sets;  // "key=value"
-    std::map<std::string, std::string> flags;   // key -> value, from named flags
+    std::string file;                          // "" : ./evodb.toml if it is there
+    std::vector<std::string> sets;             // "key=value"
+    std::map<std::string, std::string> flags;  // key -> value, from named flags
     std::map<std::string, std::string> environment;
   };
   // Errors: kInvalid, with file and line, variable or flag, and what would be right.

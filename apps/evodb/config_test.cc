@@ -1,10 +1,10 @@
 #include "config.h"
 
-#include <gtest/gtest.h>
-
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+
+#include <gtest/gtest.h>
 
 namespace evodb::app {
 namespace {
@@ -18,7 +18,8 @@ class ConfigTest : public ::testing::Test {
   }
   Result<Config> load(const std::string& content, std::map<std::string, std::string> env = {},
                       std::vector<std::string> sets = {}) {
-    return Config::load({.file = write(content), .sets = std::move(sets), .environment = std::move(env)});
+    return Config::load(
+        {.file = write(content), .sets = std::move(sets), .environment = std::move(env)});
   }
 };
 
@@ -70,7 +71,8 @@ TEST_F(ConfigTest, sizes_take_units) {
 TEST_F(ConfigTest, secrets_are_never_shown_and_may_come_from_a_file) {
   const std::string secret = ::testing::TempDir() + "evodb-config-test.secret";
   std::ofstream(secret) << "hush\n";
-  auto config = load("", {{"EVODB_STORE_SECRET_ACCESS_KEY_FILE", secret}, {"AWS_ACCESS_KEY_ID", "k"}});
+  auto config =
+      load("", {{"EVODB_STORE_SECRET_ACCESS_KEY_FILE", secret}, {"AWS_ACCESS_KEY_ID", "k"}});
   ASSERT_TRUE(config) << config.error().text;
   EXPECT_EQ(config->text("store.secret_access_key"), "hush");
   EXPECT_EQ(config->text("store.access_key_id"), "k");

@@ -27,10 +27,11 @@ Result<std::unique_ptr<DataLock>> DataLock::take(const std::string& directory) {
     char pid[32] = {};
     const ssize_t n = ::pread(fd, pid, sizeof pid - 1, 0);
     ::close(fd);
-    return fail(ErrorKind::kRetry,
-                "the data directory " + directory + " is in use by another parent" +
-                    (n > 0 ? " (process " + std::string(pid, static_cast<std::size_t>(n)) + ")" : "") +
-                    "; stop it, or choose another with --data");
+    return fail(
+        ErrorKind::kRetry,
+        "the data directory " + directory + " is in use by another parent" +
+            (n > 0 ? " (process " + std::string(pid, static_cast<std::size_t>(n)) + ")" : "") +
+            "; stop it, or choose another with --data");
   }
   const std::string pid = std::to_string(::getpid());
   if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, pid.data(), pid.size(), 0) < 0) {

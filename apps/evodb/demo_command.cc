@@ -1,5 +1,5 @@
-// `evodb demo`: three shops write, a parent takes their changes, is killed with -9 in the middle and
-// started again, and DuckDB says whether the lakehouse equals the databases.
+// `evodb demo`: three shops write, a parent takes their changes, is killed with -9 in the middle
+// and started again, and DuckDB says whether the lakehouse equals the databases.
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -48,9 +48,9 @@ class Demo {
     for (int i = 0; i < shop_count; ++i) {
       shops.push_back(EVODB_TRY(Shop::open(database(i), 1000 + static_cast<unsigned>(i))));
       EVODB_CHECK(shops.back()->transact());  // rows that were there before capture
-      edges.push_back(EVODB_TRY(ChildProcess::start(
-          {"edge", "--db", database(i), "--parent", "ws://" + parent.address},
-          arguments_.directory + "/edge-" + std::to_string(i + 1) + ".log")));
+      edges.push_back(EVODB_TRY(
+          ChildProcess::start({"edge", "--db", database(i), "--parent", "ws://" + parent.address},
+                              arguments_.directory + "/edge-" + std::to_string(i + 1) + ".log")));
     }
     say("3 shops opened, each with an edge beside it: %s ...", database(0).c_str());
 
@@ -105,8 +105,7 @@ class Demo {
 
  private:
   void say(const char* format, ...) __attribute__((format(printf, 2, 3))) {
-    std::printf("%6.2f s  ",
-                std::chrono::duration<double>(SteadyClock::now() - begun_).count());
+    std::printf("%6.2f s  ", std::chrono::duration<double>(SteadyClock::now() - begun_).count());
     va_list arguments;
     va_start(arguments, format);
     std::vprintf(format, arguments);
@@ -125,8 +124,8 @@ class Demo {
     std::error_code error;
     const fs::path directory = arguments_.directory;
     if (fs::exists(directory, error) && !fs::exists(directory / marker, error)) {
-      return fail(ErrorKind::kInvalid, arguments_.directory +
-                                           " exists and no demo made it; say --dir for another");
+      return fail(ErrorKind::kInvalid,
+                  arguments_.directory + " exists and no demo made it; say --dir for another");
     }
     fs::remove_all(directory, error);
     fs::create_directories(directory, error);
@@ -149,8 +148,8 @@ class Demo {
           arguments_.directory + "/edge-" + std::to_string(i + 1) + ".log"));
       const int code = EVODB_TRY(last->wait(60'000));
       if (code != 0) {
-        return fail(ErrorKind::kInternal, "the edge of " + database(i) + " ended with code " +
-                                              std::to_string(code));
+        return fail(ErrorKind::kInternal,
+                    "the edge of " + database(i) + " ended with code " + std::to_string(code));
       }
     }
     return {};
@@ -164,9 +163,9 @@ class Demo {
     std::fflush(stdout);
     const int status = std::system(command.c_str());
     if (WIFEXITED(status) && WEXITSTATUS(status) <= 1) return WEXITSTATUS(status) == 0;
-    return fail(ErrorKind::kInvalid,
-                arguments_.python + " cannot run the comparison; it needs the duckdb package "
-                                    "(make demo brings one)");
+    return fail(ErrorKind::kInvalid, arguments_.python +
+                                         " cannot run the comparison; it needs the duckdb package "
+                                         "(make demo brings one)");
   }
 
   DemoArguments arguments_;
@@ -177,8 +176,8 @@ class Demo {
 
 void add_demo(CLI::App& app, int& exit_code) {
   auto arguments = std::make_shared<DemoArguments>();
-  auto* command = app.add_subcommand(
-      "demo", "See it work: edges, a parent that is killed, DuckDB that counts");
+  auto* command =
+      app.add_subcommand("demo", "See it work: edges, a parent that is killed, DuckDB that counts");
   command->add_option("--dir", arguments->directory, "Where everything is kept (made anew)")
       ->type_name("DIR");
   command->add_option("--python", arguments->python, "A Python that has the duckdb package")
@@ -187,8 +186,7 @@ void add_demo(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(1, 3600));
   command->callback([arguments, &exit_code] {
     const auto equal = Demo(*arguments).run();
-    exit_code = !equal ? static_cast<int>(report(equal.error()))
-                       : (*equal ? kExitOk : kExitFailed);
+    exit_code = !equal ? static_cast<int>(report(equal.error())) : (*equal ? kExitOk : kExitFailed);
   });
 }
 

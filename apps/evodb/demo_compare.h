@@ -1,4 +1,5 @@
-// The demo's judge: a Python program that knows SQLite, DuckDB and the lakehouse, and nothing of us.
+// The demo's judge: a Python program that knows SQLite, DuckDB and the lakehouse, and nothing of
+// us.
 #pragma once
 
 namespace evodb::app {

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdio>
+
 #include <nlohmann/json.hpp>
 
 #include "base/posix/system_clock.h"
@@ -50,8 +51,8 @@ Result<std::string> ensure_captured(const EdgeArguments& arguments) {
   if (!outbox) {
     base::SystemClock clock;
     base::SystemRandom random;
-    const auto done = EVODB_TRY(capture::install(
-        {.db = arguments.db, .source = arguments.source}, clock, random));
+    const auto done = EVODB_TRY(
+        capture::install({.db = arguments.db, .source = arguments.source}, clock, random));
     std::fprintf(stderr, "evodb edge: installed capture of %zu tables in %s\n",
                  done.captured.size(), arguments.db.c_str());
     return done.source;
@@ -145,8 +146,9 @@ int run_edge(const EdgeArguments& arguments) {
                             .c_str());
   }
   if (arguments.until_caught_up && !done->caught_up) {
-    return report({ErrorKind::kRetry, "stopped before everything was acknowledged; the rest is "
-                                      "in the outbox"});
+    return report({ErrorKind::kRetry,
+                   "stopped before everything was acknowledged; the rest is "
+                   "in the outbox"});
   }
   return kExitOk;
 }

@@ -1,8 +1,8 @@
 #include "http_client.h"
 
-#include <curl/curl.h>
-
 #include <memory>
+
+#include <curl/curl.h>
 
 namespace evodb::app {
 
@@ -25,7 +25,7 @@ Result<HttpAnswer> http_request(const std::string& method, const std::string& ur
     return fail(ErrorKind::kInvalid, url + " is not an http:// or https:// URL");
   }
   const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> curl(curl_easy_init(),
-                                                                curl_easy_cleanup);
+                                                                 curl_easy_cleanup);
   HttpAnswer answer;
   curl_easy_setopt(curl.get(), CURLOPT_URL, url.c_str());
   curl_easy_setopt(curl.get(), CURLOPT_PROTOCOLS_STR, "http,https");

@@ -13,8 +13,8 @@ struct HttpAnswer {
   std::string body;
 };
 
-// `method` "GET" or "POST" without a body. Errors: kRetry (nobody answers, or not in time), kInvalid
-// (not an http:// or https:// URL, or what answers does not speak HTTP).
+// `method` "GET" or "POST" without a body. Errors: kRetry (nobody answers, or not in time),
+// kInvalid (not an http:// or https:// URL, or what answers does not speak HTTP).
 Result<HttpAnswer> http_request(const std::string& method, const std::string& url,
                                 std::int64_t timeout_ms);
 

@@ -1,13 +1,12 @@
 // The parent as a library, on real threads, disk and sockets (also what TSan looks at).
-#include "evodb/parent.h"
+#include <filesystem>
 
 #include <gtest/gtest.h>
-
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "bench/lakehouse_reader.h"
 #include "bench/load.h"
+#include "evodb/parent.h"
 
 namespace evodb {
 namespace {
@@ -102,8 +101,8 @@ TEST_F(LakehouseParentTest, two_parents_of_one_directory_are_refused) {
 }
 
 TEST_F(LakehouseParentTest, a_setting_that_does_not_exist_is_refused) {
-  const auto parent =
-      LakehouseParent::start({.listen = "127.0.0.1:0", .data = data_, .settings = {{"bufer.max_bytes", "1"}}});
+  const auto parent = LakehouseParent::start(
+      {.listen = "127.0.0.1:0", .data = data_, .settings = {{"bufer.max_bytes", "1"}}});
   ASSERT_FALSE(parent);
   EXPECT_EQ(parent.error().kind, ErrorKind::kInvalid);
   EXPECT_NE(parent.error().text.find("buffer.max_bytes"), std::string::npos);

@@ -6,7 +6,8 @@
 
 int main(int argc, char** argv) {
   using namespace evodb::app;  // NOLINT(google-build-using-namespace): this is all there is
-  CLI::App app("EvoDB: every change of many SQLite databases in one Iceberg lakehouse, exactly once");
+  CLI::App app(
+      "EvoDB: every change of many SQLite databases in one Iceberg lakehouse, exactly once");
   app.set_version_flag("--version", std::string("evodb ") + version());
   app.require_subcommand(1);
   app.failure_message(CLI::FailureMessage::simple);

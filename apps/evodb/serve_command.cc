@@ -122,7 +122,8 @@ int validate(const ServeArguments& arguments) {
 
 void add_serve(CLI::App& app, int& exit_code) {
   auto arguments = std::make_shared<ServeArguments>();
-  auto* command = app.add_subcommand("serve", "Run a parent: receive changes, land them in Iceberg");
+  auto* command =
+      app.add_subcommand("serve", "Run a parent: receive changes, land them in Iceberg");
   add_settings(*command, *arguments);
   command->callback([arguments, &exit_code] { exit_code = serve(*arguments); });
 }

@@ -20,7 +20,8 @@ CREATE TABLE IF NOT EXISTS order_items (
 )";
 
 const char* const names[] = {"Ada", "Grace", "Zoë", "Søren", "Łukasz", "美咲", "Nadia", "O'Neil"};
-const char* const products[] = {"teapot", "kettle", "cup", "spoon", "coffee, 1 kg", "green \"tea\""};
+const char* const products[] = {"teapot", "kettle",       "cup",
+                                "spoon",  "coffee, 1 kg", "green \"tea\""};
 
 std::string quoted(const std::string& text) {
   std::string out = "'";
@@ -75,8 +76,9 @@ Result<void> Shop::transact() {
                     ", " + (random(4) == 0 ? "NULL" : quoted(name + "@example.org")) + ", " +
                     std::to_string(random(100000)) + " / 8.0, " +
                     (random(3) == 0 ? "randomblob(24)" : "NULL") + ")"));
-    EVODB_CHECK(run("INSERT INTO orders(customer_id, placed_at, status) VALUES "
-                    "(last_insert_rowid(), datetime('now'), 'open')"));
+    EVODB_CHECK(
+        run("INSERT INTO orders(customer_id, placed_at, status) VALUES "
+            "(last_insert_rowid(), datetime('now'), 'open')"));
     const std::uint64_t lines = 1 + random(4);
     for (std::uint64_t line = 1; line <= lines; ++line) {
       EVODB_CHECK(run("INSERT INTO order_items SELECT max(id), " + std::to_string(line) + ", " +
@@ -86,12 +88,12 @@ Result<void> Shop::transact() {
   } else if (dice < 9) {
     EVODB_CHECK(run("UPDATE orders SET status = 'paid' WHERE id % 17 = " +
                     std::to_string(random(17)) + " AND status = 'open'"));
-    EVODB_CHECK(run("UPDATE customers SET credit = credit + 1.5, email = NULL WHERE id = "
-                    "(SELECT max(id) FROM customers) - " +
-                    std::to_string(random(50))));
+    EVODB_CHECK(
+        run("UPDATE customers SET credit = credit + 1.5, email = NULL WHERE id = "
+            "(SELECT max(id) FROM customers) - " +
+            std::to_string(random(50))));
   } else {
-    const std::string order =
-        "(SELECT max(id) FROM orders) - " + std::to_string(random(40));
+    const std::string order = "(SELECT max(id) FROM orders) - " + std::to_string(random(40));
     EVODB_CHECK(run("DELETE FROM order_items WHERE order_id = " + order));
     EVODB_CHECK(run("DELETE FROM orders WHERE id = " + order));
   }

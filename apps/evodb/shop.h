@@ -1,5 +1,6 @@
-// Shop: a small shop's database and somebody who works with it: what the demo and a benchmark write.
-// Three tables, among them one WITHOUT ROWID with a composite key; NULLs, BLOBs, REALs, unicode.
+// Shop: a small shop's database and somebody who works with it: what the demo and a benchmark
+// write. Three tables, among them one WITHOUT ROWID with a composite key; NULLs, BLOBs, REALs,
+// unicode.
 //
 //   auto shop = EVODB_TRY(Shop::open("shop-1.db", seed));
 //   while (!stop) EVODB_CHECK(shop->transact());

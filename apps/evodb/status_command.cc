@@ -1,5 +1,6 @@
 // `evodb status`: what a parent says of itself.
 #include <cstdio>
+
 #include <nlohmann/json.hpp>
 
 #include "command.h"
@@ -45,8 +46,9 @@ void print(const Json& s) {
               number(s.at("journal"), "held_bytes"), number(s.at("journal"), "max_bytes"),
               number(s.at("journal"), "lag_bytes"));
   std::printf("  landed       %lu changes, %lu rejected, in %lu flushes (%lu failed)\n",
-              number(s.at("landing"), "entries_landed"), number(s.at("landing"), "entries_rejected"),
-              number(s.at("landing"), "flushes"), number(s.at("landing"), "flush_failures"));
+              number(s.at("landing"), "entries_landed"),
+              number(s.at("landing"), "entries_rejected"), number(s.at("landing"), "flushes"),
+              number(s.at("landing"), "flush_failures"));
   for (const auto& [name, table] : s.at("tables").items()) {
     std::printf("  %-28s %10lu landed, %6lu waiting, oldest %s%s%s\n", name.c_str(),
                 number(table, "entries_landed"), number(table, "lag_entries"),
@@ -70,7 +72,8 @@ int status(const std::string& parent, bool as_json) {
     try {
       print(parsed);
     } catch (const Json::exception&) {
-      return report({ErrorKind::kInvalid, parent + " speaks another version's /status: use --json"});
+      return report(
+          {ErrorKind::kInvalid, parent + " speaks another version's /status: use --json"});
     }
   }
   return kExitOk;

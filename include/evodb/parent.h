@@ -43,9 +43,9 @@ class LakehouseParent {
   static Result<std::unique_ptr<LakehouseParent>> start(const LakehouseParentOptions& options);
   virtual ~LakehouseParent() = default;
 
-  virtual std::string address() const = 0;            // "127.0.0.1:8787"
+  virtual std::string address() const = 0;  // "127.0.0.1:8787"
   virtual LakehouseBufferStats get_buffer_stats() = 0;
-  virtual std::string status_json() = 0;              // what GET /status answers
+  virtual std::string status_json() = 0;  // what GET /status answers
   // Lands everything that is durable now. Errors: kRetry (it did not within 30 s; the journal keeps
   // it and it goes on).
   virtual Result<void> flush() = 0;

@@ -51,23 +51,21 @@ inline std::unexpected<Error> fail(ErrorKind kind, std::string text) {
   return std::unexpected<Error>(Error{kind, std::move(text)});
 }
 
-inline std::unexpected<Error> fail(Error error) {
-  return std::unexpected<Error>(std::move(error));
-}
+inline std::unexpected<Error> fail(Error error) { return std::unexpected<Error>(std::move(error)); }
 
 }  // namespace evodb
 
 // The value of a Result expression, or return its error from the enclosing function.
-#define EVODB_TRY(...)                                                                   \
-  __extension__({                                                                        \
-    auto&& evodb_try_result_ = (__VA_ARGS__);                                            \
-    if (!evodb_try_result_) return ::evodb::fail(std::move(evodb_try_result_.error()));  \
-    std::move(*evodb_try_result_);                                                       \
+#define EVODB_TRY(...)                                                                  \
+  __extension__({                                                                       \
+    auto&& evodb_try_result_ = (__VA_ARGS__);                                           \
+    if (!evodb_try_result_) return ::evodb::fail(std::move(evodb_try_result_.error())); \
+    std::move(*evodb_try_result_);                                                      \
   })
 
 // The same for a Result<void>.
-#define EVODB_CHECK(...)                                                                   \
-  do {                                                                                     \
-    auto&& evodb_check_result_ = (__VA_ARGS__);                                            \
+#define EVODB_CHECK(...)                                                                    \
+  do {                                                                                      \
+    auto&& evodb_check_result_ = (__VA_ARGS__);                                             \
     if (!evodb_check_result_) return ::evodb::fail(std::move(evodb_check_result_.error())); \
   } while (false)

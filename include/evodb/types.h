@@ -44,8 +44,8 @@ enum class Op : std::uint8_t {
   kInsert = 0,
   kUpdate = 1,
   kDelete = 2,
-  kSnapshot = 3,   // the row existed when capture began
-  kOversize = 4,   // the row cannot be sent: key and reason only; lands in the rejects table
+  kSnapshot = 3,  // the row existed when capture began
+  kOversize = 4,  // the row cannot be sent: key and reason only; lands in the rejects table
 };
 
 // How long a child keeps a change.

@@ -99,7 +99,8 @@ void FakeLoop::pause_reading(base::StreamId stream, bool paused) {
 
 void FakeLoop::close(base::StreamId stream, bool abort) {
   // A dead process's objects are destroyed after it died; they find nothing left to close.
-  if (dead_ && (stream.value >= slots_.size() || slots_[stream.value].connection == nullptr)) return;
+  if (dead_ && (stream.value >= slots_.size() || slots_[stream.value].connection == nullptr))
+    return;
   const Slot s = slot(stream);
   FakeNetwork::End& end = s.connection->ends[s.end];
   EVODB_ASSERT(end.open, "a stream that was reported closed is not closed again");

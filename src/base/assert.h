@@ -6,8 +6,8 @@ namespace evodb::base {
                                    const char* why);
 }  // namespace evodb::base
 
-#define EVODB_ASSERT(condition, why)                                                         \
-  do {                                                                                       \
-    if (!(condition)) [[unlikely]]                                                           \
-      ::evodb::base::assertion_failed(#condition, __FILE__, __LINE__, (why));                \
+#define EVODB_ASSERT(condition, why)                                          \
+  do {                                                                        \
+    if (!(condition)) [[unlikely]]                                            \
+      ::evodb::base::assertion_failed(#condition, __FILE__, __LINE__, (why)); \
   } while (false)

@@ -6,13 +6,13 @@
 
 namespace evodb::base {
 
-inline constexpr std::size_t frame_bytes_max = 16u << 20;          // one wire frame, inflated
-inline constexpr std::size_t hello_frame_bytes_max = 64u << 10;    // before a hello is accepted
-inline constexpr std::size_t row_bytes_max = 8u << 20;             // one change, encoded
+inline constexpr std::size_t frame_bytes_max = 16u << 20;        // one wire frame, inflated
+inline constexpr std::size_t hello_frame_bytes_max = 64u << 10;  // before a hello is accepted
+inline constexpr std::size_t row_bytes_max = 8u << 20;           // one change, encoded
 inline constexpr std::size_t source_name_bytes_max = 256;
 inline constexpr std::size_t table_name_bytes_max = 1024;
 inline constexpr std::size_t column_name_bytes_max = 1024;
-inline constexpr std::size_t columns_per_table_max = 2000;         // SQLite's own default
+inline constexpr std::size_t columns_per_table_max = 2000;  // SQLite's own default
 inline constexpr std::size_t table_defs_per_session_max = 10'000;
 
 inline constexpr std::size_t batch_entries_default = 100;

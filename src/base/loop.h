@@ -31,8 +31,8 @@ using TimerId = Strong<struct TimerTag, std::uint64_t>;  // never reused; 0 is n
 class StreamEvents {
  public:
   virtual ~StreamEvents() = default;
-  virtual void on_accept(StreamId stream, std::string_view peer) = 0;     // listeners only
-  virtual void on_connected(StreamId stream) = 0;                        // dialled streams only
+  virtual void on_accept(StreamId stream, std::string_view peer) = 0;  // listeners only
+  virtual void on_connected(StreamId stream) = 0;                      // dialled streams only
   // `bytes` is the loop's shared buffer: valid during the call, all of it is taken.
   virtual void on_data(StreamId stream, std::string_view bytes) = 0;
   // Room again after a short write().

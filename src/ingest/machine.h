@@ -14,9 +14,9 @@
 #include "evodb/dedup.h"
 #include "ingest/batch_record.h"
 #include "ingest/ingest.h"
-#include "journal/journal.h"
 #include "ingest/source_table.h"
 #include "ingest/table_registry.h"
+#include "journal/journal.h"
 
 namespace evodb::ingest {
 

@@ -47,8 +47,8 @@ enum class RecordType : std::uint8_t {
 
 struct JournalOptions {
   std::uint64_t segment_bytes = 64u << 20;
-  std::uint64_t max_bytes = 10ull << 30;          // all segments: fallback.max_local_bytes
-  std::uint64_t pending_bytes_max = 64u << 20;    // queued or being written
+  std::uint64_t max_bytes = 10ull << 30;        // all segments: fallback.max_local_bytes
+  std::uint64_t pending_bytes_max = 64u << 20;  // queued or being written
   // What the caller knows from elsewhere (a checkpoint): if the journal found has this id and ends
   // before this position, it has lost acknowledged data, and open() refuses it. 0: nothing known.
   JournalId known_id;
@@ -62,16 +62,16 @@ struct RecordParts {
 
 struct Record {
   RecordType type = RecordType::kBatch;
-  Position position;      // where it begins
-  Position end;           // where the next one begins
+  Position position;  // where it begins
+  Position end;       // where the next one begins
   std::string_view payload;
 };
 
 struct RecoveryReport {
-  bool created = false;             // there was no journal here
+  bool created = false;  // there was no journal here
   std::uint64_t segments = 0;
   std::uint64_t records = 0;
-  std::uint64_t torn_bytes = 0;     // discarded at the end of the last segment
+  std::uint64_t torn_bytes = 0;  // discarded at the end of the last segment
   Position first, end;
 };
 
@@ -83,15 +83,17 @@ class Journal {
   // (anything but a torn tail of the last segment): says the file, the offset and what to do, and
   // changes nothing.
   static Result<std::unique_ptr<Journal>> open(base::Disk& disk, const std::string& directory,
-                                               const JournalOptions& options,
-                                               base::Random& random, RecoveryReport* report);
+                                               const JournalOptions& options, base::Random& random,
+                                               RecoveryReport* report);
   virtual ~Journal() = default;
 
   virtual JournalId id() const = 0;
 
   // Queues one record of these parts, joined. Errors: kOverLimit (max_bytes or pending_bytes_max
   // would be exceeded: nothing was queued), kInternal (poisoned). Returns its position and end.
-  struct Appended { Position position, end; };
+  struct Appended {
+    Position position, end;
+  };
   virtual Result<Appended> append(RecordType type, std::span<const std::string_view> parts) = 0;
 
   // Queues all of `records` next to each other in one segment, or none. Errors as append().
@@ -114,10 +116,10 @@ class Journal {
 
   virtual Position durable_end() const = 0;
   virtual Position appended_end() const = 0;
-  virtual Position first() const = 0;          // of the oldest record still held
-  virtual bool trimmed() const = 0;            // something before first() existed once
-  virtual std::uint64_t held_bytes() const = 0;    // of records, on disk and queued
-  virtual std::uint64_t free_bytes() const = 0;    // until max_bytes
+  virtual Position first() const = 0;            // of the oldest record still held
+  virtual bool trimmed() const = 0;              // something before first() existed once
+  virtual std::uint64_t held_bytes() const = 0;  // of records, on disk and queued
+  virtual std::uint64_t free_bytes() const = 0;  // until max_bytes
   virtual bool poisoned() const = 0;
 
   // Reads durable records from `position` on. Its next() says kInvalid if that lies before first()
@@ -130,8 +132,8 @@ class Journal {
   virtual Result<void> trim(Position position) = 0;
 };
 
-// What the first generation called the place where changes wait while the store is away. There is no
-// other.
+// What the first generation called the place where changes wait while the store is away. There is
+// no other.
 using FallbackStorage = Journal;
 
 class JournalCursor {
@@ -141,7 +143,7 @@ class JournalCursor {
   // next call. Errors: kCorrupt (the checksum does not hold: never served; so does every later
   // call), kInvalid (trimmed away), or what the disk said.
   virtual Result<bool> next(Record* record) = 0;
-  virtual Position position() const = 0;       // where the next record begins
+  virtual Position position() const = 0;  // where the next record begins
 };
 
 }  // namespace evodb::journal

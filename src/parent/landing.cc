@@ -69,8 +69,7 @@ bool Landing::read_some() {
     auto got = cursor_->next(&record);
     if (got && !*got) return false;
     if (got) {
-      const auto taken =
-          lake_->on_record(record, seams_.clock.wall(), seams_.clock.monotonic());
+      const auto taken = lake_->on_record(record, seams_.clock.wall(), seams_.clock.monotonic());
       bytes += record.payload.size();
       if (!taken) halted_ = taken.error().text;
     } else if (got.error().kind == ErrorKind::kRetry) {
@@ -88,9 +87,9 @@ bool Landing::read_some() {
 void Landing::start_flushes() {
   if (stopping_) return;
   while (auto job = lake_->next_flush(seams_.clock.monotonic())) {
-    auto machine = std::make_shared<lake::FlushMachine>(std::move(job), seams_.encoder,
-                                                        seams_.store.naming(), seams_.clock,
-                                                        seams_.random, flush_options_);
+    auto machine =
+        std::make_shared<lake::FlushMachine>(std::move(job), seams_.encoder, seams_.store.naming(),
+                                             seams_.clock, seams_.random, flush_options_);
     const std::uint64_t id = machine->id().value;
     running_.emplace(id, machine);
     seams_.store.flush(machine, [life = life_, &executor = seams_.executor, id] {
@@ -180,8 +179,8 @@ void Landing::flush(std::int64_t timeout_ms, std::function<void(bool)> done) {
   if (stopping_ || !halted_.empty()) return done(false);
   const auto deadline =
       base::MonotonicMillis(seams_.clock.monotonic().value + std::max<std::int64_t>(timeout_ms, 1));
-  pending_flushes_.push_back({.target = journal_.durable_end(), .deadline = deadline,
-                              .done = std::move(done)});
+  pending_flushes_.push_back(
+      {.target = journal_.durable_end(), .deadline = deadline, .done = std::move(done)});
   for (auto& [id, machine] : running_) machine->hurry();
   if (lake_) {
     pump();

@@ -30,8 +30,8 @@ namespace evodb::parent {
 
 struct LandingStats {
   bool started = false;
-  std::string halted;        // why landing stopped for good; "" while it runs
-  std::string store_error;   // what the running flushes are waiting for; "" while all is well
+  std::string halted;       // why landing stopped for good; "" while it runs
+  std::string store_error;  // what the running flushes are waiting for; "" while all is well
   std::uint64_t flushes_running = 0;
   lake::LakeStats lake;
 };
@@ -46,11 +46,11 @@ class Landing {
   };
 
   struct Seams {
-    base::Loop& loop;           // timers only; posted to
-    base::Executor& executor;   // the landing executor
+    base::Loop& loop;          // timers only; posted to
+    base::Executor& executor;  // the landing executor
     StoreRunner& store;
     base::Clock& clock;
-    base::Random& random;       // used from flushing threads too: must be thread-safe there
+    base::Random& random;  // used from flushing threads too: must be thread-safe there
     lake::FileEncoder& encoder;
   };
 

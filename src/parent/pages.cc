@@ -2,8 +2,9 @@
 
 #include <cinttypes>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <utility>
+
+#include <nlohmann/json.hpp>
 
 namespace evodb::parent {
 
@@ -64,26 +65,40 @@ Json to_json(const ParentStatus& s) {
         {"oldest_entry_age_ms", s.lake.buffers.oldest_entry_age_ms},
         {"child_connections", g.children}}},
       {"connections",
-       {{"open", g.connections}, {"websockets", g.websockets}, {"children", g.children},
-        {"accepted_total", g.accepted}, {"held_bytes", g.held_bytes}}},
+       {{"open", g.connections},
+        {"websockets", g.websockets},
+        {"children", g.children},
+        {"accepted_total", g.accepted},
+        {"held_bytes", g.held_bytes}}},
       {"sources", {{"known", i.sources}, {"sessions", i.sessions}}},
       {"ingest",
-       {{"batches", i.batches}, {"entries", i.entries}, {"bytes", i.bytes},
-        {"duplicate_entries", i.duplicate_entries}, {"gaps", i.gaps},
-        {"chain_mismatches", i.chain_mismatches}, {"new_epochs", i.new_epochs},
-        {"over_credit", i.over_credit}, {"malformed", i.malformed},
+       {{"batches", i.batches},
+        {"entries", i.entries},
+        {"bytes", i.bytes},
+        {"duplicate_entries", i.duplicate_entries},
+        {"gaps", i.gaps},
+        {"chain_mismatches", i.chain_mismatches},
+        {"new_epochs", i.new_epochs},
+        {"over_credit", i.over_credit},
+        {"malformed", i.malformed},
         {"inflight_bytes", i.inflight_bytes}}},
       {"journal",
-       {{"id", hex_id(s.journal_id)}, {"first", s.journal_first.value},
-        {"durable", s.journal_durable.value}, {"landed", s.journal_landed.value},
-        {"lag_bytes", s.journal_durable.value - std::min(s.journal_landed.value,
-                                                         s.journal_durable.value)},
-        {"held_bytes", s.journal_bytes}, {"max_bytes", s.journal_bytes_max},
+       {{"id", hex_id(s.journal_id)},
+        {"first", s.journal_first.value},
+        {"durable", s.journal_durable.value},
+        {"landed", s.journal_landed.value},
+        {"lag_bytes",
+         s.journal_durable.value - std::min(s.journal_landed.value, s.journal_durable.value)},
+        {"held_bytes", s.journal_bytes},
+        {"max_bytes", s.journal_bytes_max},
         {"commits", s.journal_commits}}},
       {"landing",
-       {{"entries_landed", s.lake.entries_landed}, {"entries_skipped", s.lake.entries_skipped},
-        {"entries_rejected", s.lake.entries_rejected}, {"flushes", s.lake.flushes},
-        {"flush_failures", s.lake.flush_failures}, {"store_error", s.store_error},
+       {{"entries_landed", s.lake.entries_landed},
+        {"entries_skipped", s.lake.entries_skipped},
+        {"entries_rejected", s.lake.entries_rejected},
+        {"flushes", s.lake.flushes},
+        {"flush_failures", s.lake.flush_failures},
+        {"store_error", s.store_error},
         {"orphans_removed", s.orphans_removed}}},
       {"tables", tables},
   };
@@ -100,7 +115,8 @@ class Metrics {
                 std::initializer_list<std::pair<const char*, std::uint64_t>> values) {
     head(name, help, "counter");
     for (const auto& [key, value] : values) {
-      text_ += std::string(name) + "{" + label + "=\"" + key + "\"} " + std::to_string(value) + "\n";
+      text_ +=
+          std::string(name) + "{" + label + "=\"" + key + "\"} " + std::to_string(value) + "\n";
     }
   }
   std::string take() { return std::move(text_); }
@@ -120,7 +136,9 @@ class Metrics {
 
 }  // namespace
 
-std::string status_json(const ParentStatus& status) { return json_response(200, to_json(status)).body; }
+std::string status_json(const ParentStatus& status) {
+  return json_response(200, to_json(status)).body;
+}
 
 std::string metrics_text(const ParentStatus& s) {
   const auto& g = s.gate;
@@ -173,8 +191,7 @@ std::string metrics_text(const ParentStatus& s) {
   m.gauge("evodb_buffer_bytes", "Bytes of column buffers.", s.lake.buffers.bytes);
   m.gauge("evodb_buffer_oldest_seconds", "Age of the oldest buffered change.",
           s.lake.buffers.oldest_entry_age_ms / 1000.0);
-  m.counter("evodb_entries_landed_total", "Changes in committed snapshots.",
-            s.lake.entries_landed);
+  m.counter("evodb_entries_landed_total", "Changes in committed snapshots.", s.lake.entries_landed);
   m.counter("evodb_entries_rejected_total", "Changes put into the rejects table.",
             s.lake.entries_rejected);
   m.counter("evodb_flushes_total", "Flushes committed.", s.lake.flushes);
@@ -186,8 +203,8 @@ std::string metrics_text(const ParentStatus& s) {
   return m.take();
 }
 
-void answer_http(const gate::HttpRequest& request,
-                 std::function<void(gate::HttpResponse)> respond, HttpSources sources) {
+void answer_http(const gate::HttpRequest& request, std::function<void(gate::HttpResponse)> respond,
+                 HttpSources sources) {
   const bool reading = request.method == "GET" || request.method == "HEAD";
   const std::string_view path = request.path;
   if (path == "/healthz" || path == "/health") {
@@ -199,8 +216,9 @@ void answer_http(const gate::HttpRequest& request,
     return sources.flush([respond](bool landed) {
       respond(landed ? json_response(200, {{"flushed", true}})
                      : json_response(503, {{"flushed", false},
-                                           {"error", "not everything has landed yet: the journal "
-                                                     "keeps it; see /status"}}));
+                                           {"error",
+                                            "not everything has landed yet: the journal "
+                                            "keeps it; see /status"}}));
     });
   }
   if (path == "/") {

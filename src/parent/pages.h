@@ -16,8 +16,8 @@ struct HttpSources {
 };
 
 // Answers now or later; `respond` is called once.
-void answer_http(const gate::HttpRequest& request,
-                 std::function<void(gate::HttpResponse)> respond, HttpSources sources);
+void answer_http(const gate::HttpRequest& request, std::function<void(gate::HttpResponse)> respond,
+                 HttpSources sources);
 
 // The pieces, for tests.
 std::string status_json(const ParentStatus& status);

@@ -32,7 +32,7 @@ struct Parent::Impl : gate::GateHandlers,
   std::unique_ptr<journal::Journal> journal;  // append here; commit and trim on journal_io
   std::unique_ptr<ingest::Ingest> ingest;
   std::unique_ptr<gate::Gate> gate;
-  std::unique_ptr<Landing> landing;           // on the landing executor
+  std::unique_ptr<Landing> landing;  // on the landing executor
   std::unique_ptr<lake::LandedFilter> landed_filter;
 
   std::function<void(Result<std::string>)> on_open;
@@ -64,10 +64,9 @@ struct Parent::Impl : gate::GateHandlers,
     ingest = std::move(recovered.ingest);
     landed_filter = std::move(recovered.landed);
     gate = gate::Gate::create(seams.loop, seams.random, *ingest, *this, options.gate);
-    landing = std::make_unique<Landing>(
-        Landing::Seams{seams.loop, seams.landing, seams.store, seams.clock, seams.random,
-                       seams.encoder},
-        *journal, options.flush, *this);
+    landing = std::make_unique<Landing>(Landing::Seams{seams.loop, seams.landing, seams.store,
+                                                       seams.clock, seams.random, seams.encoder},
+                                        *journal, options.flush, *this);
     find_catalog(recovery_retry_ms_min);
     return {};
   }
@@ -75,13 +74,13 @@ struct Parent::Impl : gate::GateHandlers,
   // The catalog says whether our journal is the one that the tables know; only then may a child be
   // told what is here.
   void find_catalog(std::int64_t retry_ms) {
-    seams.store.run([self = shared_from_this(), retry_ms](store::ObjectStore& store,
-                                                          table::Catalog& catalog) {
-      auto found = std::make_shared<Result<RecoveredCatalog>>(
-          recover_catalog(self->seams.disk, self->options.journal_directory, self->journal->id(),
-                          store, catalog, self->seams.random));
-      self->seams.loop.post([self, found, retry_ms] { self->on_catalog(*found, retry_ms); });
-    });
+    seams.store.run(
+        [self = shared_from_this(), retry_ms](store::ObjectStore& store, table::Catalog& catalog) {
+          auto found = std::make_shared<Result<RecoveredCatalog>>(
+              recover_catalog(self->seams.disk, self->options.journal_directory,
+                              self->journal->id(), store, catalog, self->seams.random));
+          self->seams.loop.post([self, found, retry_ms] { self->on_catalog(*found, retry_ms); });
+        });
   }
 
   void on_catalog(Result<RecoveredCatalog>& found, std::int64_t retry_ms) {
@@ -116,12 +115,12 @@ struct Parent::Impl : gate::GateHandlers,
   }
 
   void find_tables(std::int64_t retry_ms) {
-    seams.store.run([self = shared_from_this(), retry_ms](store::ObjectStore& store,
-                                                          table::Catalog& catalog) {
-      auto states =
-          std::make_shared<Result<std::vector<table::TableState>>>(load_tables(store, catalog));
-      self->seams.loop.post([self, states, retry_ms] { self->on_tables(*states, retry_ms); });
-    });
+    seams.store.run(
+        [self = shared_from_this(), retry_ms](store::ObjectStore& store, table::Catalog& catalog) {
+          auto states =
+              std::make_shared<Result<std::vector<table::TableState>>>(load_tables(store, catalog));
+          self->seams.loop.post([self, states, retry_ms] { self->on_tables(*states, retry_ms); });
+        });
   }
 
   void on_tables(Result<std::vector<table::TableState>>& states, std::int64_t retry_ms) {
@@ -136,8 +135,8 @@ struct Parent::Impl : gate::GateHandlers,
     }
     trouble.clear();
     tables_loaded = true;
-    auto lake = lake::Lake::create(
-        options.lake, {identity.parent_id, identity.writer, journal->id()});
+    auto lake =
+        lake::Lake::create(options.lake, {identity.parent_id, identity.writer, journal->id()});
     std::vector<std::string> names;
     for (auto& state : *states) {
       if (state.watermark) names.push_back(state.name);
@@ -145,9 +144,8 @@ struct Parent::Impl : gate::GateHandlers,
     }
     if (landed_filter) lake->set_landed_filter(std::move(landed_filter));
     auto shared = std::make_shared<std::unique_ptr<lake::Lake>>(std::move(lake));
-    seams.landing.post([self = shared_from_this(), shared] {
-      self->landing->start(std::move(*shared));
-    });
+    seams.landing.post(
+        [self = shared_from_this(), shared] { self->landing->start(std::move(*shared)); });
     remove_orphans(std::move(names));
   }
 
@@ -158,9 +156,8 @@ struct Parent::Impl : gate::GateHandlers,
                         store::ObjectStore& store, table::Catalog& catalog) {
       std::uint64_t removed = 0;
       for (const auto& name : tables) {
-        const auto gone = table::remove_orphans(store, catalog, name,
-                                                self->options.orphan_age_ms_min,
-                                                self->seams.clock.wall());
+        const auto gone = table::remove_orphans(
+            store, catalog, name, self->options.orphan_age_ms_min, self->seams.clock.wall());
         if (!gone) break;  // it is only tidying; the next start tries again
         removed += *gone;
       }
@@ -239,22 +236,22 @@ struct Parent::Impl : gate::GateHandlers,
     if (trim_running || stopping || journal->poisoned()) return;
     if (landed_through.value < journal->first().value + options.journal.segment_bytes) return;
     trim_running = true;
-    seams.journal_io.post([self = shared_from_this(), bytes = ingest->checkpoint(),
-                           landed = landed_through] {
-      auto done = ingest::write_checkpoint(self->seams.disk, self->options.journal_directory,
-                                           self->journal->id(), bytes);
-      if (done) done = self->journal->trim(landed);
-      self->seams.loop.post([self, done] {
-        self->trim_running = false;
-        if (!done) {
-          self->trouble = "cannot trim the journal: " + done.error().text;
-          return;
-        }
-        self->effects.clear();
-        self->ingest->on_room(self->effects);
-        self->gate->deliver(self->effects);
-      });
-    });
+    seams.journal_io.post(
+        [self = shared_from_this(), bytes = ingest->checkpoint(), landed = landed_through] {
+          auto done = ingest::write_checkpoint(self->seams.disk, self->options.journal_directory,
+                                               self->journal->id(), bytes);
+          if (done) done = self->journal->trim(landed);
+          self->seams.loop.post([self, done] {
+            self->trim_running = false;
+            if (!done) {
+              self->trouble = "cannot trim the journal: " + done.error().text;
+              return;
+            }
+            self->effects.clear();
+            self->ingest->on_room(self->effects);
+            self->gate->deliver(self->effects);
+          });
+        });
   }
 
   // --- stop -------------------------------------------------------------------------------------
@@ -318,10 +315,12 @@ struct Parent::Impl : gate::GateHandlers,
 
   void on_http(const gate::HttpRequest& request,
                std::function<void(gate::HttpResponse)> respond) override {
-    answer_http(request, std::move(respond), HttpSources{
-        .status = [self = shared_from_this()](auto with) { self->status(std::move(with)); },
-        .flush = [self = shared_from_this()](auto done) { self->flush(std::move(done)); },
-    });
+    answer_http(
+        request, std::move(respond),
+        HttpSources{
+            .status = [self = shared_from_this()](auto with) { self->status(std::move(with)); },
+            .flush = [self = shared_from_this()](auto done) { self->flush(std::move(done)); },
+        });
   }
 
   void on_flush_requested() override {
@@ -334,8 +333,8 @@ struct Parent::Impl : gate::GateHandlers,
     return {.batches = s.batches,
             .entries = s.entries,
             .bytes = held,
-            .utilization = static_cast<double>(held) /
-                           static_cast<double>(std::max<std::uint64_t>(options.journal.max_bytes, 1))};
+            .utilization = static_cast<double>(held) / static_cast<double>(std::max<std::uint64_t>(
+                                                           options.journal.max_bytes, 1))};
   }
 
   void flush(std::function<void(bool)> done) {
@@ -386,9 +385,9 @@ struct Parent::Impl : gate::GateHandlers,
         }
       }
     }
-    s.phase = stopping          ? "stopping"
-              : !open           ? "starting"
-              : !tables_loaded  ? "recovering"
+    s.phase = stopping            ? "stopping"
+              : !open             ? "starting"
+              : !tables_loaded    ? "recovering"
               : s.trouble.empty() ? "ready"
                                   : "degraded";
     return s;

@@ -56,7 +56,7 @@ struct ParentSeams {
   StoreRunner& store;
   base::Disk& disk;
   base::Clock& clock;
-  base::Random& random;         // thread-safe where the executors are threads
+  base::Random& random;  // thread-safe where the executors are threads
   lake::FileEncoder& encoder;
 };
 
@@ -64,8 +64,8 @@ struct ParentSeams {
 struct ParentStatus {
   std::string version;
   std::string address;
-  std::string phase;              // "starting", "recovering", "ready", "degraded", "stopping"
-  std::string trouble;            // why it is not ready, for people; "" if it is
+  std::string phase;    // "starting", "recovering", "ready", "degraded", "stopping"
+  std::string trouble;  // why it is not ready, for people; "" if it is
   std::int64_t uptime_ms = 0;
   std::string parent_id;
   std::uint64_t writer_epoch = 0;

@@ -31,10 +31,9 @@ Result<std::unique_ptr<lake::LandedFilter>> scan_tables(store::ObjectStore& stor
     for (const auto& file : live.data) {
       const std::string key = EVODB_TRY(store.key_of(file.location));
       const std::string bytes = EVODB_TRY(store.get(key));
-      EVODB_CHECK(lake::scan_identities(
-          bytes, [&](std::string_view source, Epoch epoch, Lsn lsn) {
-            filter->add(state.name, source, epoch, lsn);
-          }));
+      EVODB_CHECK(lake::scan_identities(bytes, [&](std::string_view source, Epoch epoch, Lsn lsn) {
+        filter->add(state.name, source, epoch, lsn);
+      }));
     }
   }
   return filter;
