@@ -16,8 +16,7 @@ namespace evodb::sim {
 class EdgeLife final : private edge::UplinkObserver {
  public:
   EdgeLife(FakeNetwork& network, base::Random& random, ModelOutbox& outbox, WaitLevel wait)
-      : loop_(network, outbox.source()),
-        uplink_(loop_, random, outbox, options(wait), *this) {
+      : loop_(network, outbox.source()), uplink_(loop_, random, outbox, options(wait), *this) {
     uplink_.start();
   }
 

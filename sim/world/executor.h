@@ -1,6 +1,6 @@
-// SimExecutor: base::Executor of one simulated thread: work runs in order, one at a time, each after
-// a delay drawn from the network's seed, as an event of the process that owns it. If that process
-// crashes, its work is forgotten with it.
+// SimExecutor: base::Executor of one simulated thread: work runs in order, one at a time, each
+// after a delay drawn from the network's seed, as an event of the process that owns it. If that
+// process crashes, its work is forgotten with it.
 #pragma once
 
 #include <deque>

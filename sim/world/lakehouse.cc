@@ -41,9 +41,8 @@ void SimStoreRunner::run(std::function<void(store::ObjectStore&, table::Catalog&
 
 void SimStoreRunner::flush(std::shared_ptr<lake::FlushMachine> machine,
                            std::function<void()> done) {
-  loop_.after(0, [this, machine = std::move(machine), done = std::move(done)] {
-    drive(machine, done);
-  });
+  loop_.after(
+      0, [this, machine = std::move(machine), done = std::move(done)] { drive(machine, done); });
 }
 
 void SimStoreRunner::drive(std::shared_ptr<lake::FlushMachine> machine,

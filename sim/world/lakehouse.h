@@ -17,8 +17,8 @@
 
 namespace evodb::sim {
 
-// A catalog whose swaps may succeed and say that they do not know, or fail before anything happened.
-// Everything else is the shipped catalog, in memory.
+// A catalog whose swaps may succeed and say that they do not know, or fail before anything
+// happened. Everything else is the shipped catalog, in memory.
 class FaultyCatalog final : public table::Catalog {
  public:
   FaultyCatalog(std::unique_ptr<table::Catalog> catalog, base::Random& random)

@@ -1,6 +1,6 @@
-// ModelOutbox: an application's database as its outbox shows it: rows of a few tables in memory, and
-// the changes that triggers would have written, transaction by transaction. It survives every crash
-// of the edge's process, as a file would.
+// ModelOutbox: an application's database as its outbox shows it: rows of a few tables in memory,
+// and the changes that triggers would have written, transaction by transaction. It survives every
+// crash of the edge's process, as a file would.
 //
 //   ModelOutbox outbox("edge-3", random);
 //   outbox.transact(now);              // the application commits a few changes

@@ -25,7 +25,8 @@ class ParentLife {
     lake::FileEncoder& encoder;
   };
   explicit ParentLife(const Surroundings& around);
-  // REQUIRES: the disk has crashed, or everything was synced: what a destructor writes must not help.
+  // REQUIRES: the disk has crashed, or everything was synced: what a destructor writes must not
+  // help.
   ~ParentLife();
 
   Result<void> start();

@@ -116,8 +116,7 @@ void World::write_some() {
 void World::make_trouble() {
   const std::int64_t now = network_.now().value;
   if (parent_ && (disk_.crashed() || chance(1) || (parent_->failure() && chance(20)))) {
-    if (parent_->failure() && !disk_.crashed() &&
-        parent_->failure()->kind != ErrorKind::kRetry) {
+    if (parent_->failure() && !disk_.crashed() && parent_->failure()->kind != ErrorKind::kRetry) {
       violate("the parent gives up: " + parent_->failure()->text);
     }
     crash_parent();
@@ -229,8 +228,8 @@ void World::judge(const std::string& when) {
       const auto key = store_.key_of(file.location);
       const auto bytes = key ? store_.get(*key) : Result<std::string>(fail(key.error()));
       if (!bytes) return violate(when + ": " + bytes.error().text);
-      const auto read = lake::scan_identities(
-          *bytes, [&](std::string_view source, Epoch epoch, Lsn lsn) {
+      const auto read =
+          lake::scan_identities(*bytes, [&](std::string_view source, Epoch epoch, Lsn lsn) {
             ++landed[table][{std::string(source), epoch.value, lsn.value}];
           });
       if (!read) return violate(when + ": " + file.location + ": " + read.error().text);

@@ -31,8 +31,8 @@ namespace evodb::sim {
 struct WorldOptions {
   std::uint64_t seed = 1;
   std::uint32_t edges = 3;
-  std::int64_t trouble_ms = 15'000;      // of virtual time
-  std::int64_t heal_ms_max = 180'000;    // then everything must have landed
+  std::int64_t trouble_ms = 15'000;    // of virtual time
+  std::int64_t heal_ms_max = 180'000;  // then everything must have landed
 };
 
 // How much of what happened: a history in which nothing happened proves nothing.

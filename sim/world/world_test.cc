@@ -1,8 +1,8 @@
 #include "sim/world/world.h"
 
-#include <gtest/gtest.h>
-
 #include <cstdio>
+
+#include <gtest/gtest.h>
 
 namespace evodb::sim {
 namespace {
@@ -36,10 +36,11 @@ TEST_P(Histories, LoseNothingAndLandNothingTwice) {
   EXPECT_GT(all.edge_crashes, 0u);
   EXPECT_GT(all.cuts + all.partitions, 0u);
   EXPECT_GT(all.store_outages, 0u);
-  std::printf("%lu changes; %lu kills, %lu power losses, %lu edge kills, %lu cuts, %lu partitions, "
-              "%lu store outages, %lu journals lost\n",
-              all.changes, all.parent_crashes, all.power_losses, all.edge_crashes, all.cuts,
-              all.partitions, all.store_outages, all.journals_lost);
+  std::printf(
+      "%lu changes; %lu kills, %lu power losses, %lu edge kills, %lu cuts, %lu partitions, "
+      "%lu store outages, %lu journals lost\n",
+      all.changes, all.parent_crashes, all.power_losses, all.edge_crashes, all.cuts, all.partitions,
+      all.store_outages, all.journals_lost);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shards, Histories, testing::Range<std::uint64_t>(0, 10));
