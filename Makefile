@@ -23,7 +23,7 @@ setup:
 
 build: setup
 	@cmake --preset release -DEVODB_TESTS=OFF > build.log 2>&1 || { cat build.log; exit 1; }
-	@ninja -C build evodb
+	@ninja -C build evodb evodb_client
 	@rm -f build.log
 
 demo: build
