@@ -51,6 +51,13 @@ std::map<std::string, std::string> FakeStore::objects() const {
   return all;
 }
 
+std::optional<std::string> FakeStore::peek(const std::string& key) const {
+  const std::lock_guard lock(mutex_);
+  const auto it = objects_.find(key);
+  if (it == objects_.end()) return std::nullopt;
+  return it->second.bytes;
+}
+
 void FakeStore::set_object(const std::string& key, const std::string& bytes) {
   const std::lock_guard lock(mutex_);
   objects_[key] = {bytes, clock_.wall()};

@@ -47,6 +47,8 @@ class FakeStore final : public store::ObjectStore {
   std::uint64_t calls() const;
   // What is stored, for a test to look at or to damage.
   std::map<std::string, std::string> objects() const;
+  // One of them; no call, and no fault meets it.
+  std::optional<std::string> peek(const std::string& key) const;
   void set_object(const std::string& key, const std::string& bytes);
   // What was removed, in order.
   std::vector<std::string> removed() const;

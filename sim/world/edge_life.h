@@ -13,10 +13,23 @@
 
 namespace evodb::sim {
 
+// What an edge believes at the moment at which it begins to.
+class EdgeWitness {
+ public:
+  virtual ~EdgeWitness() = default;
+  virtual void on_told_durable(const ModelOutbox& outbox, Lsn lsn) = 0;
+  virtual void on_told_persisted(const ModelOutbox& outbox, Lsn lsn) = 0;
+  virtual void on_trimmed(const ModelOutbox& outbox, Lsn lsn) = 0;
+};
+
 class EdgeLife final : private edge::UplinkObserver {
  public:
-  EdgeLife(FakeNetwork& network, base::Random& random, ModelOutbox& outbox, WaitLevel wait)
-      : loop_(network, outbox.source()), uplink_(loop_, random, outbox, options(wait), *this) {
+  EdgeLife(FakeNetwork& network, base::Random& random, ModelOutbox& outbox, WaitLevel wait,
+           EdgeWitness& witness)
+      : loop_(network, outbox.source()),
+        outbox_(outbox),
+        witness_(witness),
+        uplink_(loop_, random, outbox, options(wait), *this) {
     uplink_.start();
   }
 
@@ -46,10 +59,18 @@ class EdgeLife final : private edge::UplinkObserver {
     return options;
   }
 
-  void on_persisted(Lsn lsn) override { persisted_ = std::max(persisted_, lsn); }
+  void on_durable(Lsn lsn) override { witness_.on_told_durable(outbox_, lsn); }
+  void on_persisted(Lsn lsn) override {
+    persisted_ = lsn;
+    witness_.on_told_persisted(outbox_, lsn);
+  }
+  void on_trimmed(Lsn lsn) override { witness_.on_trimmed(outbox_, lsn); }
+  void on_new_epoch(Epoch, std::string_view) override { persisted_ = Lsn(); }
   void on_fatal(const Error& error) override { failure_ = error.text; }
 
   FakeLoop loop_;
+  const ModelOutbox& outbox_;
+  EdgeWitness& witness_;
   edge::Uplink uplink_;
   Lsn persisted_;
   std::optional<std::string> failure_;

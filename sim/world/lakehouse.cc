@@ -6,9 +6,8 @@
 namespace evodb::sim {
 
 namespace {
-// A call to the store takes up to so long; a machine that waits is looked at this often.
-constexpr std::uint64_t call_ms_max = 30;
-constexpr std::int64_t wait_slice_ms = 50;
+constexpr std::int64_t wait_slice_ms = 50;  // a machine that waits is looked at this often
+constexpr std::uint64_t late_ms_max = 4'000;
 }  // namespace
 
 bool FaultyCatalog::strikes() {
@@ -25,18 +24,29 @@ Result<std::optional<std::string>> FaultyCatalog::load(const std::string& table)
 Result<void> FaultyCatalog::swap(table::WriterEpoch writer, const std::string& table,
                                  const std::optional<std::string>& expected,
                                  const std::string& metadata_location) {
-  if (strikes()) {
-    if (random_.below(2) == 0) {
-      (void)catalog_->swap(writer, table, expected, metadata_location);
-    }
-    return fail(ErrorKind::kOutcomeUnknown, "the catalog did not answer");
+  if (!strikes()) return really_swap(writer, table, expected, metadata_location);
+  switch (random_.below(3)) {
+    case 0: (void)really_swap(writer, table, expected, metadata_location); break;
+    case 1:
+      ground_.after(static_cast<std::int64_t>(random_.below(late_ms_max)),
+                    [=, this] { (void)really_swap(writer, table, expected, metadata_location); });
+      break;
+    default: break;
   }
-  return catalog_->swap(writer, table, expected, metadata_location);
+  return fail(ErrorKind::kOutcomeUnknown, "the catalog did not answer");
+}
+
+Result<void> FaultyCatalog::really_swap(table::WriterEpoch writer, const std::string& table,
+                                        const std::optional<std::string>& expected,
+                                        const std::string& metadata_location) {
+  auto done = catalog_->swap(writer, table, expected, metadata_location);
+  if (done && on_commit_) on_commit_(table, metadata_location);
+  return done;
 }
 
 void SimStoreRunner::run(std::function<void(store::ObjectStore&, table::Catalog&)> work) {
-  loop_.after(static_cast<std::int64_t>(random_.below(call_ms_max)),
-              [this, work = std::move(work)] { work(store_, catalog_); });
+  loop_.after(delay_ms(lakehouse_.manners.call_ms_max),
+              [this, work = std::move(work)] { work(lakehouse_.store, lakehouse_.catalog); });
 }
 
 void SimStoreRunner::flush(std::shared_ptr<lake::FlushMachine> machine,
@@ -45,23 +55,42 @@ void SimStoreRunner::flush(std::shared_ptr<lake::FlushMachine> machine,
       0, [this, machine = std::move(machine), done = std::move(done)] { drive(machine, done); });
 }
 
-void SimStoreRunner::drive(std::shared_ptr<lake::FlushMachine> machine,
-                           std::function<void()> done) {
-  const lake::FlushStep step = machine->next();
+void SimStoreRunner::drive(const std::shared_ptr<lake::FlushMachine>& machine,
+                           const std::function<void()>& done) {
+  lake::FlushStep step = machine->next();
   if (step.io) {
-    loop_.after(static_cast<std::int64_t>(random_.below(call_ms_max)),
-                [this, machine, done, io = *step.io] {
-                  machine->on_response(table::perform(store_, catalog_, io));
-                  // The answer is under way: a crash here is one after the effect.
-                  loop_.after(static_cast<std::int64_t>(random_.below(call_ms_max)),
-                              [this, machine, done] { drive(machine, done); });
-                });
+    send(machine, done, *std::move(step.io));
   } else if (step.wait_ms > 0) {
     loop_.after(std::min(step.wait_ms, wait_slice_ms),
                 [this, machine, done] { drive(machine, done); });
   } else {
     done();
   }
+}
+
+void SimStoreRunner::send(const std::shared_ptr<lake::FlushMachine>& machine,
+                          const std::function<void()>& done, table::IoRequest io) {
+  const StoreManners& manners = lakehouse_.manners;
+  const bool lingers = random_.below(100) < manners.lingering_percent;
+  const std::int64_t ms =
+      lingers ? static_cast<std::int64_t>(random_.below(late_ms_max))
+              : delay_ms(machine->table().starts_with("notes") ? manners.slow_table_ms_max
+                                                               : manners.call_ms_max);
+  // The request travels on the ground: it arrives whatever becomes of its sender. The answer finds
+  // the sender alive, or nobody.
+  lakehouse_.ground.after(
+      ms, [this, alive = std::weak_ptr<bool>(alive_),
+           waiting = std::weak_ptr<lake::FlushMachine>(machine), done, &store = lakehouse_.store,
+           &catalog = lakehouse_.catalog, io = std::move(io)] {
+        auto response = table::perform(store, catalog, io);
+        const auto machine = waiting.lock();
+        if (alive.expired() || !machine) return;
+        loop_.after(delay_ms(lakehouse_.manners.call_ms_max),
+                    [this, machine, done, response = std::move(response)]() mutable {
+                      machine->on_response(std::move(response));
+                      drive(machine, done);
+                    });
+      });
 }
 
 }  // namespace evodb::sim

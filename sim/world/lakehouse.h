@@ -17,12 +17,17 @@
 
 namespace evodb::sim {
 
-// A catalog whose swaps may succeed and say that they do not know, or fail before anything
-// happened. Everything else is the shipped catalog, in memory.
+// A catalog whose swaps may succeed and say that they do not know, fail before anything happened,
+// or come through long after they said so. Everything else is the shipped catalog, in memory.
 class FaultyCatalog final : public table::Catalog {
  public:
-  FaultyCatalog(std::unique_ptr<table::Catalog> catalog, base::Random& random)
-      : catalog_(std::move(catalog)), random_(random) {}
+  using OnCommit = std::function<void(const std::string& table, const std::string& location)>;
+
+  FaultyCatalog(std::unique_ptr<table::Catalog> catalog, FakeLoop& ground, base::Random& random)
+      : catalog_(std::move(catalog)), ground_(ground), random_(random) {}
+
+  // Called at every swap that came through, whatever its caller was told.
+  void on_commit(OnCommit on_commit) { on_commit_ = std::move(on_commit); }
 
   void set_fault_percent(std::uint32_t percent) { fault_percent_ = percent; }
   std::uint64_t faults() const { return faults_; }
@@ -43,30 +48,55 @@ class FaultyCatalog final : public table::Catalog {
 
  private:
   bool strikes();
+  Result<void> really_swap(table::WriterEpoch writer, const std::string& table,
+                           const std::optional<std::string>& expected,
+                           const std::string& metadata_location);
 
   std::unique_ptr<table::Catalog> catalog_;
+  FakeLoop& ground_;
+  OnCommit on_commit_;
   base::Random& random_;
   std::uint32_t fault_percent_ = 0;
   std::uint64_t faults_ = 0;
 };
 
-// Of one life of a parent: its events belong to that parent's loop and go with it.
+// How long the store and the catalog take, in one history.
+struct StoreManners {
+  std::int64_t call_ms_max = 30;
+  std::int64_t slow_table_ms_max = 30;  // of calls for Notes: tables move apart
+  std::uint32_t lingering_percent = 0;  // of requests that arrive seconds late, even if their
+                                        // sender is dead by then and its successor at work
+};
+
+// Of one life of a parent. Its own events belong to that parent's loop and go with it; what is on
+// its way to the store is not its own any more.
 class SimStoreRunner final : public parent::StoreRunner {
  public:
-  SimStoreRunner(FakeLoop& loop, base::Random& random, FakeStore& store, table::Catalog& catalog)
-      : loop_(loop), random_(random), store_(store), catalog_(catalog) {}
+  struct Lakehouse {
+    FakeLoop& ground;
+    FakeStore& store;
+    table::Catalog& catalog;
+    const StoreManners& manners;
+  };
+  SimStoreRunner(FakeLoop& loop, base::Random& random, const Lakehouse& lakehouse)
+      : loop_(loop), random_(random), lakehouse_(lakehouse) {}
 
   void flush(std::shared_ptr<lake::FlushMachine> machine, std::function<void()> done) override;
   void run(std::function<void(store::ObjectStore&, table::Catalog&)> work) override;
-  const store::ObjectStore& naming() const override { return store_; }
+  const store::ObjectStore& naming() const override { return lakehouse_.store; }
 
  private:
-  void drive(std::shared_ptr<lake::FlushMachine> machine, std::function<void()> done);
+  void drive(const std::shared_ptr<lake::FlushMachine>& machine, const std::function<void()>& done);
+  void send(const std::shared_ptr<lake::FlushMachine>& machine, const std::function<void()>& done,
+            table::IoRequest io);
+  std::int64_t delay_ms(std::int64_t max) {
+    return static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(max)));
+  }
 
   FakeLoop& loop_;
   base::Random& random_;
-  FakeStore& store_;
-  table::Catalog& catalog_;
+  Lakehouse lakehouse_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // weak in answers under way
 };
 
 }  // namespace evodb::sim

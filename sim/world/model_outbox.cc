@@ -1,5 +1,7 @@
 #include "sim/world/model_outbox.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/assert.h"
@@ -36,8 +38,8 @@ std::string ModelOutbox::encode_row(std::size_t table, std::int64_t id) {
 void ModelOutbox::append(Op op, std::size_t table, UnixMillis now, std::string before,
                          std::string after) {
   head_ = Lsn(head_.value + 1);
+  written_.push_back({op, tables_[table].name, now, before, after});
   held_.push_back({op, table, head_, now, std::move(before), std::move(after)});
-  written_.push_back({tables_[table].name, head_});
 }
 
 void ModelOutbox::transact(UnixMillis now) {
@@ -63,6 +65,35 @@ void ModelOutbox::transact(UnixMillis now) {
       rows.erase(chosen);
     }
   }
+}
+
+Columns ModelOutbox::columns_of(Lsn lsn) const {
+  const Written& change = written_[lsn.value - 1];
+  const auto table = std::find_if(tables_.begin(), tables_.end(),
+                                  [&](const auto& t) { return t.name == change.table; });
+  Columns columns;
+  const auto add = [&](const std::string& encoded, const std::string& prefix) {
+    wire::ValuesReader values({true, static_cast<std::uint32_t>(table->columns.size()), encoded});
+    ValueView value;
+    for (std::size_t i = 0; values.next(&value); ++i) {
+      const std::string name = prefix + table->columns[i].name;
+      switch (value.storage_class) {
+        case StorageClass::kNull: break;
+        case StorageClass::kInteger: columns[name] = std::to_string(value.integer); break;
+        case StorageClass::kReal: columns[name] = show_real(value.real); break;
+        default: columns[name] = std::string(value.bytes);
+      }
+    }
+  };
+  add(change.after.empty() ? change.before : change.after, "");
+  if (!change.before.empty()) add(change.before, "_before.");
+  columns["_committed_at"] = std::to_string(change.committed_at.value * 1000);
+  return columns;
+}
+
+TxnId ModelOutbox::label(Lsn lsn) const {
+  const auto group = group_ends_.lower_bound(lsn.value);
+  return TxnId(group == group_ends_.end() ? 0 : group->second);
 }
 
 Result<capture::OutboxState> ModelOutbox::state() {
@@ -115,6 +146,7 @@ Result<void> ModelOutbox::trim(Lsn through, ChainHash chain_at_through) {
 
 Result<Epoch> ModelOutbox::begin_epoch(Epoch at_least) {
   epoch_ = std::max(Epoch(epoch_.value + 1), at_least);
+  epoch_base_ = trimmed_;
   trimmed_chain_ = ChainHash(0);
   return epoch_;
 }

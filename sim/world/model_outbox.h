@@ -1,6 +1,6 @@
 // ModelOutbox: an application's database as its outbox shows it: rows of a few tables in memory,
 // and the changes that triggers would have written, transaction by transaction. It survives every
-// crash of the edge's process, as a file would.
+// crash of the edge's process, as a file would. A copy of it is a backup, to be restored later.
 //
 //   ModelOutbox outbox("edge-3", random);
 //   outbox.transact(now);              // the application commits a few changes
@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "capture/outbox.h"
+#include "sim/world/landed_rows.h"
 
 namespace evodb::sim {
 
@@ -24,15 +25,23 @@ class ModelOutbox final : public capture::Outbox {
 
   // One committed transaction of one to five changes.
   void transact(UnixMillis now);
-  // Everything that the application ever did, by the name of its table: what must land.
+  // Everything that the application ever did: what must land. The n-th has LSN n, from 1.
   struct Written {
+    Op op = Op::kInsert;
     std::string table;
-    Lsn lsn;
+    UnixMillis committed_at;
+    std::string before, after;  // encoded values, "" if absent
   };
   const std::vector<Written>& written() const { return written_; }
+  // As the columns of a changes table; see landed_rows.h.
+  Columns columns_of(Lsn lsn) const;
+  // The transaction under which a change was first read; 0: it never was.
+  TxnId label(Lsn lsn) const;
   Lsn head() const { return head_; }
   Lsn trimmed() const { return trimmed_; }
   Epoch epoch() const { return epoch_; }
+  // What lies at or before it was sent under epochs before this one.
+  Lsn epoch_base() const { return epoch_base_; }
   const std::string& source() const { return source_; }
 
   Result<capture::OutboxState> state() override;
@@ -61,7 +70,7 @@ class ModelOutbox final : public capture::Outbox {
   std::deque<Change> held_;
   std::vector<Written> written_;
   Epoch epoch_{1};
-  Lsn head_, trimmed_;
+  Lsn head_, trimmed_, epoch_base_;
   ChainHash trimmed_chain_;
   std::int64_t id_next_ = 1;
   TxnId resumed_label_;

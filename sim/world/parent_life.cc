@@ -2,23 +2,19 @@
 
 namespace evodb::sim {
 
-namespace {
-
-// Small everywhere, so that a short history meets every limit: segments roll and are trimmed,
-// credit runs out, buffers fill, tables flush many times.
-parent::ParentOptions small_options() {
+parent::ParentOptions ParentLife::options() {
   parent::ParentOptions options;
   options.listen = "parent:8787";
   options.journal_directory = "data/journal";
-  options.gate.frame_bytes_max = 64u << 10;
-  options.ingest.session_credit_bytes = 24u << 10;
-  options.ingest.inflight_bytes_max = 64u << 10;
-  options.ingest.journal_reserve_bytes = 128u << 10;
-  options.journal.segment_bytes = 256u << 10;
-  options.journal.max_bytes = 4u << 20;
-  options.journal.pending_bytes_max = 1u << 20;
-  options.lake.buffer_bytes_max = 256u << 10;
-  options.lake.buffer_entries_max = 2'000;
+  options.gate.frame_bytes_max = 16u << 10;
+  options.ingest.session_credit_bytes = 12u << 10;
+  options.ingest.inflight_bytes_max = 32u << 10;
+  options.ingest.journal_reserve_bytes = 16u << 10;
+  options.journal.segment_bytes = 20u << 10;
+  options.journal.max_bytes = 160u << 10;
+  options.journal.pending_bytes_max = 64u << 10;
+  options.lake.buffer_bytes_max = 64u << 10;
+  options.lake.buffer_entries_max = 300;
   options.lake.flush_threshold_entries = 40;
   options.lake.buffer_age_ms_max = 300;
   options.lake.flushes_max = 2;
@@ -27,17 +23,15 @@ parent::ParentOptions small_options() {
   return options;
 }
 
-}  // namespace
-
 ParentLife::ParentLife(const Surroundings& around)
     : loop_(around.network, "parent"),
-      journal_io_(loop_, around.random, 3),
+      journal_io_(loop_, around.random, around.sync_ms_max),
       landing_(loop_, around.random, 1),
-      runner_(loop_, around.random, around.store, around.catalog) {
+      runner_(loop_, around.random, around.lakehouse) {
   parent_ = std::make_unique<parent::Parent>(
       parent::ParentSeams{loop_, journal_io_, landing_, runner_, around.disk, loop_.clock(),
                           around.random, around.encoder},
-      small_options());
+      options());
 }
 
 ParentLife::~ParentLife() { die(FakeLoop::Crash::kReset); }

@@ -20,10 +20,14 @@ class ParentLife {
     FakeNetwork& network;
     base::Random& random;
     FakeDisk& disk;
-    FakeStore& store;
-    table::Catalog& catalog;
+    SimStoreRunner::Lakehouse lakehouse;
     lake::FileEncoder& encoder;
+    std::int64_t sync_ms_max = 3;
   };
+  // Small everywhere, so that a short history meets every limit: segments roll and are trimmed,
+  // credit runs out, buffers fill, tables flush many times.
+  static parent::ParentOptions options();
+
   explicit ParentLife(const Surroundings& around);
   // REQUIRES: the disk has crashed, or everything was synced: what a destructor writes must not
   // help.

@@ -1,19 +1,16 @@
 #include "sim/world/world.h"
 
 #include <algorithm>
-#include <set>
-#include <tuple>
 #include <utility>
 
 #include "base/assert.h"
-#include "lake/landed_filter.h"
-#include "table/append.h"
 
 namespace evodb::sim {
 
 namespace {
 
 constexpr std::int64_t step_ms = 20;
+constexpr std::size_t violations_max = 20;
 
 std::unique_ptr<table::Catalog> shipped_catalog() {
   auto catalog = table::open_sqlite_catalog(":memory:", "evodb", "evodb");
@@ -23,35 +20,53 @@ std::unique_ptr<table::Catalog> shipped_catalog() {
 
 }  // namespace
 
+void WorldCounts::add(const WorldCounts& other) {
+  changes += other.changes;
+  commits += other.commits;
+  parent_crashes += other.parent_crashes;
+  power_losses += other.power_losses;
+  stops += other.stops;
+  edge_crashes += other.edge_crashes;
+  cuts += other.cuts;
+  partitions += other.partitions;
+  store_outages += other.store_outages;
+  clock_jumps += other.clock_jumps;
+  journals_lost += other.journals_lost;
+  restores += other.restores;
+  new_epochs += other.new_epochs;
+  disk_faults += other.disk_faults;
+  failed_starts += other.failed_starts;
+  trims += other.trims;
+}
+
 World::World(const WorldOptions& options)
     : options_(options),
       network_(options.seed),
       random_(options.seed * 0x9e3779b97f4a7c15u + 1),
       ground_(network_, "ground"),
       store_(ground_.clock()),
-      catalog_(shipped_catalog(), random_) {
-  with_power_loss_ = chance(60);
-  with_edge_crashes_ = chance(50);
-  with_cuts_ = chance(70);
-  with_store_faults_ = chance(60);
-  with_clock_jumps_ = chance(30);
-  with_lost_journal_ = chance(25);
-  if (with_store_faults_) {
-    catalog_.set_fault_percent(10);
-    store_.fail_if([this](const FakeStore::Call&) -> std::optional<FakeStore::Fault> {
-      if (!chance(8)) return std::nullopt;
-      switch (random_.below(3)) {
-        case 0: return FakeStore::Fault::kRetry;
-        case 1: return FakeStore::Fault::kUnknownBefore;
-        default: return FakeStore::Fault::kUnknownAfter;
-      }
-    });
-  }
+      catalog_(shipped_catalog(), ground_, random_),
+      oracle_(
+          store_,
+          [this](const std::string& source) {
+            std::vector<const ModelOutbox*> histories;
+            for (const Edge& edge : edges_) {
+              if (edge.outbox->source() != source) continue;
+              for (const auto& former : edge.former) histories.push_back(former.get());
+              histories.push_back(edge.outbox.get());
+            }
+            return histories;
+          },
+          [this](std::string text) { violate(std::move(text)); }) {
+  catalog_.on_commit([this](const std::string& table, const std::string& location) {
+    oracle_.on_commit(table, location);
+  });
+  draw_kinds();
   for (std::uint32_t i = 0; i < options.edges; ++i) {
     Edge edge;
     edge.outbox = std::make_unique<ModelOutbox>("edge-" + std::to_string(i), random_);
     // Only who waits for `persisted` may lose a parent's whole disk.
-    edge.wait = !with_lost_journal_ && chance(40) ? WaitLevel::kDurable : WaitLevel::kPersisted;
+    edge.wait = !kinds_.lost_journal && chance(40) ? WaitLevel::kDurable : WaitLevel::kPersisted;
     edges_.push_back(std::move(edge));
   }
 }
@@ -61,117 +76,171 @@ World::~World() {
   parent_.reset();
 }
 
-void World::violate(std::string text) {
-  violations_.push_back("at " + std::to_string(network_.now().value) + " ms: " + std::move(text));
+void World::draw_kinds() {
+  kinds_ = {.power_loss = chance(60),
+            .edge_crashes = chance(50),
+            .cuts = chance(70),
+            .store_faults = chance(60),
+            .clock_jumps = chance(30),
+            .lost_journal = chance(25),
+            .disk_faults = chance(30),
+            .slow_disk = chance(25),
+            .busy = chance(30),
+            .stops = chance(50)};
+  // Which changes a database lost to a backup had sent cannot be told without the journal.
+  kinds_.restores = !kinds_.lost_journal && chance(40);
+  const std::uint64_t lives[] = {100, 100, 300, 1'000};
+  parent_lives_steps_ = lives[random_.below(4)];
+  if (chance(40)) manners_.slow_table_ms_max = 600;
+  if (!kinds_.store_faults) return;
+  manners_.lingering_percent = 2;
+  catalog_.set_fault_percent(10);
+  store_.fail_if([this](const FakeStore::Call&) -> std::optional<FakeStore::Fault> {
+    if (!chance(8)) return std::nullopt;
+    switch (random_.below(3)) {
+      case 0: return FakeStore::Fault::kRetry;
+      case 1: return FakeStore::Fault::kUnknownBefore;
+      default: return FakeStore::Fault::kUnknownAfter;
+    }
+  });
 }
+
+void World::violate(std::string text) {
+  if (violations_.size() >= violations_max) return;  // the first ones tell
+  violations_.push_back("at " + std::to_string(now()) + " ms: " + std::move(text));
+}
+
+World::Edge& World::edge_of(const ModelOutbox& outbox) {
+  const auto found = std::find_if(edges_.begin(), edges_.end(),
+                                  [&](const Edge& edge) { return edge.outbox.get() == &outbox; });
+  EVODB_ASSERT(found != edges_.end(), "only an outbox in use is spoken for");
+  return *found;
+}
+
+// --- processes
+// ------------------------------------------------------------------------------------
 
 void World::start_parent() {
   EVODB_ASSERT(!parent_, "one parent at a time");
   parent_starts_at_ms_ = -1;
   // Sometimes the disk stops in the middle of what follows.
-  if (with_power_loss_ && chance(40)) disk_.crash_at(disk_.mutations() + 1 + random_.below(400));
-  parent_ = std::make_unique<ParentLife>(
-      ParentLife::Surroundings{network_, random_, disk_, store_, catalog_, encoder_});
+  if (kinds_.power_loss && chance(40)) disk_.crash_at(disk_.mutations() + 1 + random_.below(400));
+  parent_ =
+      std::make_unique<ParentLife>(ParentLife::Surroundings{network_,
+                                                            random_,
+                                                            disk_,
+                                                            {ground_, store_, catalog_, manners_},
+                                                            encoder_,
+                                                            kinds_.slow_disk ? 1'500 : 3});
   const auto started = parent_->start();
-  if (!started) {
-    if (!disk_.crashed()) violate("the parent does not start: " + started.error().text);
-    ++counts_.failed_starts;
-    crash_parent();
+  if (started) return check_recovered_marks();
+  if (!disk_.crashed() && !disk_may_fail_) {
+    violate("the parent does not start: " + started.error().text);
   }
+  ++counts_.failed_starts;
+  crash_parent();
 }
 
 void World::crash_parent() {
-  const bool machine = disk_.crashed() || (with_power_loss_ && chance(50));
-  disk_.crash();
-  parent_->die(machine && chance(50) ? FakeLoop::Crash::kSilent : FakeLoop::Crash::kReset);
-  parent_.reset();
+  const bool machine = disk_.crashed() || (kinds_.power_loss && chance(50));
+  if (parent_) {
+    disk_.crash();
+    parent_->die(machine && chance(50) ? FakeLoop::Crash::kSilent : FakeLoop::Crash::kReset);
+    parent_.reset();
+  }
   const CrashModel power[] = {CrashModel::kLost, CrashModel::kTorn, CrashModel::kReordered};
   disk_.restart(machine ? power[random_.below(3)] : CrashModel::kKilled, random_);
   ++(machine ? counts_.power_losses : counts_.parent_crashes);
-  parent_starts_at_ms_ = network_.now().value + static_cast<std::int64_t>(random_.below(2'000));
-}
-
-void World::lose_journal() {
-  if (parent_) crash_parent();
-  for (const auto& path : disk_.paths()) disk_.remove(path);
-  ++counts_.journals_lost;
+  parent_starts_at_ms_ = now() + some_ms(2'000);
+  disk_may_fail_ = false;
+  disk_has_room_at_ms_ = -1;
+  stopped_.reset();
 }
 
 void World::start_edge(Edge& edge) {
   edge.life.reset();
-  edge.life = std::make_unique<EdgeLife>(network_, random_, *edge.outbox, edge.wait);
+  edge.life = std::make_unique<EdgeLife>(network_, random_, *edge.outbox, edge.wait, *this);
 }
 
 void World::write_some() {
-  const std::int64_t now = network_.now().value;
   for (auto& edge : edges_) {
-    if (now < edge.writes_at_ms) continue;
-    edge.outbox->transact(UnixMillis(network_.options().wall_start_ms + now));
+    if (now() < edge.writes_at_ms) continue;
+    edge.outbox->transact(UnixMillis(network_.options().wall_start_ms + now()));
     edge.life->notify();
     // Bursts and pauses.
-    edge.writes_at_ms = now + static_cast<std::int64_t>(random_.below(chance(10) ? 3'000 : 120));
+    edge.writes_at_ms = now() + some_ms(chance(10) ? 3'000 : kinds_.busy ? 40 : 120);
   }
 }
 
-void World::make_trouble() {
-  const std::int64_t now = network_.now().value;
-  if (parent_ && (disk_.crashed() || chance(1) || (parent_->failure() && chance(20)))) {
-    if (parent_->failure() && !disk_.crashed() && parent_->failure()->kind != ErrorKind::kRetry) {
-      violate("the parent gives up: " + parent_->failure()->text);
-    }
-    crash_parent();
-  }
-  if (with_lost_journal_ && counts_.journals_lost < 2 && random_.below(400) == 0) lose_journal();
-  if (!parent_ && parent_starts_at_ms_ >= 0 && now >= parent_starts_at_ms_) start_parent();
+// --- what must hold
+// ---------------------------------------------------------------------------------
 
-  for (auto& edge : edges_) {
-    if (with_edge_crashes_ && random_.below(150) == 0) {
-      start_edge(edge);
-      ++counts_.edge_crashes;
-    }
-    if (edge.life->failure()) {
-      violate(edge.outbox->source() + " gives up: " + *edge.life->failure());
-      start_edge(edge);
-    }
-  }
-  if (with_cuts_ && random_.below(60) == 0) {
-    const std::string& edge = edges_[random_.below(edges_.size())].outbox->source();
-    if (chance(60)) {
-      network_.cut("parent", edge);
-      ++counts_.cuts;
-    } else {
-      network_.partition(chance(50) ? "parent" : edge, chance(50) ? edge : "parent");
-      network_heals_at_ms_ = now + static_cast<std::int64_t>(random_.below(4'000));
-      ++counts_.partitions;
-    }
-  }
-  if (network_heals_at_ms_ >= 0 && now >= network_heals_at_ms_) {
-    network_.heal_all();
-    network_heals_at_ms_ = -1;
-  }
-  if (with_store_faults_ && store_returns_at_ms_ < 0 && random_.below(300) == 0) {
-    store_.set_away(true);
-    store_returns_at_ms_ = now + static_cast<std::int64_t>(random_.below(5'000));
-    ++counts_.store_outages;
-  }
-  if (store_returns_at_ms_ >= 0 && now >= store_returns_at_ms_) {
-    store_.set_away(false);
-    store_returns_at_ms_ = -1;
-  }
-  if (with_clock_jumps_ && parent_ && random_.below(200) == 0) {
-    parent_->loop().set_wall_offset_ms(static_cast<std::int64_t>(random_.below(7'200'000)) -
-                                       3'600'000);
-    ++counts_.clock_jumps;
+void World::on_told_durable(const ModelOutbox& outbox, Lsn lsn) {
+  Edge& edge = edge_of(outbox);
+  edge.told_durable = std::max(edge.told_durable, lsn);
+}
+
+void World::on_told_persisted(const ModelOutbox& outbox, Lsn lsn) {
+  oracle_.check_landed(outbox, lsn, "was told persisted");
+}
+
+void World::on_trimmed(const ModelOutbox& outbox, Lsn lsn) {
+  Edge& edge = edge_of(outbox);
+  if (edge.wait == WaitLevel::kPersisted) return oracle_.check_landed(outbox, lsn, "trimmed");
+  if (lsn > edge.told_durable) violate(outbox.source() + " trimmed what nobody had made durable");
+}
+
+// What survived the crash: every change of which an edge was told that it is durable.
+void World::check_recovered_marks() {
+  std::map<std::pair<std::string, std::uint64_t>, Lsn> durable;
+  parent_->parent().ingest().for_each_source([&](const ingest::SourceMark& mark) {
+    durable[{mark.source, mark.epoch.value}] = mark.durable;
+  });
+  for (const Edge& edge : edges_) {
+    const Lsn held = durable[{edge.outbox->source(), edge.outbox->epoch().value}];
+    if (held >= edge.told_durable) continue;
+    violate(edge.outbox->source() + " was told durable up to " +
+            std::to_string(edge.told_durable.value) + ", the parent recovers " +
+            std::to_string(held.value));
   }
 }
+
+void World::check_bounds() {
+  if (!parent_ || disk_.crashed()) return;
+  const auto options = ParentLife::options();
+  const auto& journal = parent_->parent().journal();
+  if (journal.trimmed()) counts_.trims = 1;
+  const auto above = [&](const char* what, std::uint64_t is, std::uint64_t may_be) {
+    if (is > may_be) {
+      violate(std::string(what) + ": " + std::to_string(is) + " bytes, at most " +
+              std::to_string(may_be) + " are allowed");
+    }
+  };
+  above("journal", journal.held_bytes(), options.journal.max_bytes);
+  // Checkpoints and the filter of a lost journal lie beside it.
+  above("disk", disk_.total_bytes(), options.journal.max_bytes + (64u << 10));
+  above("in flight", parent_->parent().ingest().stats().inflight_bytes,
+        options.ingest.inflight_bytes_max + options.gate.frame_bytes_max);
+  parent_->parent().status([this, above, options](const parent::ParentStatus& status) {
+    // One record more than fits may be taken.
+    above("lake", status.lake.buffers.bytes,
+          options.lake.buffer_bytes_max + 4 * options.gate.frame_bytes_max);
+  });
+}
+
+// --- the course of a history
+// ------------------------------------------------------------------------
 
 void World::heal() {
   network_.heal_all();
   store_.clear_faults();
   store_.set_away(false);
   catalog_.set_fault_percent(0);
-  with_power_loss_ = false;
-  if (parent_ && (disk_.crashed() || parent_->failure())) crash_parent();
+  manners_ = {};
+  kinds_ = {.lost_journal = kinds_.lost_journal};
+  if (parent_ && (disk_.crashed() || parent_->failure() || disk_may_fail_ || stopped_)) {
+    crash_parent();
+  }
   if (!parent_) start_parent();
   disk_.crash_at(0);
 }
@@ -183,80 +252,58 @@ bool World::all_persisted() const {
   });
 }
 
+void World::await_all_persisted(const std::string& when) {
+  if (network_.run_while_not([this] { return all_persisted(); }, options_.heal_ms_max)) return;
+  for (const auto& edge : edges_) {
+    violate(when + ": " + edge.outbox->source() + " is not persisted: head " +
+            std::to_string(edge.outbox->head().value) + ", trimmed " +
+            std::to_string(edge.outbox->trimmed().value) + "; " + edge.life->describe());
+  }
+}
+
 void World::run() {
   for (auto& edge : edges_) start_edge(edge);
   start_parent();
-  while (network_.now().value < options_.trouble_ms) {
+  while (now() < options_.trouble_ms) {
     write_some();
     make_trouble();
     network_.run_for(step_ms);
+    check_bounds();
   }
   heal();
-  if (!network_.run_while_not([this] { return all_persisted(); }, options_.heal_ms_max)) {
-    for (const auto& edge : edges_) {
-      violate(edge.outbox->source() + " is not persisted after healing: head " +
-              std::to_string(edge.outbox->head().value) + ", trimmed " +
-              std::to_string(edge.outbox->trimmed().value) + "; " + edge.life->describe());
-    }
-  }
-  for (const auto& edge : edges_) {
-    counts_.changes += edge.outbox->head().value;
-    if (edge.outbox->epoch() != Epoch(1)) violate(edge.outbox->source() + " began a new epoch");
-    if (edge.life->failure()) violate(edge.outbox->source() + ": " + *edge.life->failure());
-  }
-  judge("after healing");
+  await_all_persisted("after healing");
+  stop_and_judge();
 
   // Once more from the disk: whatever lands again now would be there twice.
-  crash_parent();
   start_parent();
   network_.run_for(5'000);
-  judge("after one more restart");
+  await_all_persisted("after one more restart");
+  for (const auto& edge : edges_) {
+    oracle_.judge(*edge.outbox, "at the end");
+    counts_.changes += edge.outbox->head().value;
+    counts_.new_epochs += edge.outbox->epoch().value - 1;
+    if (edge.former.empty() && edge.outbox->epoch() != Epoch(1)) {
+      violate(edge.outbox->source() + " began a new epoch, and nothing was restored");
+    }
+    if (edge.life->failure()) violate(edge.outbox->source() + ": " + *edge.life->failure());
+  }
+  oracle_.judge_files("at the end");
+  counts_.commits = oracle_.commits();
 }
 
-void World::judge(const std::string& when) {
-  std::map<std::string, std::string> locations;
-  const auto tables = catalog_.list();
-  EVODB_ASSERT(tables.has_value(), "the catalog is healed");
-  for (const auto& entry : *tables) locations[entry.name] = entry.metadata_location;
-
-  using Identity = std::tuple<std::string, std::uint64_t, std::uint64_t>;  // source, epoch, LSN
-  std::map<std::string, std::map<Identity, int>> landed;
-  for (const auto& [table, location] : locations) {
-    const auto live = table::list_live_files(store_, location);
-    if (!live) return violate(when + ": " + table + " cannot be read: " + live.error().text);
-    for (const auto& file : live->data) {
-      const auto key = store_.key_of(file.location);
-      const auto bytes = key ? store_.get(*key) : Result<std::string>(fail(key.error()));
-      if (!bytes) return violate(when + ": " + bytes.error().text);
-      const auto read =
-          lake::scan_identities(*bytes, [&](std::string_view source, Epoch epoch, Lsn lsn) {
-            ++landed[table][{std::string(source), epoch.value, lsn.value}];
-          });
-      if (!read) return violate(when + ": " + file.location + ": " + read.error().text);
-    }
-  }
-  std::uint64_t missing = 0, rows = 0, twice = 0;
-  std::uint64_t written = 0;
+// A parent that is asked to stop while all is well lands what it has called durable.
+void World::stop_and_judge() {
+  for (auto& edge : edges_) edge.writes_at_ms = 0;
+  write_some();
+  network_.run_for(some_ms(60));
+  const auto stopped = std::make_shared<bool>(false);
+  parent_->stop([stopped] { *stopped = true; });
+  if (!network_.run_while_not([&] { return *stopped; }, 60'000)) violate("a stop does not end");
   for (const auto& edge : edges_) {
-    for (const auto& change : edge.outbox->written()) {
-      ++written;
-      std::string table = change.table + "_changes";
-      std::transform(table.begin(), table.end(), table.begin(), ::tolower);
-      const auto found = landed[table].find({edge.outbox->source(), 1, change.lsn.value});
-      if (found == landed[table].end()) ++missing;
-    }
+    oracle_.check_landed(*edge.outbox, edge.told_durable, "a stop ended, durable was");
   }
-  for (const auto& [table, identities] : landed) {
-    for (const auto& [identity, count] : identities) {
-      rows += static_cast<std::uint64_t>(count);
-      if (count > 1) ++twice;
-    }
-  }
-  if (missing != 0 || twice != 0 || rows != written) {
-    violate(when + ": " + std::to_string(written) + " changes written, " + std::to_string(rows) +
-            " rows landed, " + std::to_string(missing) + " missing, " + std::to_string(twice) +
-            " twice");
-  }
+  parent_->die(FakeLoop::Crash::kReset);
+  parent_.reset();
 }
 
 }  // namespace evodb::sim

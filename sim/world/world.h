@@ -6,7 +6,9 @@
 //   world.run();                       // trouble, then healing, then the oracle's judgement
 //   for (const auto& violation : world.violations()) ...
 //
-// The oracle knows what the applications wrote and what a reader of the lakehouse finds.
+// oracle.h has what is checked at every commit; this class adds what edges were told, whether it is
+// still so after a crash, the bounds of memory and disk, and that everything lands in the end.
+// world.cc has the course of a history, trouble.cc what goes wrong in it.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +26,7 @@
 #include "sim/world/edge_life.h"
 #include "sim/world/lakehouse.h"
 #include "sim/world/model_outbox.h"
+#include "sim/world/oracle.h"
 #include "sim/world/parent_life.h"
 
 namespace evodb::sim {
@@ -37,15 +40,17 @@ struct WorldOptions {
 
 // How much of what happened: a history in which nothing happened proves nothing.
 struct WorldCounts {
-  std::uint64_t changes = 0, parent_crashes = 0, power_losses = 0, edge_crashes = 0, cuts = 0,
-                partitions = 0, store_outages = 0, clock_jumps = 0, journals_lost = 0,
-                failed_starts = 0;
+  std::uint64_t changes = 0, commits = 0, parent_crashes = 0, power_losses = 0, stops = 0,
+                edge_crashes = 0, cuts = 0, partitions = 0, store_outages = 0, clock_jumps = 0,
+                journals_lost = 0, restores = 0, new_epochs = 0, disk_faults = 0, failed_starts = 0,
+                trims = 0;
+  void add(const WorldCounts& other);
 };
 
-class World {
+class World final : public EdgeWitness {
  public:
   explicit World(const WorldOptions& options);
-  ~World();
+  ~World() override;
 
   void run();
   const std::vector<std::string>& violations() const { return violations_; }
@@ -55,23 +60,55 @@ class World {
  private:
   struct Edge {
     std::unique_ptr<ModelOutbox> outbox;
+    std::vector<std::unique_ptr<ModelOutbox>> former;  // lives of the log that a restore ended
+    std::unique_ptr<ModelOutbox> backup;
     WaitLevel wait = WaitLevel::kPersisted;
     std::unique_ptr<EdgeLife> life;
     std::int64_t writes_at_ms = 0;
+    Lsn told_durable;  // in the outbox' present epoch, and not lost on purpose since
+  };
+  // Which kinds of trouble this history has, drawn from its seed.
+  struct Kinds {
+    bool power_loss = false, edge_crashes = false, cuts = false, store_faults = false,
+         clock_jumps = false, lost_journal = false, disk_faults = false, restores = false,
+         slow_disk = false, busy = false, stops = false;
   };
 
   bool chance(std::uint32_t percent) { return random_.below(100) < percent; }
+  std::int64_t some_ms(std::uint64_t below) {
+    return static_cast<std::int64_t>(random_.below(below));
+  }
+  std::int64_t now() const { return network_.now().value; }
   void violate(std::string text);
+  Edge& edge_of(const ModelOutbox& outbox);
 
+  void draw_kinds();
   void start_parent();
   void crash_parent();
-  void lose_journal();
   void start_edge(Edge& edge);
-  void make_trouble();
   void write_some();
   void heal();
+  void check_recovered_marks();
+  void check_bounds();
   bool all_persisted() const;
-  void judge(const std::string& when);
+  void await_all_persisted(const std::string& when);
+  void stop_and_judge();
+
+  // --- trouble.cc
+  void make_trouble();
+  void trouble_parent();
+  void trouble_disk();
+  void trouble_edges();
+  void trouble_network();
+  void trouble_store();
+  void lose_journal();
+  void stop_parent();
+  void restore(Edge& edge);
+
+  // --- what edges come to believe
+  void on_told_durable(const ModelOutbox& outbox, Lsn lsn) override;
+  void on_told_persisted(const ModelOutbox& outbox, Lsn lsn) override;
+  void on_trimmed(const ModelOutbox& outbox, Lsn lsn) override;
 
   WorldOptions options_;
   FakeNetwork network_;
@@ -79,17 +116,21 @@ class World {
   FakeLoop ground_;  // never crashes: the clock of what outlives every process
   FakeDisk disk_;
   FakeStore store_;
+  StoreManners manners_;
   FaultyCatalog catalog_;
   lake::ParquetEncoder encoder_;
-  std::unique_ptr<ParentLife> parent_;
-  std::int64_t parent_starts_at_ms_ = -1;
   std::vector<Edge> edges_;
+  Oracle oracle_;
+  std::unique_ptr<ParentLife> parent_;
 
-  // Which kinds of trouble this history has, drawn from its seed.
-  bool with_power_loss_ = false, with_edge_crashes_ = false, with_cuts_ = false,
-       with_store_faults_ = false, with_clock_jumps_ = false, with_lost_journal_ = false;
+  Kinds kinds_;
+  std::uint64_t parent_lives_steps_ = 100;  // on average, until it is killed
+  std::int64_t parent_starts_at_ms_ = -1;
   std::int64_t store_returns_at_ms_ = -1;
   std::int64_t network_heals_at_ms_ = -1;
+  std::int64_t disk_has_room_at_ms_ = -1;
+  bool disk_may_fail_ = false;     // a fault is planned or was met in this life of the parent
+  std::shared_ptr<bool> stopped_;  // while the parent stops of its own accord: whether it has
 
   WorldCounts counts_;
   std::vector<std::string> violations_;

@@ -269,15 +269,17 @@ struct Parent::Impl : gate::GateHandlers,
     }
     seams.landing.post([self = shared_from_this(), deadline_ms] {
       if (!self->tables_loaded) return self->stop_landing();
-      self->landing->flush(deadline_ms, [self](bool) {
-        self->seams.landing.post([self] { self->stop_landing(); });
+      // What landing keeps holds nothing of us: we own it, and a process may end before it is
+      // called.
+      self->landing->flush(deadline_ms, [impl = self.get()](bool) {
+        impl->seams.landing.post([self = impl->shared_from_this()] { self->stop_landing(); });
       });
     });
   }
 
   void stop_landing() {  // landing executor
-    landing->stop([self = shared_from_this()] {
-      self->seams.loop.post([self] {
+    landing->stop([this] {
+      seams.loop.post([self = shared_from_this()] {
         self->landing_stopped = true;
         self->maybe_finish_stop();
       });
@@ -340,8 +342,8 @@ struct Parent::Impl : gate::GateHandlers,
   void flush(std::function<void(bool)> done) {
     if (stopping) return done(false);
     seams.landing.post([self = shared_from_this(), done = std::move(done)] {
-      self->landing->flush(self->options.flush_timeout_ms, [self, done](bool landed) {
-        self->seams.loop.post([done, landed] { done(landed); });
+      self->landing->flush(self->options.flush_timeout_ms, [impl = self.get(), done](bool landed) {
+        impl->seams.loop.post([done, landed] { done(landed); });
       });
     });
   }

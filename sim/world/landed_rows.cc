@@ -1,0 +1,115 @@
+#include "sim/world/landed_rows.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <functional>
+#include <memory>
+
+#include <arrow/io/memory.h>
+#include <parquet/column_reader.h>
+#include <parquet/file_reader.h>
+#include <parquet/schema.h>
+
+namespace evodb::sim {
+namespace {
+
+std::string show(std::int64_t value) { return std::to_string(value); }
+std::string show(double value) { return show_real(value); }
+std::string show(const parquet::ByteArray& value) {
+  return std::string(reinterpret_cast<const char*>(value.ptr), value.len);
+}
+
+// Calls `put(row, text)` for every value of a leaf that is not NULL.
+template <class DType>
+void read_leaf(parquet::ColumnReader& reader, std::size_t rows, std::int16_t present,
+               const std::function<void(std::size_t, std::string)>& put) {
+  auto& typed = static_cast<parquet::TypedColumnReader<DType>&>(reader);
+  for (std::size_t row = 0; row < rows; ++row) {
+    std::int16_t level = present;
+    std::int64_t got = 0;
+    typename DType::c_type value{};
+    if (typed.ReadBatch(1, &level, nullptr, &value, &got) != 1) break;
+    if (got == 1) put(row, show(value));
+  }
+}
+
+void read_column(const parquet::ColumnDescriptor& leaf, parquet::ColumnReader& reader,
+                 std::vector<LandedRow>& rows, std::size_t from) {
+  const std::string path = leaf.path()->ToDotString();
+  const auto put = [&](std::size_t row, std::string text) {
+    LandedRow& into = rows[from + row];
+    const auto number = [&] { return std::strtoull(text.c_str(), nullptr, 10); };
+    if (path == "_source") {
+      into.source = std::move(text);
+    } else if (path == "_epoch") {
+      into.epoch = Epoch(number());
+    } else if (path == "_lsn") {
+      into.lsn = Lsn(number());
+    } else if (path == "_txn") {
+      into.txn = TxnId(number());
+    } else if (path == "_op") {
+      into.op = std::move(text);
+    } else if (path != "_received_at") {
+      into.columns[path] = std::move(text);
+    }
+  };
+  const std::size_t count = rows.size() - from;
+  const std::int16_t present = leaf.max_definition_level();
+  switch (leaf.physical_type()) {
+    case parquet::Type::INT64: return read_leaf<parquet::Int64Type>(reader, count, present, put);
+    case parquet::Type::DOUBLE: return read_leaf<parquet::DoubleType>(reader, count, present, put);
+    case parquet::Type::BYTE_ARRAY:
+      return read_leaf<parquet::ByteArrayType>(reader, count, present, put);
+    default: return put(0, "a column of a type that these tables do not have");
+  }
+}
+
+// The keys of the map of values that did not fit: there are none in the simulated world, so that it
+// is enough to show them at the first row.
+void read_unfit(parquet::ColumnReader& reader, std::vector<LandedRow>& rows, std::size_t from) {
+  auto& keys = static_cast<parquet::TypedColumnReader<parquet::ByteArrayType>&>(reader);
+  while (keys.HasNext()) {
+    std::int16_t definition = 0, repetition = 0;
+    parquet::ByteArray key;
+    std::int64_t got = 0;
+    keys.ReadBatch(1, &definition, &repetition, &key, &got);
+    if (got == 1) rows[from].columns["_unfit"] += show(key) + " ";
+  }
+}
+
+}  // namespace
+
+std::string show_real(double value) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.17g", value);
+  return text;
+}
+
+Result<std::vector<LandedRow>> read_landed_rows(const std::string& parquet_bytes) {
+  std::vector<LandedRow> rows;
+  try {
+    const auto reader = parquet::ParquetFileReader::Open(
+        std::make_shared<arrow::io::BufferReader>(std::make_shared<arrow::Buffer>(parquet_bytes)));
+    const auto* schema = reader->metadata()->schema();
+    for (int g = 0; g < reader->metadata()->num_row_groups(); ++g) {
+      const auto group = reader->RowGroup(g);
+      const std::size_t from = rows.size();
+      rows.resize(from + static_cast<std::size_t>(group->metadata()->num_rows()));
+      for (int c = 0; c < schema->num_columns(); ++c) {
+        const auto* leaf = schema->Column(c);
+        const auto column = group->Column(c);
+        if (leaf->max_repetition_level() > 0) {
+          if (leaf->path()->ToDotString().ends_with(".key")) read_unfit(*column, rows, from);
+          continue;
+        }
+        read_column(*leaf, *column, rows, from);
+      }
+    }
+  } catch (const std::exception& error) {
+    return fail(ErrorKind::kCorrupt, std::string("no readable Parquet: ") + error.what());
+  }
+  return rows;
+}
+
+}  // namespace evodb::sim

@@ -1,0 +1,31 @@
+// Every row of a data file as text, by column: what a reader of the lakehouse sees, for the oracle
+// to compare with what an application wrote.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "evodb/result.h"
+#include "evodb/types.h"
+
+namespace evodb::sim {
+
+// "price" -> "12", "_before.price" -> "11"; NULL: absent. INTEGER as digits, REAL with 17 digits,
+// TEXT and BLOB as they are.
+using Columns = std::map<std::string, std::string>;
+
+struct LandedRow {
+  std::string source;
+  Epoch epoch;
+  Lsn lsn;
+  TxnId txn;
+  std::string op;
+  Columns columns;
+};
+
+std::string show_real(double value);
+// In the file's order. kCorrupt: it is no Parquet file of a changes table.
+Result<std::vector<LandedRow>> read_landed_rows(const std::string& parquet_bytes);
+
+}  // namespace evodb::sim
