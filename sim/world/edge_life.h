@@ -33,6 +33,10 @@ class EdgeLife final : private edge::UplinkObserver {
     uplink_.start();
   }
 
+  static constexpr std::uint32_t batch_entries = 20;
+
+  // Connected, and told to send nothing.
+  bool starved() const { return uplink_.stats().connected && uplink_.stats().credit_bytes == 0; }
   void notify() { uplink_.notify(); }
   Lsn persisted() const { return persisted_; }
   // An error that the edge takes for final.
@@ -50,7 +54,7 @@ class EdgeLife final : private edge::UplinkObserver {
     options.host = "parent";
     options.port = 8787;
     options.wait = wait;
-    options.batch_entries = 20;
+    options.batch_entries = batch_entries;
     options.batch_bytes = 8u << 10;
     options.ping_idle_ms = 3'000;
     options.dead_peer_ms = 3'000;

@@ -40,8 +40,14 @@ Result<void> FaultyCatalog::really_swap(table::WriterEpoch writer, const std::st
                                         const std::optional<std::string>& expected,
                                         const std::string& metadata_location) {
   auto done = catalog_->swap(writer, table, expected, metadata_location);
-  if (done && on_commit_) on_commit_(table, metadata_location);
+  if (done && on_commit_) on_commit_(table, metadata_location, writer < newest_writer_);
   return done;
+}
+
+Result<table::WriterEpoch> FaultyCatalog::claim() {
+  auto claimed = catalog_->claim();
+  if (claimed) newest_writer_ = std::max(newest_writer_, *claimed);
+  return claimed;
 }
 
 void SimStoreRunner::run(std::function<void(store::ObjectStore&, table::Catalog&)> work) {

@@ -21,18 +21,20 @@ namespace evodb::sim {
 // or come through long after they said so. Everything else is the shipped catalog, in memory.
 class FaultyCatalog final : public table::Catalog {
  public:
-  using OnCommit = std::function<void(const std::string& table, const std::string& location)>;
+  using OnCommit =
+      std::function<void(const std::string& table, const std::string& location, bool superseded)>;
 
   FaultyCatalog(std::unique_ptr<table::Catalog> catalog, FakeLoop& ground, base::Random& random)
       : catalog_(std::move(catalog)), ground_(ground), random_(random) {}
 
-  // Called at every swap that came through, whatever its caller was told.
+  // Called at every swap that came through, whatever its caller was told. `superseded`: another
+  // writer had claimed the catalog before.
   void on_commit(OnCommit on_commit) { on_commit_ = std::move(on_commit); }
 
   void set_fault_percent(std::uint32_t percent) { fault_percent_ = percent; }
   std::uint64_t faults() const { return faults_; }
 
-  Result<table::WriterEpoch> claim() override { return catalog_->claim(); }
+  Result<table::WriterEpoch> claim() override;
   Result<std::vector<table::TableEntry>> list() override { return catalog_->list(); }
   Result<std::optional<std::string>> load(const std::string& table) override;
   Result<void> swap(table::WriterEpoch writer, const std::string& table,
@@ -55,6 +57,7 @@ class FaultyCatalog final : public table::Catalog {
   std::unique_ptr<table::Catalog> catalog_;
   FakeLoop& ground_;
   OnCommit on_commit_;
+  table::WriterEpoch newest_writer_;
   base::Random& random_;
   std::uint32_t fault_percent_ = 0;
   std::uint64_t faults_ = 0;

@@ -149,6 +149,14 @@ void Oracle::check_landed(const ModelOutbox& outbox, Lsn lsn, const std::string&
   }
 }
 
+Lsn Oracle::landed_through(const ModelOutbox& outbox) const {
+  std::uint64_t through = outbox.epoch_base().value;
+  const auto landed = landed_.find({outbox.source(), outbox.epoch().value});
+  if (landed == landed_.end()) return Lsn(through);
+  while (landed->second.contains(through + 1)) ++through;
+  return Lsn(through);
+}
+
 void Oracle::judge(const ModelOutbox& outbox, const std::string& when) {
   std::uint64_t missing = 0;
   for (std::uint64_t lsn = 1; lsn <= outbox.head().value; ++lsn) {

@@ -39,6 +39,8 @@ class Oracle {
   void on_commit(const std::string& table, const std::string& metadata_location);
   // Everything that `outbox` sent under its present epoch up to `lsn` must be in the lakehouse.
   void check_landed(const ModelOutbox& outbox, Lsn lsn, const std::string& why);
+  // How far everything that it sent under its present epoch is there.
+  Lsn landed_through(const ModelOutbox& outbox) const;
   // Every change of the present history must be there, under some epoch, and every live file still.
   void judge(const ModelOutbox& outbox, const std::string& when);
   void judge_files(const std::string& when);

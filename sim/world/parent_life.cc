@@ -11,9 +11,9 @@ parent::ParentOptions ParentLife::options() {
   options.ingest.inflight_bytes_max = 32u << 10;
   options.ingest.journal_reserve_bytes = 16u << 10;
   options.journal.segment_bytes = 20u << 10;
-  options.journal.max_bytes = 160u << 10;
+  options.journal.max_bytes = 100u << 10;
   options.journal.pending_bytes_max = 64u << 10;
-  options.lake.buffer_bytes_max = 64u << 10;
+  options.lake.buffer_bytes_max = 32u << 10;
   options.lake.buffer_entries_max = 300;
   options.lake.flush_threshold_entries = 40;
   options.lake.buffer_age_ms_max = 300;

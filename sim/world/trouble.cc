@@ -122,7 +122,7 @@ void World::trouble_network() {
 void World::trouble_store() {
   if (kinds_.store_faults && store_returns_at_ms_ < 0 && random_.below(300) == 0) {
     store_.set_away(true);
-    store_returns_at_ms_ = now() + some_ms(chance(20) ? 12'000 : 5'000);
+    store_returns_at_ms_ = now() + some_ms(chance(kinds_.busy ? 60 : 10) ? 12'000 : 5'000);
     ++counts_.store_outages;
   }
   if (store_returns_at_ms_ >= 0 && now() >= store_returns_at_ms_) {

@@ -37,6 +37,7 @@ void WorldCounts::add(const WorldCounts& other) {
   disk_faults += other.disk_faults;
   failed_starts += other.failed_starts;
   trims += other.trims;
+  starved_steps += other.starved_steps;
 }
 
 World::World(const WorldOptions& options)
@@ -58,10 +59,13 @@ World::World(const WorldOptions& options)
             return histories;
           },
           [this](std::string text) { violate(std::move(text)); }) {
-  catalog_.on_commit([this](const std::string& table, const std::string& location) {
-    oracle_.on_commit(table, location);
-  });
+  catalog_.on_commit(
+      [this](const std::string& table, const std::string& location, bool superseded) {
+        if (superseded) violate(table + ": a parent commits after another has taken over");
+        oracle_.on_commit(table, location);
+      });
   draw_kinds();
+  store_.fail_if([this](const FakeStore::Call& call) { return on_store_call(call); });
   for (std::uint32_t i = 0; i < options.edges; ++i) {
     Edge edge;
     edge.outbox = std::make_unique<ModelOutbox>("edge-" + std::to_string(i), random_);
@@ -78,6 +82,7 @@ World::~World() {
 
 void World::draw_kinds() {
   kinds_ = {.power_loss = chance(60),
+            .stops_amid_writes = chance(60),
             .edge_crashes = chance(50),
             .cuts = chance(70),
             .store_faults = chance(60),
@@ -93,16 +98,25 @@ void World::draw_kinds() {
   parent_lives_steps_ = lives[random_.below(4)];
   if (chance(40)) manners_.slow_table_ms_max = 600;
   if (!kinds_.store_faults) return;
-  manners_.lingering_percent = 2;
+  manners_.lingering_percent = chance(30) ? 15 : 2;
   catalog_.set_fault_percent(10);
-  store_.fail_if([this](const FakeStore::Call&) -> std::optional<FakeStore::Fault> {
-    if (!chance(8)) return std::nullopt;
-    switch (random_.below(3)) {
-      case 0: return FakeStore::Fault::kRetry;
-      case 1: return FakeStore::Fault::kUnknownBefore;
-      default: return FakeStore::Fault::kUnknownAfter;
-    }
-  });
+}
+
+// Every call to the store passes here, with faults or without.
+std::optional<FakeStore::Fault> World::on_store_call(const FakeStore::Call& call) {
+  const bool data = call.key.ends_with(".parquet");
+  if (call.kind == FakeStore::Kind::kGet && data && counts_.journals_lost == 0) {
+    violate("a parent whose journal is there reads what has landed: " + call.key);
+  }
+  if (!kinds_.store_faults || !chance(8)) return std::nullopt;
+  switch (random_.below(4)) {
+    case 0: return FakeStore::Fault::kRetry;
+    case 1: return FakeStore::Fault::kUnknownBefore;
+    case 2: return FakeStore::Fault::kUnknownAfter;
+    default:
+      return call.kind == FakeStore::Kind::kPut ? FakeStore::Fault::kInvalid
+                                                : FakeStore::Fault::kRetry;
+  }
 }
 
 void World::violate(std::string text) {
@@ -123,8 +137,9 @@ World::Edge& World::edge_of(const ModelOutbox& outbox) {
 void World::start_parent() {
   EVODB_ASSERT(!parent_, "one parent at a time");
   parent_starts_at_ms_ = -1;
-  // Sometimes the disk stops in the middle of what follows.
-  if (kinds_.power_loss && chance(40)) disk_.crash_at(disk_.mutations() + 1 + random_.below(400));
+  // Sometimes the process or the machine stops in the middle of what follows.
+  if (kinds_.stops_amid_writes && chance(40))
+    disk_.crash_at(disk_.mutations() + 1 + random_.below(400));
   parent_ =
       std::make_unique<ParentLife>(ParentLife::Surroundings{network_,
                                                             random_,
@@ -142,7 +157,7 @@ void World::start_parent() {
 }
 
 void World::crash_parent() {
-  const bool machine = disk_.crashed() || (kinds_.power_loss && chance(50));
+  const bool machine = kinds_.power_loss && chance(50);
   if (parent_) {
     disk_.crash();
     parent_->die(machine && chance(50) ? FakeLoop::Crash::kSilent : FakeLoop::Crash::kReset);
@@ -151,7 +166,7 @@ void World::crash_parent() {
   const CrashModel power[] = {CrashModel::kLost, CrashModel::kTorn, CrashModel::kReordered};
   disk_.restart(machine ? power[random_.below(3)] : CrashModel::kKilled, random_);
   ++(machine ? counts_.power_losses : counts_.parent_crashes);
-  parent_starts_at_ms_ = now() + some_ms(2'000);
+  parent_starts_at_ms_ = now() + some_ms(chance(30) ? 50 : 2'000);
   disk_may_fail_ = false;
   disk_has_room_at_ms_ = -1;
   stopped_.reset();
@@ -199,6 +214,10 @@ void World::check_recovered_marks() {
   for (const Edge& edge : edges_) {
     const Lsn held = durable[{edge.outbox->source(), edge.outbox->epoch().value}];
     if (held >= edge.told_durable) continue;
+    // A parent that lost its journal calls durable what its child had trimmed: that has landed.
+    if (counts_.journals_lost > 0 && oracle_.landed_through(*edge.outbox) >= edge.told_durable) {
+      continue;
+    }
     violate(edge.outbox->source() + " was told durable up to " +
             std::to_string(edge.told_durable.value) + ", the parent recovers " +
             std::to_string(held.value));
@@ -212,7 +231,7 @@ void World::check_bounds() {
   if (journal.trimmed()) counts_.trims = 1;
   const auto above = [&](const char* what, std::uint64_t is, std::uint64_t may_be) {
     if (is > may_be) {
-      violate(std::string(what) + ": " + std::to_string(is) + " bytes, at most " +
+      violate(std::string(what) + ": " + std::to_string(is) + ", at most " +
               std::to_string(may_be) + " are allowed");
     }
   };
@@ -221,10 +240,15 @@ void World::check_bounds() {
   above("disk", disk_.total_bytes(), options.journal.max_bytes + (64u << 10));
   above("in flight", parent_->parent().ingest().stats().inflight_bytes,
         options.ingest.inflight_bytes_max + options.gate.frame_bytes_max);
+  for (const Edge& edge : edges_) {
+    if (edge.life->starved()) ++counts_.starved_steps;
+  }
   parent_->parent().status([this, above, options](const parent::ParentStatus& status) {
-    // One record more than fits may be taken.
+    // It asks for room, then takes one record of any size.
     above("lake", status.lake.buffers.bytes,
-          options.lake.buffer_bytes_max + 4 * options.gate.frame_bytes_max);
+          options.lake.buffer_bytes_max + 2 * options.gate.frame_bytes_max);
+    above("lake, in entries", status.lake.buffers.entries,
+          options.lake.buffer_entries_max + EdgeLife::batch_entries);
   });
 }
 
@@ -233,7 +257,6 @@ void World::check_bounds() {
 
 void World::heal() {
   network_.heal_all();
-  store_.clear_faults();
   store_.set_away(false);
   catalog_.set_fault_percent(0);
   manners_ = {};
@@ -253,7 +276,13 @@ bool World::all_persisted() const {
 }
 
 void World::await_all_persisted(const std::string& when) {
-  if (network_.run_while_not([this] { return all_persisted(); }, options_.heal_ms_max)) return;
+  if (network_.run_while_not([this] { return all_persisted(); }, options_.heal_ms_max)) {
+    network_.run_for(100);
+    const auto left = parent_->parent().ingest().stats().inflight_bytes;
+    if (left > 0)
+      violate(when + ": nothing is in flight, but counted as such: " + std::to_string(left));
+    return;
+  }
   for (const auto& edge : edges_) {
     violate(when + ": " + edge.outbox->source() + " is not persisted: head " +
             std::to_string(edge.outbox->head().value) + ", trimmed " +

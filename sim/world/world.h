@@ -43,7 +43,7 @@ struct WorldCounts {
   std::uint64_t changes = 0, commits = 0, parent_crashes = 0, power_losses = 0, stops = 0,
                 edge_crashes = 0, cuts = 0, partitions = 0, store_outages = 0, clock_jumps = 0,
                 journals_lost = 0, restores = 0, new_epochs = 0, disk_faults = 0, failed_starts = 0,
-                trims = 0;
+                starved_steps = 0, trims = 0;
   void add(const WorldCounts& other);
 };
 
@@ -69,9 +69,9 @@ class World final : public EdgeWitness {
   };
   // Which kinds of trouble this history has, drawn from its seed.
   struct Kinds {
-    bool power_loss = false, edge_crashes = false, cuts = false, store_faults = false,
-         clock_jumps = false, lost_journal = false, disk_faults = false, restores = false,
-         slow_disk = false, busy = false, stops = false;
+    bool power_loss = false, stops_amid_writes = false, edge_crashes = false, cuts = false,
+         store_faults = false, clock_jumps = false, lost_journal = false, disk_faults = false,
+         restores = false, slow_disk = false, busy = false, stops = false;
   };
 
   bool chance(std::uint32_t percent) { return random_.below(100) < percent; }
@@ -83,6 +83,7 @@ class World final : public EdgeWitness {
   Edge& edge_of(const ModelOutbox& outbox);
 
   void draw_kinds();
+  std::optional<FakeStore::Fault> on_store_call(const FakeStore::Call& call);
   void start_parent();
   void crash_parent();
   void start_edge(Edge& edge);

@@ -36,10 +36,11 @@ TEST_P(Histories, LoseNothingAndLandNothingTwice) {
   std::printf(
       "%lu changes in %lu commits; %lu kills, %lu power losses, %lu stops, %lu edge kills, "
       "%lu cuts, %lu partitions, %lu store outages, %lu disk faults, %lu journals lost, "
-      "%lu restores, %lu new epochs, %lu failed starts, %lu trimmed journals\n",
+      "%lu restores, %lu new epochs, %lu failed starts, %lu trimmed journals, "
+      "starved for %lu steps\n",
       all.changes, all.commits, all.parent_crashes, all.power_losses, all.stops, all.edge_crashes,
       all.cuts, all.partitions, all.store_outages, all.disk_faults, all.journals_lost, all.restores,
-      all.new_epochs, all.failed_starts, all.trims);
+      all.new_epochs, all.failed_starts, all.trims, all.starved_steps);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shards, Histories, testing::Range<std::uint64_t>(0, 10));
