@@ -43,7 +43,7 @@ class RunningParent : public LakehouseParent {
  public:
   ~RunningParent() override { stop(std::chrono::milliseconds(0)); }
 
-  Result<void> start(const Config& config) {
+  Result<void> start(const Config& config, const Waiting& waiting) {
     const auto options = EVODB_TRY(parent_options(config));
     lock_ = EVODB_TRY(DataLock::take(config.text("data")));
     auto object_store = EVODB_TRY(store::open_store(store_options(config)));
@@ -64,6 +64,15 @@ class RunningParent : public LakehouseParent {
     EVODB_CHECK(parent_->start(
         [&opened](Result<std::string> address) { opened.set_value(std::move(address)); }));
     thread_ = std::thread([this] { loop_->run(); });
+    // Behind a lost journal the tables are read before anybody is let in, for as long as that
+    // takes.
+    std::string said;
+    while (answer.wait_for(std::chrono::seconds(1)) != std::future_status::ready) {
+      std::string why = status_now().trouble;
+      if (why.empty()) why = "reading what the tables hold";
+      if (waiting && why != said) waiting(why);
+      said = std::move(why);
+    }
     auto address = answer.get();
     if (!address) {
       stop(std::chrono::milliseconds(0));
@@ -196,9 +205,10 @@ Result<parent::ParentOptions> parent_options(const Config& config) {
   return options;
 }
 
-Result<std::unique_ptr<LakehouseParent>> start_parent(const Config& config) {
+Result<std::unique_ptr<LakehouseParent>> start_parent(const Config& config,
+                                                      const Waiting& waiting) {
   auto parent = std::make_unique<RunningParent>();
-  EVODB_CHECK(parent->start(config));
+  EVODB_CHECK(parent->start(config, waiting));
   return parent;
 }
 

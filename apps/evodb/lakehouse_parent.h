@@ -1,7 +1,9 @@
 // The real seams of a parent, wired: the only place that does so for the server's rooms.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "config.h"
 #include "evodb/parent.h"
@@ -9,8 +11,11 @@
 
 namespace evodb::app {
 
-// From a loaded configuration; LakehouseParent::start makes one from its options.
-Result<std::unique_ptr<LakehouseParent>> start_parent(const Config& config);
+// From a loaded configuration; LakehouseParent::start makes one from its options. Where a start
+// takes longer than a second, `waiting` is told why, once for each reason, in the calling thread.
+using Waiting = std::function<void(const std::string& why)>;
+Result<std::unique_ptr<LakehouseParent>> start_parent(const Config& config,
+                                                      const Waiting& waiting = {});
 
 // The offline half: everything that can be wrong with the settings without touching the network.
 Result<parent::ParentOptions> parent_options(const Config& config);

@@ -95,7 +95,9 @@ int serve(const ServeArguments& arguments) {
 
   static Signals signals;  // its threads outlive this function
   signals.watch_start();
-  auto parent = start_parent(*config);
+  auto parent = start_parent(*config, [](const std::string& why) {
+    std::fprintf(stderr, "evodb is not ready yet: %s\n", why.c_str());
+  });
   if (!parent) return report(parent.error());
   signals.ready();
   std::fprintf(stderr, "evodb ready on http://%s\n", (*parent)->address().c_str());

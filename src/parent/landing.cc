@@ -202,10 +202,16 @@ LandingStats Landing::stats() const {
   stats.started = lake_ != nullptr;
   stats.halted = halted_;
   stats.flushes_running = running_.size();
-  for (const auto& [id, machine] : running_) {
-    if (auto error = machine->last_error(); !error.empty()) stats.store_error = std::move(error);
-  }
   if (lake_) stats.lake = lake_->stats(seams_.clock.monotonic());
+  for (const auto& [id, machine] : running_) {
+    auto error = machine->last_error();
+    if (error.empty()) continue;
+    // The lake hears of a flush only when it ends; one that is still trying has its trouble now.
+    for (auto& table : stats.lake.tables) {
+      if (table.name == machine->table()) table.last_error = error;
+    }
+    stats.store_error = std::move(error);
+  }
   return stats;
 }
 

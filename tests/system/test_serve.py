@@ -3,13 +3,15 @@
 import json
 import re
 import signal
+import shutil
 import socket
 import struct
+import subprocess
 import time
 import zlib
 
 import pytest
-from conftest import Lakehouse, run, wait_until
+from conftest import BINARY, Lakehouse, clean_environment, run, wait_until
 from websockets.sync.client import connect
 
 
@@ -99,9 +101,25 @@ def test_bad_configuration_is_one_line_that_helps(parent, tmp_path):
         assert len(lines) == 1 and lines[0].startswith("evodb: ") and word in lines[0], result.stderr
     assert run("validate", "--set", "buffer.max_age_ms=5").stdout == "valid\n"
     assert run("validate", "--set", "bufer.max_age_ms=5").returncode == 2
-    assert run("no-such-command").returncode == 2
+    for arguments, word in [
+        (["no-such-command"], "'no-such-command'"),
+        ([], "evodb --help"),
+        (["capture", "install"], "--db is required; see evodb capture install --help"),
+        (["edge", "--db", "x", "--parent", "ws://x:1", "--wait", "soon"], "soon"),
+        (["serve", "--lisen", "x"], "--lisen"),
+    ]:
+        result = run(*arguments)
+        assert result.returncode == 2 and result.stderr.count("\n") == 1, result
+        assert result.stderr.startswith("evodb: ") and word in result.stderr, result
     shown = run("config", "show", "--origin", "--set", "buffer.max_age_ms=123").stdout
     assert re.search(r"buffer.max_age_ms = 123 +# --set", shown)
+
+
+def test_an_answer_that_cannot_be_written_is_no_success():
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([BINARY, "config", "show"], stdout=full, stderr=subprocess.PIPE,
+                                env=clean_environment())
+    assert result.returncode == 1 and b"No space left" in result.stderr
 
 
 def test_one_parent_a_data_directory(parent):
@@ -164,9 +182,29 @@ def test_s3_with_wrong_credentials_says_so(parent, s3):
                                 or "secret" in text.lower()) and text
 
     wait_until(said, 20, "readyz names the credentials")
+    assert "403" in p.status()["tables"]["t_changes"]["last_error"]  # though it is tried still
     p.process.send_signal(signal.SIGTERM)
     assert p.process.wait(30) == 0
     wrong.environment = environment  # mended: what was held lands
     p.start()
     assert p.get("/flush", method="POST")[0] == 200
     assert Lakehouse(p.data, s3).sql("select count(*) from {t}", t="t_changes") == [(1,)]
+
+
+def test_a_start_that_waits_for_the_store_says_why(parent, s3):
+    p = parent(store=s3).start()
+    with connect(p.url) as ws:
+        entry = {"sequence": 1, "timestamp": 1, "operation": "INSERT", "table": "t", "rowId": "1",
+                 "after": {"a": 1}}
+        ws.send(json.dumps({"type": "cdc_batch", "sourceDoId": "d", "sequenceNumber": 1,
+                            "timestamp": 1, "entries": [entry]}))
+        assert json.loads(ws.recv(5))["type"] == "ack"
+    assert p.get("/flush", method="POST")[0] == 200
+    p.stop()
+    shutil.rmtree(p.data / "journal")  # so the tables must be read before anybody is let in
+    s3.stop()
+    p.spawn()
+    wait_until(lambda: "not ready yet: cannot read the" in p.log.read_text(), 20, "the reason")
+    s3.start()
+    wait_until(lambda: p.log.read_text().count("ready on") == 2, 20, "ready")
+    assert p.stop() == 0
