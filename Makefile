@@ -64,6 +64,7 @@ bench: build
 	@build/evodb bench ingest --json
 	@build/evodb bench land --json
 	@build/evodb bench e2e --json
+	@build/evodb bench capture --json
 
 format: setup
 	@scripts/lint --fix

@@ -177,6 +177,7 @@ void add_bench(CLI::App& app, int& exit_code) {
   add("ingest", "Durable changes a second: sockets to synced journal", bench_ingest);
   add("land", "Rows a second: sockets to committed Iceberg snapshots", bench_land);
   add("e2e", "Many children to visible rows, and how fresh a reader's view is", bench_e2e);
+  add("capture", "What the triggers cost the application", bench_capture);
 }
 
 }  // namespace evodb::app

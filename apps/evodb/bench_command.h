@@ -41,5 +41,6 @@ Result<void> land_everything(const ParentProcess& parent, std::int64_t timeout_m
 Result<BenchJson> bench_ingest(const BenchArguments& arguments);
 Result<BenchJson> bench_land(const BenchArguments& arguments);
 Result<BenchJson> bench_e2e(const BenchArguments& arguments);
+Result<BenchJson> bench_capture(const BenchArguments& arguments);
 
 }  // namespace evodb::app

@@ -39,7 +39,9 @@ constexpr Setting table[] = {
      "warehouse."},
     {"store.endpoint", kText, "", 0, 0,
      "S3 endpoint, such as http://127.0.0.1:7070 or R2's https address. Empty: AWS."},
-    {"store.region", kText, "auto", 0, 0, "S3 region for signing. R2: auto."},
+    {"store.region", kText, "auto", 0, 0,
+     "S3 region for signing. auto: us-east-1, which R2 and most S3 servers take. Also read from "
+     "AWS_REGION."},
     {"store.access_key_id", kSecret, "", 0, 0,
      "S3 access key id. Also read from AWS_ACCESS_KEY_ID."},
     {"store.secret_access_key", kSecret, "", 0, 0,
@@ -300,7 +302,8 @@ Result<Config> Config::load(const Sources& sources) {
   static const std::map<std::string, std::string> aws = {
       {"AWS_ACCESS_KEY_ID", "store.access_key_id"},
       {"AWS_SECRET_ACCESS_KEY", "store.secret_access_key"},
-      {"AWS_SESSION_TOKEN", "store.session_token"}};
+      {"AWS_SESSION_TOKEN", "store.session_token"},
+      {"AWS_REGION", "store.region"}};
   for (const auto& [name, key] : aws) {
     const auto found = sources.environment.find(name);
     if (found != sources.environment.end() && config.at(key).origin == "default") {

@@ -71,11 +71,13 @@ TEST_F(ConfigTest, sizes_take_units) {
 TEST_F(ConfigTest, secrets_are_never_shown_and_may_come_from_a_file) {
   const std::string secret = ::testing::TempDir() + "evodb-config-test.secret";
   std::ofstream(secret) << "hush\n";
-  auto config =
-      load("", {{"EVODB_STORE_SECRET_ACCESS_KEY_FILE", secret}, {"AWS_ACCESS_KEY_ID", "k"}});
+  auto config = load("", {{"EVODB_STORE_SECRET_ACCESS_KEY_FILE", secret},
+                          {"AWS_ACCESS_KEY_ID", "k"},
+                          {"AWS_REGION", "eu-central-1"}});
   ASSERT_TRUE(config) << config.error().text;
   EXPECT_EQ(config->text("store.secret_access_key"), "hush");
   EXPECT_EQ(config->text("store.access_key_id"), "k");
+  EXPECT_EQ(config->text("store.region"), "eu-central-1");
   EXPECT_EQ(config->show(true).find("hush"), std::string::npos);
   EXPECT_EQ(config->json(true).find("hush"), std::string::npos);
 }
