@@ -285,6 +285,16 @@ std::string FakeDisk::contents(const std::string& path) const {
   return found == names_.end() ? std::string() : found->second->now;
 }
 
+bool FakeDisk::on_platter(const std::string& path, std::size_t n) const {
+  const std::lock_guard lock(mutex_);
+  const auto now = names_.find(path);
+  const auto synced = synced_names_.find(path);
+  if (now == names_.end() || synced == synced_names_.end()) return false;
+  if (now->second != synced->second) return false;
+  const std::string_view bytes = now->second->now;
+  return bytes.substr(0, n) == std::string_view(now->second->synced).substr(0, n);
+}
+
 void FakeDisk::put(const std::string& path, std::string bytes) {
   (void)make_directories(directory_of(path));
   const std::lock_guard lock(mutex_);

@@ -74,6 +74,8 @@ class FakeDisk final : public base::Disk {
   std::uint64_t total_bytes() const;  // of all files that have a name
   std::vector<std::string> paths() const;
   std::string contents(const std::string& path) const;
+  // Whether the first `n` bytes of it, and its name, would survive a power loss now.
+  bool on_platter(const std::string& path, std::size_t n) const;
   // As if it had always been there, synced.
   void put(const std::string& path, std::string bytes);
   void remove(const std::string& path);

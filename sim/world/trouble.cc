@@ -125,6 +125,14 @@ void World::trouble_store() {
     store_returns_at_ms_ = now() + some_ms(chance(kinds_.busy ? 60 : 10) ? 12'000 : 5'000);
     ++counts_.store_outages;
   }
+  // A store that stays away until all is healed: the journal fills, and credit must come back by
+  // itself, without a restart or a reconnect that hands it out anew.
+  const std::int64_t left_ms = options_.trouble_ms - now();
+  if (kinds_.full_journal && store_returns_at_ms_ < 0 && left_ms < 8'000) {
+    store_.set_away(true);
+    store_returns_at_ms_ = options_.trouble_ms;
+    ++counts_.store_outages;
+  }
   if (store_returns_at_ms_ >= 0 && now() >= store_returns_at_ms_) {
     store_.set_away(false);
     store_returns_at_ms_ = -1;

@@ -1,6 +1,8 @@
 #include "sim/world/world.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <iterator>
 #include <utility>
 
 #include "base/assert.h"
@@ -11,6 +13,7 @@ namespace {
 
 constexpr std::int64_t step_ms = 20;
 constexpr std::size_t violations_max = 20;
+constexpr std::size_t journal_header_bytes = 4'096;  // of a segment; docs/formats/journal.md
 
 std::unique_ptr<table::Catalog> shipped_catalog() {
   auto catalog = table::open_sqlite_catalog(":memory:", "evodb", "evodb");
@@ -96,6 +99,11 @@ void World::draw_kinds() {
   kinds_.restores = !kinds_.lost_journal && chance(40);
   const std::uint64_t lives[] = {100, 100, 300, 1'000};
   parent_lives_steps_ = lives[random_.below(4)];
+  kinds_.full_journal = chance(20);
+  if (kinds_.full_journal) {
+    kinds_.busy = true;
+    parent_lives_steps_ = 1'000;
+  }
   if (chance(40)) manners_.slow_table_ms_max = 600;
   if (!kinds_.store_faults) return;
   manners_.lingering_percent = chance(30) ? 15 : 2;
@@ -148,7 +156,10 @@ void World::start_parent() {
                                                             encoder_,
                                                             kinds_.slow_disk ? 1'500 : 3});
   const auto started = parent_->start();
-  if (started) return check_recovered_marks();
+  if (started) {
+    check_synced();
+    return check_recovered_marks();
+  }
   if (!disk_.crashed() && !disk_may_fail_) {
     violate("the parent does not start: " + started.error().text);
   }
@@ -221,6 +232,25 @@ void World::check_recovered_marks() {
     violate(edge.outbox->source() + " was told durable up to " +
             std::to_string(edge.told_durable.value) + ", the parent recovers " +
             std::to_string(held.value));
+  }
+}
+
+// Between two events everything that the journal calls durable is on the platter.
+void World::check_synced() {
+  if (!parent_ || disk_.crashed()) return;
+  std::map<std::uint64_t, std::string> segments;  // by the position at which they begin
+  for (const std::string& path : disk_.paths()) {
+    if (!path.ends_with(".seg")) continue;
+    const std::string name = path.substr(path.rfind('/') + 1, 16);
+    segments[std::strtoull(name.c_str(), nullptr, 16)] = path;
+  }
+  const std::uint64_t durable = parent_->parent().journal().durable_end().value;
+  for (auto segment = segments.begin(); segment != segments.end(); ++segment) {
+    const auto next = std::next(segment);
+    const std::uint64_t end = next == segments.end() ? durable : std::min(durable, next->first);
+    if (end <= segment->first) continue;
+    if (disk_.on_platter(segment->second, journal_header_bytes + (end - segment->first))) continue;
+    violate("the journal calls durable what " + segment->second + " would lose");
   }
 }
 
@@ -297,6 +327,7 @@ void World::run() {
     write_some();
     make_trouble();
     network_.run_for(step_ms);
+    check_synced();
     check_bounds();
   }
   heal();

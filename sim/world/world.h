@@ -71,7 +71,7 @@ class World final : public EdgeWitness {
   struct Kinds {
     bool power_loss = false, stops_amid_writes = false, edge_crashes = false, cuts = false,
          store_faults = false, clock_jumps = false, lost_journal = false, disk_faults = false,
-         restores = false, slow_disk = false, busy = false, stops = false;
+         restores = false, full_journal = false, slow_disk = false, busy = false, stops = false;
   };
 
   bool chance(std::uint32_t percent) { return random_.below(100) < percent; }
@@ -90,6 +90,7 @@ class World final : public EdgeWitness {
   void write_some();
   void heal();
   void check_recovered_marks();
+  void check_synced();
   void check_bounds();
   bool all_persisted() const;
   void await_all_persisted(const std::string& when);
