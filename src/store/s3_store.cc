@@ -125,11 +125,10 @@ Result<std::unique_ptr<S3Store>> S3Store::open(const StoreOptions& options) {
   }
   std::string endpoint = options.endpoint;
   while (endpoint.ends_with('/')) endpoint.pop_back();
-  std::string region = options.region.empty() ? "auto" : options.region;
-  if (endpoint.empty()) {
-    if (region == "auto") region = "us-east-1";
-    endpoint = "https://s3." + region + ".amazonaws.com";
-  }
+  // us-east-1 is what nearly every S3 server calls itself; R2 takes it for its own "auto".
+  std::string region = options.region;
+  if (region.empty() || region == "auto") region = "us-east-1";
+  if (endpoint.empty()) endpoint = "https://s3." + region + ".amazonaws.com";
   const std::size_t mark = endpoint.find("://");
   const std::string protocol = endpoint.substr(0, mark == std::string::npos ? 0 : mark);
   if (protocol != "http" && protocol != "https") {

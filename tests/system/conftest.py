@@ -146,7 +146,7 @@ class S3:
 
     def settings(self):
         return [f"store.url=s3://{BUCKET}/warehouse", f"store.endpoint=http://127.0.0.1:{self.port}",
-                "store.region=us-east-1", "store.connect_timeout_ms=1000",
+                "store.connect_timeout_ms=1000",
                 "store.request_timeout_ms=5000", "fallback.recovery_interval_ms=500"]
 
     def environment(self):
