@@ -33,9 +33,12 @@ Result<std::unique_ptr<FileWatch>> FileWatch::create(const std::string& db) {
 FileWatch::~FileWatch() { ::close(fd_); }
 
 bool FileWatch::drain() {
+  constexpr int reads_max = 16;
   alignas(inotify_event) char buffer[4096];
   bool ours = false;
-  for (;;) {
+  // Not until nothing is left: somebody may write to this directory faster than we read of it, and
+  // the loop has sockets too. It calls again for the rest.
+  for (int reads = 0; reads < reads_max; ++reads) {
     const ssize_t n = ::read(fd_, buffer, sizeof buffer);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return ours;
@@ -50,6 +53,7 @@ bool FileWatch::drain() {
       ours = ours || name.empty() || name == "-wal" || name == "-journal";
     }
   }
+  return ours;
 }
 
 #else
