@@ -22,6 +22,11 @@ if(EVODB_SANITIZE)
 endif()
 
 # One precompiled header of the standard library for every target with the same flags.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)  # ccache asks for it
+else()
+  add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -fno-pch-timestamp>")
+endif()
 function(evodb_precompile target)
   target_precompile_headers(${target} PRIVATE <algorithm> <cstdint> <cstring> <expected> <functional>
                             <map> <memory> <optional> <span> <string> <string_view>
