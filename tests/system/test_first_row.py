@@ -5,7 +5,8 @@ import sqlite3
 import subprocess
 import time
 
-from conftest import BINARY, Lakehouse, clean_environment, run, wait_until
+from harness.binary import BINARY, clean_environment, run, wait_until
+from harness.lakehouse import Lakehouse
 
 
 def test_a_row_is_visible_to_duckdb_within_seconds(tmp_path, parent):

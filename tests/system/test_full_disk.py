@@ -5,7 +5,8 @@ import sqlite3
 import subprocess
 
 import pytest
-from conftest import Lakehouse, run, wait_until
+from harness.binary import run, wait_until
+from harness.lakehouse import Lakehouse
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import time
 import zlib
 
 import pytest
-from conftest import BINARY, Lakehouse, clean_environment, run, wait_until
+from harness.binary import BINARY, clean_environment, run, wait_until
+from harness.lakehouse import Lakehouse
 from websockets.sync.client import connect
 
 

@@ -1,6 +1,7 @@
 """Databases of applications, somebody who changes them at random, and the way back from a
 lakehouse table to the rows that SQLite holds."""
 
+import json
 import os
 import pathlib
 import random
@@ -8,7 +9,7 @@ import shutil
 import sqlite3
 import time
 
-from conftest import ROOT, run
+from harness.binary import ROOT, run
 
 ZOO = '''
 CREATE TABLE "Order Details" ("Order ID" INTEGER, "select" TEXT, qty NUMERIC, price DECIMAL(10,2),
@@ -50,7 +51,8 @@ def make_database(path, template=None):
 
 
 def install(path, *more):
-    """Capture, and a witness of our own: which LSNs there ever were, in the same transactions."""
+    """Capture, and a witness of our own: which LSNs there ever were, in the same transactions.
+    Returns the epoch."""
     done = run("capture", "install", "--db", path, *more)
     assert done.returncode == 0, done.stderr
     db = sqlite3.connect(path)
@@ -60,6 +62,7 @@ def install(path, *more):
         CREATE TRIGGER evodb_witness_t AFTER INSERT ON evodb_outbox
         BEGIN INSERT INTO evodb_witness VALUES (NEW.id); END;""")
     db.close()
+    return json.loads(run("capture", "status", "--db", path, "--json").stdout)["epoch"]
 
 
 def any_value(rng):
