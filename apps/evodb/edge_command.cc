@@ -42,6 +42,7 @@ void stop_on_signals() {
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);  // a file over its limit is a full disk: EFBIG, not our end
 }
 
 // A database that is captured already keeps what was chosen for it, also a pause.

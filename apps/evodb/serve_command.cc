@@ -58,6 +58,7 @@ class Signals {
     sigaddset(&set_, SIGINT);
     pthread_sigmask(SIG_BLOCK, &set_, nullptr);
     std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGXFSZ, SIG_IGN);  // a file over its limit is a full disk: EFBIG, not our end
   }
 
   // Until ready() a signal ends the process at once: no child has been admitted.
