@@ -11,6 +11,7 @@ namespace evodb::edge {
 namespace {
 
 constexpr std::size_t response_bytes_max = 16u << 10;
+constexpr std::size_t pong_unsent_bytes_max = 64u << 10;
 
 std::string base64_of_16(const char (&raw)[16]) {
   static constexpr char digits[] =
@@ -59,6 +60,11 @@ std::string printable(std::string_view text) {
     if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) > 0x7e) c = '?';
   }
   return out;
+}
+
+std::string code_bytes(wire::WsClose code) {
+  const auto n = static_cast<std::uint16_t>(code);
+  return {static_cast<char>(n >> 8), static_cast<char>(n)};
 }
 
 }  // namespace
@@ -166,8 +172,8 @@ void ParentLink::take_messages(std::string_view bytes) {
     switch (parser_.next(&message, &error)) {
       case wire::WsParser::Step::kNeedMore: return;
       case wire::WsParser::Step::kError:
-        return fail_with(ErrorKind::kRetry,
-                         address() + " broke the WebSocket protocol: " + error.text);
+        return refuse(error.code, ErrorKind::kRetry,
+                      address() + " broke the WebSocket protocol: " + error.text);
       case wire::WsParser::Step::kMessage: take_message(message);
     }
     if (life != life_ || state_ != State::kOpen) return;
@@ -176,32 +182,40 @@ void ParentLink::take_messages(std::string_view bytes) {
 
 void ParentLink::take_message(const wire::WsMessage& message) {
   switch (message.opcode) {
-    case wire::WsOpcode::kBinary: return take_frame(message.payload);
-    case wire::WsOpcode::kPing: return send_websocket(wire::WsOpcode::kPong, message.payload);
+    case wire::WsOpcode::kText:
+    case wire::WsOpcode::kBinary: return take_data(message);
+    case wire::WsOpcode::kPing:
+      // A peer that does not read is owed no pongs: they would pile up here.
+      if (unsent_bytes() > pong_unsent_bytes_max) return;
+      return send_websocket(wire::WsOpcode::kPong, message.payload);
     case wire::WsOpcode::kClose: {
       const std::string_view reason =
           message.payload.size() > 2 ? message.payload.substr(2) : std::string_view("no reason");
-      return fail_with(ErrorKind::kRetry,
-                       address() + " closed the connection: " + printable(reason));
+      Error why{ErrorKind::kRetry, address() + " closed the connection: " + printable(reason)};
+      // The echo of their code ends the handshake (RFC 6455 section 5.5.1).
+      end_with(message.payload.substr(0, 2));
+      return events_.on_link_closed(why);
     }
-    case wire::WsOpcode::kText:
-      return fail_with(ErrorKind::kInvalid, address() +
-                                                " is not an EvoDB parent: it sends text messages "
-                                                "over its WebSocket; check the url");
     case wire::WsOpcode::kPong:
     case wire::WsOpcode::kContinuation: return;  // the parser joins continuations
   }
 }
 
-void ParentLink::take_frame(std::string_view bytes) {
+void ParentLink::take_data(const wire::WsMessage& message) {
+  if (message.opcode == wire::WsOpcode::kText) {
+    return refuse(wire::WsClose::kUnsupported, ErrorKind::kInvalid,
+                  address() +
+                      " is not an EvoDB parent: it sends text messages over its WebSocket; check "
+                      "the url");
+  }
+  const std::string_view bytes = message.payload;
   auto frame = wire::decode_frame(bytes);
   if (frame) return events_.on_link_frame(*frame);
-  const bool other_version =
-      wire::has_frame_magic(bytes) && static_cast<std::uint8_t>(bytes[2]) != wire::wire_major;
   const bool foreign = !wire::has_frame_magic(bytes);
-  fail_with(other_version || foreign ? ErrorKind::kInvalid : ErrorKind::kRetry,
-            foreign ? address() + " is not an EvoDB parent: it sends frames of another protocol"
-                    : address() + " sent a frame that cannot be read: " + frame.error().text);
+  const bool other_version = !foreign && static_cast<std::uint8_t>(bytes[2]) != wire::wire_major;
+  refuse(wire::WsClose::kPolicy, other_version || foreign ? ErrorKind::kInvalid : ErrorKind::kRetry,
+         foreign ? address() + " is not an EvoDB parent: it sends frames of another protocol"
+                 : address() + " sent a frame that cannot be read: " + frame.error().text);
 }
 
 // --- outgoing -----------------------------------------------------------------------------------
@@ -236,6 +250,10 @@ void ParentLink::write_out() {
     } else {
       output_.clear();
     }
+  } else if (written_ > output_.size() / 2) {
+    // A link that is never quite drained must not keep all that it ever sent.
+    output_.erase(0, written_);
+    written_ = 0;
   }
 }
 
@@ -248,12 +266,17 @@ void ParentLink::on_writable(base::StreamId) {
 // --- endings ------------------------------------------------------------------------------------
 
 void ParentLink::close() {
-  if (state_ == State::kClosed) return;
+  if (state_ != State::kClosed) end_with(code_bytes(wire::WsClose::kNormal));
+}
+
+// Closes with a WebSocket close frame where one can be said: not before the handshake is over, and
+// not behind part of another frame.
+void ParentLink::end_with(std::string_view close_payload) {
   const bool polite = state_ == State::kOpen && unsent_bytes() == 0;
   if (polite) {
     std::string bytes;
     const auto mask = static_cast<std::uint32_t>(random_.next());
-    wire::encode_ws_close(bytes, wire::WsClose::kNormal, "", &mask);
+    wire::encode_ws_frame(bytes, wire::WsOpcode::kClose, close_payload, &mask);
     (void)loop_.write(stream_, bytes);  // a courtesy: what does not fit is not said
   }
   loop_.close(stream_, !polite);
@@ -276,6 +299,12 @@ void ParentLink::fail_with(ErrorKind kind, std::string text) {
   const Error why{kind, std::move(text)};
   loop_.close(stream_, true);
   reset();
+  events_.on_link_closed(why);
+}
+
+void ParentLink::refuse(wire::WsClose code, ErrorKind kind, std::string text) {
+  const Error why{kind, std::move(text)};
+  end_with(code_bytes(code));
   events_.on_link_closed(why);
 }
 

@@ -47,7 +47,9 @@ class LinkEvents {
   virtual void on_link_closed(const Error& why) = 0;
 };
 
-class ParentLink final : private base::StreamEvents {
+// Not final for one reason: the conformance test answers whole messages with an echo, over
+// everything else that ships (tests/conformance/echo_client.cc).
+class ParentLink : private base::StreamEvents {
  public:
   ParentLink(base::Loop& loop, base::Random& random, LinkOptions options, LinkEvents& events);
   ~ParentLink() override;  // aborts
@@ -61,11 +63,19 @@ class ParentLink final : private base::StreamEvents {
   // A frame that is encoded already. Returns the bytes that are now waiting for the socket.
   std::size_t send_encoded(std::string_view frame);
   std::size_t unsent_bytes() const { return output_.size() - written_; }
+  // What those hold in memory: at most twice as much.
+  std::size_t held_bytes() const { return output_.size(); }
   // Ends it, with a WebSocket close if it was open. No event follows. Closed: nothing happens.
   void close();
   bool is_open() const { return state_ == State::kOpen; }
   bool is_closed() const { return state_ == State::kClosed; }
   std::string address() const;
+
+ protected:
+  // A text or binary message: the frame in it is decoded and given on.
+  virtual void take_data(const wire::WsMessage& message);
+  // REQUIRES: open.
+  void send_websocket(wire::WsOpcode opcode, std::string_view payload);
 
  private:
   enum class State : std::uint8_t { kClosed, kConnecting, kHandshake, kOpen };
@@ -80,10 +90,11 @@ class ParentLink final : private base::StreamEvents {
   std::optional<Result<std::size_t>> read_response() const;
   void take_messages(std::string_view bytes);
   void take_message(const wire::WsMessage& message);
-  void take_frame(std::string_view bytes);
-  void send_websocket(wire::WsOpcode opcode, std::string_view payload);
   void write_out();
-  void fail_with(ErrorKind kind, std::string text);  // closes, then tells
+  // Both end it, then tell. The first aborts; the second says so to the parent in a close frame.
+  void fail_with(ErrorKind kind, std::string text);
+  void refuse(wire::WsClose code, ErrorKind kind, std::string text);
+  void end_with(std::string_view close_payload);
   void reset();
   void arm(std::int64_t ms);
   void on_timer();
