@@ -25,7 +25,9 @@ namespace evodb::gate {
 // How long last words may wait for a reader that takes nothing of them.
 inline constexpr std::int64_t closing_ms_max = 5'000;
 
-class GateImpl final : public Gate, public base::StreamEvents {
+// Not final for one reason: the conformance test answers whole messages with an echo, over
+// everything else that ships (tests/conformance/echo_gate.cc).
+class GateImpl : public Gate, public base::StreamEvents {
  public:
   GateImpl(base::Loop& loop, ingest::Ingest& ingest, GateHandlers& handlers,
            const GateOptions& options);
@@ -37,9 +39,16 @@ class GateImpl final : public Gate, public base::StreamEvents {
   bool drained() const override { return stats_.connections == 0; }
   GateStats stats() const override { return stats_; }
 
- private:
+ protected:
   using StreamId = base::StreamId;
 
+  // --- what a message may be, and what is done with one (gate_websocket.cc) ---
+  virtual std::size_t message_bytes_max(const Connection& c) const;
+  // A text or binary message that no auto-response has answered.
+  virtual void session_message(StreamId s, const wire::WsMessage& message);
+  void send_message(StreamId s, wire::WsOpcode opcode, std::string_view payload);
+
+ private:
   // --- events of the loop (gate.cc) ---
   void on_accept(StreamId s, std::string_view peer) override;
   void on_connected(StreamId) override;
@@ -80,8 +89,6 @@ class GateImpl final : public Gate, public base::StreamEvents {
   void websocket_data(StreamId s, char* bytes, std::size_t n);
   void websocket_message(StreamId s, const wire::WsMessage& message);
   void websocket_close(StreamId s, wire::WsClose code, std::string_view reason);
-  void send_message(StreamId s, wire::WsOpcode opcode, std::string_view payload);
-  std::size_t message_bytes_max(const Connection& c) const;
   UnixMillis wall() { return loop_.clock().wall(); }
 
   // --- wire v2 (gate_v2.cc) ---

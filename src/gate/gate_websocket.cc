@@ -60,24 +60,33 @@ void GateImpl::websocket_message(StreamId s, const wire::WsMessage& message) {
       if (message.payload == "ping") {
         c.auto_response = wheel_.now();
         send_message(s, wire::WsOpcode::kText, "pong");
-      } else if (c.state == ConnectionState::kV2) {
-        ++stats_.refused_frame;
-        nack(s, wire::NackReason::kMalformed,
-             "a text message on a wire v2 connection; send binary frames", true);
-      } else {
-        v1_text(s, message.payload);
+        return;
       }
+      session_message(s, message);
       return;
     case wire::WsOpcode::kBinary:
       ++stats_.frames_in;
-      if (c.state == ConnectionState::kV2 ||
-          (c.state == ConnectionState::kWebSocket && wire::has_frame_magic(message.payload))) {
-        v2_frame(s, message.payload);
-      } else {
-        v1_binary(s, message.payload);
-      }
+      session_message(s, message);
       return;
     case wire::WsOpcode::kContinuation: return;  // the parser joins these
+  }
+}
+
+void GateImpl::session_message(StreamId s, const wire::WsMessage& message) {
+  const Connection& c = at(s);
+  if (message.opcode == wire::WsOpcode::kBinary) {
+    if (c.state == ConnectionState::kV2 ||
+        (c.state == ConnectionState::kWebSocket && wire::has_frame_magic(message.payload))) {
+      v2_frame(s, message.payload);
+    } else {
+      v1_binary(s, message.payload);
+    }
+  } else if (c.state == ConnectionState::kV2) {
+    ++stats_.refused_frame;
+    nack(s, wire::NackReason::kMalformed,
+         "a text message on a wire v2 connection; send binary frames", true);
+  } else {
+    v1_text(s, message.payload);
   }
 }
 
