@@ -2,7 +2,10 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <future>
@@ -75,9 +78,17 @@ class Signals {
 
   // Ends the process when a second signal comes, or when stopping takes far longer than it may.
   void watch_stop(std::int64_t deadline_ms) {
-    std::thread([this, deadline_ms] {
-      const timespec patience{deadline_ms / 1000 + 5, 0};
-      const bool asked_again = sigtimedwait(&set_, nullptr, &patience) > 0;
+    std::thread([set = set_, until = Steady::now() + std::chrono::milliseconds(deadline_ms) +
+                                     std::chrono::seconds(5)] {
+      int signal = 0;
+      do {
+        // Interrupted when the process was stopped and continued, or a debugger looked: no end.
+        const auto left = std::max<Steady::duration>(until - Steady::now(), {});
+        const auto whole = std::chrono::floor<std::chrono::seconds>(left);
+        const timespec patience{whole.count(), std::chrono::nanoseconds(left - whole).count()};
+        signal = sigtimedwait(&set, nullptr, &patience);
+      } while (signal < 0 && errno == EINTR);
+      const bool asked_again = signal > 0;
       std::fprintf(stderr, "evodb stopped %s; the journal holds what has not landed\n",
                    asked_again ? "at once" : "late");
       _exit(asked_again ? kExitOk : kExitFailed);
@@ -85,6 +96,8 @@ class Signals {
   }
 
  private:
+  using Steady = std::chrono::steady_clock;
+
   sigset_t set_;
   std::atomic<bool> ready_ = false;
   std::promise<int> stop_;

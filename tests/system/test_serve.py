@@ -11,6 +11,7 @@ import time
 import zlib
 
 import pytest
+from harness import sanitizers
 from harness.binary import BINARY, clean_environment, run, wait_until
 from harness.lakehouse import Lakehouse
 from websockets.sync.client import connect
@@ -24,8 +25,9 @@ def test_ready_in_half_a_second_idle_under_60_mb_and_stops_with_0(parent):
     rss = next(int(line.split()[1]) for line in open(f"/proc/{p.process.pid}/status")
                if line.startswith("VmRSS"))
     # Figures with room for a busy machine; bench ingest prints the exact ones.
-    assert took < 2.0
-    assert rss < 60_000, f"{rss} kB"
+    if not sanitizers.KIND:
+        assert took < 2.0
+        assert rss < 60_000, f"{rss} kB"
     assert p.get("/healthz")[0] == 200
     wait_until(lambda: p.get("/readyz")[0] == 200, 5, "ready")
     assert p.stop() == 0
@@ -162,6 +164,24 @@ def test_malformed_frames_are_refused_with_a_reason(parent):
             except Exception as closed:  # noqa: BLE001
                 assert "1000" not in str(closed) or last
     assert p.get("/healthz")[0] == 200
+
+
+def test_stopped_and_continued_while_it_stops_is_no_reason_to_give_up(parent, s3):
+    p = parent(store=s3).start()
+    with connect(p.url) as ws:
+        entry = {"sequence": 1, "timestamp": 1, "operation": "INSERT", "table": "t", "rowId": "1",
+                 "after": {"a": 1}}
+        ws.send(json.dumps({"type": "cdc_batch", "sourceDoId": "d", "sequenceNumber": 1,
+                            "timestamp": 1, "entries": [entry]}))
+        assert json.loads(ws.recv(5))["type"] == "ack"
+    s3.stop()  # so that stopping takes as long as it may
+    p.process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    assert p.process.poll() is None
+    p.process.send_signal(signal.SIGSTOP)
+    p.process.send_signal(signal.SIGCONT)
+    assert p.process.wait(30) == 0, p.log.read_text()
+    assert "late" not in p.log.read_text()
 
 
 def test_s3_with_wrong_credentials_says_so(parent, s3):
