@@ -12,6 +12,8 @@ namespace {
 constexpr std::int64_t busy_retry_ms = 20;
 // The third epoch in a row that brings nothing waits so long: each may be a snapshot of everything.
 constexpr int epochs_in_vain_max = 2;
+// Readers and SQLite keep an epoch in a signed 64-bit integer, and the next one must be larger.
+constexpr Epoch epoch_asked_max{(std::uint64_t{1} << 63) - 1'000'000};
 
 std::string describe(std::string_view what, std::string_view text) {
   std::string out(what);
@@ -92,7 +94,7 @@ void Uplink::retry(const Error& why, std::int64_t delay_ms_min) {
   if (was_welcomed && (acked_ || lived_ms >= options_.reconnect_ms_max)) backoff_.reset();
   end_session();
   stats_.last_error = why.text;
-  dial_after(std::max(delay_ms_min, backoff_.next_ms(random_)));
+  dial_after(std::max(std::min(delay_ms_min, retry_after_ms_max), backoff_.next_ms(random_)));
   if (was_welcomed) observer_.on_disconnected(why);
 }
 
@@ -162,6 +164,12 @@ void Uplink::on_link_open() {
 void Uplink::on_welcome(const wire::Welcome& welcome) {
   loop_.cancel(timer_);
   timer_ = {};
+  if (welcome.epoch_min > epoch_asked_max || welcome.durable > welcome.received ||
+      welcome.persisted > welcome.received) {
+    return on_link_closed(
+        {ErrorKind::kInvalid, link_.address() + " is not an EvoDB parent: its welcome contradicts "
+                                                "itself"});
+  }
   const bool again = welcomes_++ > 0;
   if (welcome.verdict == wire::WelcomeVerdict::kNewEpoch) {
     return need_epoch(welcome.epoch_min, std::string(welcome.text));
@@ -179,6 +187,7 @@ void Uplink::on_welcome(const wire::Welcome& welcome) {
   credit_bytes_ = welcome.credit_bytes;
   durable_ = welcome.durable;
   persisted_ = welcome.persisted;
+  sent_ = welcome.received;
   told_durable_ = told_persisted_ = Lsn();
   assembler_.begin_session();
   if (welcome.received_txn.value != 0) outbox_.resume_group(welcome.received_txn);
@@ -248,8 +257,11 @@ void Uplink::on_link_frame(const wire::Frame& frame) {
   if (const auto* ack = std::get_if<wire::Ack>(&frame); ack != nullptr && welcomed_) {
     return on_ack(ack->durable, ack->persisted, ack->credit_bytes);
   }
-  if (const auto* ping = std::get_if<wire::Ping>(&frame))
-    return link_.send(wire::Pong{ping->opaque});
+  if (const auto* ping = std::get_if<wire::Ping>(&frame)) {
+    // A parent that does not read is owed no pongs: they would pile up here.
+    if (link_.unsent_bytes() <= unsent_bytes_max) link_.send(wire::Pong{ping->opaque});
+    return;
+  }
   if (const auto* pong = std::get_if<wire::Pong>(&frame)) {
     if (phase_ != Phase::kHeld || pong->opaque != barrier_) return;
     barrier_answered_ = true;
@@ -289,6 +301,7 @@ UplinkStats Uplink::stats() const {
   stats.trimmed = trimmed_;
   stats.pending_batches = inflight_.size() + (welcomed_ && assembler_.count() > 0 ? 1 : 0);
   stats.credit_bytes = credit_bytes_;
+  stats.held_bytes = link_.held_bytes();
   return stats;
 }
 

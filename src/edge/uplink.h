@@ -69,7 +69,8 @@ struct UplinkStats {
   std::uint64_t reconnects = 0;       // connections after the first that were welcomed
   std::uint64_t new_epochs = 0;
   std::uint64_t credit_bytes = 0;
-  std::string last_error;  // "" once connected again
+  std::uint64_t held_bytes = 0;  // of frames that wait for the socket
+  std::string last_error;        // "" once connected again
 };
 
 class UplinkObserver {
@@ -125,6 +126,10 @@ class Uplink final : private LinkEvents {
     Lsn last;
     std::uint64_t frame_bytes;
   };
+  // Beyond it no further batch is encoded.
+  static constexpr std::size_t unsent_bytes_max = 256u << 10;
+  // The longest wait that a parent can ask for: a wild number must not silence a child for weeks.
+  static constexpr std::int64_t retry_after_ms_max = 300'000;
 
   // --- connection: uplink.cc
   void on_link_open() override;
@@ -192,7 +197,7 @@ class Uplink final : private LinkEvents {
   std::uint64_t credit_bytes_ = 0;
   Lsn durable_, persisted_;
   Lsn told_durable_, told_persisted_;
-  Lsn sent_;     // last change of the newest batch
+  Lsn sent_;     // last change that the parent may have: of its welcome or the newest batch
   Lsn trim_to_;  // acknowledged in this session at the level waited for
   std::deque<InFlight> inflight_;
   std::uint64_t inflight_bytes_ = 0;

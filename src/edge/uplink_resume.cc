@@ -100,7 +100,9 @@ void Uplink::on_nack(const wire::Nack& nack) {
   switch (nack.reason) {
     case wire::NackReason::kGap:
     case wire::NackReason::kOverCredit:
-      if (nack.resend_after < base_ || nack.resend_after > sent_) {
+      // While the histories are compared nothing was sent that could be refused.
+      if (phase_ == Phase::kWalking || nack.resend_after > sent_ ||
+          nack.resend_after < std::max({base_, durable_, persisted_})) {
         return retry({ErrorKind::kRetry, "the parent asks for what it cannot lack: " + text});
       }
       stats_.last_error = text;
@@ -127,7 +129,9 @@ void Uplink::hold(Lsn resend_after, std::int64_t retry_after_ms) {
     *t = {};
   }
   resend_after_ = resend_after;
-  const base::MonotonicMillis until(loop_.clock().monotonic().value + retry_after_ms);
+  sent_ = resend_after;  // what was behind it counts as not sent: no ack may cover it
+  const base::MonotonicMillis until(loop_.clock().monotonic().value +
+                                    std::min(retry_after_ms, retry_after_ms_max));
   hold_until_ = phase_ == Phase::kHeld ? std::max(hold_until_, until) : until;
   if (phase_ == Phase::kHeld) return release_hold();
   phase_ = Phase::kHeld;

@@ -8,7 +8,6 @@ namespace evodb::edge {
 namespace {
 
 constexpr std::size_t inflight_batches_max = 256;
-constexpr std::size_t unsent_bytes_max = 256u << 10;  // beyond it no further batch is encoded
 // What one turn sends at most, then others have theirs.
 constexpr std::uint64_t turn_bytes_max = 2u << 20;
 constexpr std::uint64_t turn_changes_max = 8'192;
@@ -152,6 +151,10 @@ bool Uplink::pump_outbox() {
 // --- acknowledgements ---------------------------------------------------------------------------
 
 void Uplink::on_ack(Lsn durable, Lsn persisted, std::uint64_t credit_bytes) {
+  // Believed, it would trim what is sent later before anybody has it.
+  if (durable > sent_ || persisted > sent_) {
+    return retry({ErrorKind::kRetry, "the parent acknowledges what was not sent to it"});
+  }
   if (durable > durable_) {
     durable_ = durable;
     acked_ = true;
