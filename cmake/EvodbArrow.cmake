@@ -39,5 +39,11 @@ else()
   # rpath is an option, so that it also stays in what `cmake --install` installs.
   target_link_options(evodb_arrow INTERFACE LINKER:--allow-shlib-undefined
                       LINKER:-rpath,${evodb_arrow_wheel})
+  # The wheel's libparquet exports the OpenSSL that it was built with, 3,000 symbols and more. The
+  # loader takes the first library that has one: were it libparquet, our SHA-256 and libcurl's TLS
+  # would run in a mixture of that OpenSSL and the system's libssl (tests/system/test_openssl.py).
+  # So the system's stand first. Options come before libraries; the flag keeps what seems unused.
+  target_link_options(evodb_arrow INTERFACE
+                      LINKER:--push-state,--no-as-needed -lssl -lcrypto LINKER:--pop-state)
   message(STATUS "Arrow of the pyarrow wheel: ${evodb_arrow_wheel}")
 endif()
