@@ -1,10 +1,25 @@
 """Fixtures of every test that runs the real binary; the classes behind them are in tests/harness."""
 
+import os
+
 import pytest
 
+from harness import sanitizers
 from harness.binary import BINARY
 from harness.parent import Parent
 from harness.s3 import GATEWAY, S3
+
+os.environ.update(sanitizers.environment())  # every process that a test starts has it from here
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sanitizers_found_nothing():
+    """Fails the last test of a run in which any process, killed or not, wrote a report."""
+    yield
+    found = sanitizers.findings()
+    if found:
+        first = next(iter(found.values()))
+        pytest.fail(f"{len(found)} processes with findings, in {sanitizers.LOGS}:\n{first[:8000]}")
 
 
 @pytest.fixture(scope="session")

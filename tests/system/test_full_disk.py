@@ -28,8 +28,9 @@ def test_a_full_disk_loses_nothing_and_goes_on_by_itself(tmp_path, parent, small
     db.execute("create table t (id integer primary key, b blob)")
     for _ in range(40):
         db.execute("begin")
-        db.executemany("insert into t(b) values (?)", [(os.urandom(10_000),)] * 100)
+        db.executemany("insert into t(b) values (?)", [(os.urandom(10_000),) for _ in range(100)])
         db.execute("commit")
+    # 40 MB of which nothing can be compressed: however fast it lands, it does not fit.
     with pytest.raises(subprocess.TimeoutExpired):
         run("edge", "--db", path, "--parent", p.url, "--until-caught-up", timeout=6)
     code, text = p.get("/readyz")
