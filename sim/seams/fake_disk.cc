@@ -45,7 +45,9 @@ class FakeDisk::Handle final : public base::File {
   Result<void> sync() override {
     const std::lock_guard lock(disk_.mutex_);
     if (life_ != disk_.life_) return fail(off);
-    if (auto error = disk_.next_mutation("sync " + path_)) {
+    auto error = disk_.next_mutation("sync " + path_);
+    if (!error && disk_.failing_sync_) error = std::exchange(disk_.failing_sync_, std::nullopt);
+    if (error) {
       // The pages count as clean from now on although they never reached the platter.
       if (!disk_.crashed_) inode_->unsynced.clear();
       return fail(*error);
@@ -244,6 +246,7 @@ void FakeDisk::restart(CrashModel model, base::Random& random) {
   failing_mutations_.clear();
   failing_reads_.clear();
   failing_all_.reset();
+  failing_sync_.reset();
   if (model == CrashModel::kKilled) return;  // the kernel still knows everything
   // In order of name, so that one seed is one outcome; each file once.
   std::vector<InodePtr> inodes;
@@ -263,6 +266,26 @@ void FakeDisk::restart(CrashModel model, base::Random& random) {
   }
   unsynced_names_.clear();
   names_ = synced_names_;
+}
+
+std::unique_ptr<FakeDisk> FakeDisk::platter(CrashModel model, base::Random& random) const {
+  const std::lock_guard lock(mutex_);
+  auto copy = std::make_unique<FakeDisk>();
+  std::map<InodePtr, InodePtr> copies;
+  const auto copied = [&](const InodePtr& inode) {
+    auto& to = copies[inode];
+    if (!to && inode) to = std::make_shared<Inode>(*inode);
+    return to;
+  };
+  for (const auto& [name, inode] : names_) copy->names_[name] = copied(inode);
+  for (const auto& [name, inode] : synced_names_) copy->synced_names_[name] = copied(inode);
+  for (const NameChange& change : unsynced_names_) {
+    copy->unsynced_names_.push_back(change);
+    copy->unsynced_names_.back().inode = copied(change.inode);
+  }
+  copy->directories_ = directories_;
+  copy->restart(model, random);
+  return copy;
 }
 
 std::uint64_t FakeDisk::total_bytes() const {

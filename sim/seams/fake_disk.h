@@ -59,6 +59,8 @@ class FakeDisk final : public base::Disk {
   std::uint64_t reads() const { return reads_; }  // pread calls
   // The n-th mutating call fails with `error`. A failing pwrite has written half of its bytes.
   void fail_mutation(std::uint64_t n, Error error) { failing_mutations_[n] = std::move(error); }
+  // The next sync of a file, whenever it comes.
+  void fail_next_sync(Error error) { failing_sync_ = std::move(error); }
   void fail_read(std::uint64_t n, Error error) { failing_reads_[n] = std::move(error); }
   // Every mutating call from now on fails so, until nullopt: a full or a dying disk.
   void fail_all_mutations(std::optional<Error> error) { failing_all_ = std::move(error); }
@@ -68,6 +70,10 @@ class FakeDisk final : public base::Disk {
   bool crashed() const { return crashed_; }
   // After a crash (or instead of one). Files opened before keep failing.
   void restart(CrashModel model, base::Random& random);
+
+  // What another machine finds that this disk is moved to; nothing of it is shared. The machine that
+  // it is taken from may go on with `this`.
+  std::unique_ptr<FakeDisk> platter(CrashModel model, base::Random& random) const;
 
   // --- looking and spoiling
   // -----------------------------------------------------------------------
@@ -117,7 +123,7 @@ class FakeDisk final : public base::Disk {
   std::uint64_t life_ = 0;
   bool crashed_ = false;
   std::map<std::uint64_t, Error> failing_mutations_, failing_reads_;
-  std::optional<Error> failing_all_;
+  std::optional<Error> failing_all_, failing_sync_;
 };
 
 }  // namespace evodb::sim

@@ -22,6 +22,11 @@ void FakeStore::set_away(bool away) {
   away_ = away;
 }
 
+void FakeStore::set_list_lag_ms(std::int64_t ms) {
+  const std::lock_guard lock(mutex_);
+  list_lag_ms_ = ms;
+}
+
 void FakeStore::fail_call(std::uint64_t n, Fault fault) {
   const std::lock_guard lock(mutex_);
   planned_[calls_ + n] = fault;
@@ -37,6 +42,7 @@ void FakeStore::clear_faults() {
   planned_.clear();
   rule_ = nullptr;
   away_ = false;
+  list_lag_ms_ = 0;
 }
 
 std::uint64_t FakeStore::calls() const {
@@ -114,6 +120,7 @@ Result<std::vector<store::ObjectInfo>> FakeStore::list(const std::string& prefix
   std::vector<store::ObjectInfo> found;
   for (auto it = objects_.lower_bound(prefix);
        it != objects_.end() && it->first.starts_with(prefix); ++it) {
+    if (it->second.modified.value + list_lag_ms_ > clock_.wall().value) continue;
     found.push_back({it->first, it->second.bytes.size(), it->second.modified});
   }
   return found;

@@ -39,6 +39,8 @@ class FakeStore final : public store::ObjectStore {
   explicit FakeStore(base::Clock& clock) : clock_(clock) {}
 
   void set_away(bool away);
+  // Listings leave out what is younger than this; 0: they are complete.
+  void set_list_lag_ms(std::int64_t ms);
   // The `n`-th call from now on, from 1. Adds to what is planned already.
   void fail_call(std::uint64_t n, Fault fault);
   // Asked about every call that nothing else fails.
@@ -76,6 +78,7 @@ class FakeStore final : public store::ObjectStore {
   std::function<std::optional<Fault>(const Call&)> rule_;
   std::uint64_t calls_ = 0;
   bool away_ = false;
+  std::int64_t list_lag_ms_ = 0;
 };
 
 }  // namespace evodb::sim

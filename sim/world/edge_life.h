@@ -8,7 +8,9 @@
 #include <string>
 
 #include "edge/uplink.h"
+#include "sim/plants/plant.h"
 #include "sim/seams/fake_loop.h"
+#include "sim/world/child_loop.h"
 #include "sim/world/model_outbox.h"
 
 namespace evodb::sim {
@@ -22,14 +24,23 @@ class EdgeWitness {
   virtual void on_trimmed(const ModelOutbox& outbox, Lsn lsn) = 0;
 };
 
+struct EdgeLifeOptions {
+  WaitLevel wait = WaitLevel::kPersisted;
+  bool newer_minor = false;
+  std::int64_t wall_offset_ms = 0;
+};
+
 class EdgeLife final : private edge::UplinkObserver {
  public:
-  EdgeLife(FakeNetwork& network, base::Random& random, ModelOutbox& outbox, WaitLevel wait,
-           EdgeWitness& witness)
+  EdgeLife(FakeNetwork& network, base::Random& random, ModelOutbox& outbox,
+           const EdgeLifeOptions& options, EdgeWitness& witness, Plant& plant)
       : loop_(network, outbox.source()),
+        child_loop_(loop_, options.newer_minor),
         outbox_(outbox),
         witness_(witness),
-        uplink_(loop_, random, outbox, options(wait), *this) {
+        uplink_(child_loop_, random, plant.outbox(outbox), uplink_options(options.wait, plant),
+                *this) {
+    loop_.set_wall_offset_ms(options.wall_offset_ms);
     uplink_.start();
   }
 
@@ -39,6 +50,8 @@ class EdgeLife final : private edge::UplinkObserver {
   bool starved() const { return uplink_.stats().connected && uplink_.stats().credit_bytes == 0; }
   void notify() { uplink_.notify(); }
   Lsn persisted() const { return persisted_; }
+  const std::string& sent() const { return child_loop_.sent(); }
+  FakeLoop& loop() { return loop_; }
   // An error that the edge takes for final.
   const std::optional<std::string>& failure() const { return failure_; }
   std::string describe() const {
@@ -49,7 +62,7 @@ class EdgeLife final : private edge::UplinkObserver {
   }
 
  private:
-  static edge::UplinkOptions options(WaitLevel wait) {
+  static edge::UplinkOptions uplink_options(WaitLevel wait, Plant& plant) {
     edge::UplinkOptions options;
     options.host = "parent";
     options.port = 8787;
@@ -60,6 +73,7 @@ class EdgeLife final : private edge::UplinkObserver {
     options.dead_peer_ms = 3'000;
     options.open_ms_max = 3'000;
     options.reconnect_ms_max = 2'000;
+    plant.edge_options(options);
     return options;
   }
 
@@ -73,6 +87,7 @@ class EdgeLife final : private edge::UplinkObserver {
   void on_fatal(const Error& error) override { failure_ = error.text; }
 
   FakeLoop loop_;
+  ChildLoop child_loop_;
   const ModelOutbox& outbox_;
   EdgeWitness& witness_;
   edge::Uplink uplink_;

@@ -8,27 +8,41 @@ namespace evodb::sim {
 namespace {
 constexpr std::int64_t wait_slice_ms = 50;  // a machine that waits is looked at this often
 constexpr std::uint64_t late_ms_max = 4'000;
+
+std::string name_of(const table::IoRequest& io) {
+  if (const auto* put = std::get_if<table::PutObject>(&io)) {
+    if (put->key.ends_with(".parquet")) return "put data";
+    return put->key.ends_with(".json") ? "put metadata" : "put manifest";
+  }
+  if (std::holds_alternative<table::GetObject>(io)) return "get";
+  if (std::holds_alternative<table::RemoveObject>(io)) return "remove";
+  if (std::holds_alternative<table::ListObjects>(io)) return "list";
+  return std::holds_alternative<table::LoadTable>(io) ? "load" : "swap";
+}
+
 }  // namespace
 
-bool FaultyCatalog::strikes() {
-  if (random_.below(100) >= fault_percent_) return false;
-  ++faults_;
-  return true;
+std::optional<Strike> FaultyCatalog::strikes(Fault kind) {
+  auto strike = plan_.strikes(kind);
+  if (strike) on_strike_(*strike);
+  return strike;
 }
 
 Result<std::optional<std::string>> FaultyCatalog::load(const std::string& table) {
-  if (strikes()) return fail(ErrorKind::kRetry, "the catalog is away");
+  if (strikes(Fault::kCatalogError)) return fail(ErrorKind::kRetry, "the catalog is away");
   return catalog_->load(table);
 }
 
 Result<void> FaultyCatalog::swap(table::WriterEpoch writer, const std::string& table,
                                  const std::optional<std::string>& expected,
                                  const std::string& metadata_location) {
-  if (!strikes()) return really_swap(writer, table, expected, metadata_location);
-  switch (random_.below(3)) {
+  if (strikes(Fault::kCatalogError)) return fail(ErrorKind::kRetry, "the catalog is away");
+  auto strike = strikes(Fault::kCatalogAmbiguous);
+  if (!strike) return really_swap(writer, table, expected, metadata_location);
+  switch (strike->random.below(3)) {
     case 0: (void)really_swap(writer, table, expected, metadata_location); break;
     case 1:
-      ground_.after(static_cast<std::int64_t>(random_.below(late_ms_max)),
+      ground_.after(strike->ms_below(late_ms_max),
                     [=, this] { (void)really_swap(writer, table, expected, metadata_location); });
       break;
     default: break;
@@ -51,7 +65,7 @@ Result<table::WriterEpoch> FaultyCatalog::claim() {
 }
 
 void SimStoreRunner::run(std::function<void(store::ObjectStore&, table::Catalog&)> work) {
-  loop_.after(delay_ms(lakehouse_.manners.call_ms_max),
+  loop_.after(delay_ms(lakehouse_.course.store_ms_max),
               [this, work = std::move(work)] { work(lakehouse_.store, lakehouse_.catalog); });
 }
 
@@ -63,35 +77,45 @@ void SimStoreRunner::flush(std::shared_ptr<lake::FlushMachine> machine,
 
 void SimStoreRunner::drive(const std::shared_ptr<lake::FlushMachine>& machine,
                            const std::function<void()>& done) {
+  if (!plant_.may_go_on(*machine)) {
+    loop_.after(wait_slice_ms, [this, machine, done] { drive(machine, done); });
+    return;
+  }
   lake::FlushStep step = machine->next();
   if (step.io) {
+    plant_.before_io(*step.io);
     send(machine, done, *std::move(step.io));
   } else if (step.wait_ms > 0) {
+    where_ = "waiting";
     loop_.after(std::min(step.wait_ms, wait_slice_ms),
                 [this, machine, done] { drive(machine, done); });
   } else {
+    where_.clear();
     done();
   }
 }
 
 void SimStoreRunner::send(const std::shared_ptr<lake::FlushMachine>& machine,
                           const std::function<void()>& done, table::IoRequest io) {
-  const StoreManners& manners = lakehouse_.manners;
-  const bool lingers = random_.below(100) < manners.lingering_percent;
-  const std::int64_t ms =
-      lingers ? static_cast<std::int64_t>(random_.below(late_ms_max))
-              : delay_ms(machine->table().starts_with("notes") ? manners.slow_table_ms_max
-                                                               : manners.call_ms_max);
+  const Course& course = lakehouse_.course;
+  where_ = name_of(io);
+  std::int64_t ms = delay_ms(machine->table().starts_with("notes") ? course.slow_table_ms_max
+                                                                   : course.store_ms_max);
+  if (auto late = lakehouse_.plan.strikes(Fault::kStoreLate)) {
+    lakehouse_.on_strike(*late);
+    ms = late->ms_below(late_ms_max);
+  }
   // The request travels on the ground: it arrives whatever becomes of its sender. The answer finds
   // the sender alive, or nobody.
   lakehouse_.ground.after(
       ms, [this, alive = std::weak_ptr<bool>(alive_),
            waiting = std::weak_ptr<lake::FlushMachine>(machine), done, &store = lakehouse_.store,
-           &catalog = lakehouse_.catalog, io = std::move(io)] {
+           &catalog = lakehouse_.catalog, &plant = plant_, io = std::move(io)] {
         auto response = table::perform(store, catalog, io);
+        plant.after_io(io, response, store);
         const auto machine = waiting.lock();
         if (alive.expired() || !machine) return;
-        loop_.after(delay_ms(lakehouse_.manners.call_ms_max),
+        loop_.after(delay_ms(lakehouse_.course.store_ms_max),
                     [this, machine, done, response = std::move(response)]() mutable {
                       machine->on_response(std::move(response));
                       drive(machine, done);

@@ -11,8 +11,11 @@
 
 #include "lake/flush_machine.h"
 #include "parent/store_runner.h"
+#include "sim/plants/plant.h"
 #include "sim/seams/fake_loop.h"
 #include "sim/seams/fake_store.h"
+#include "sim/world/course.h"
+#include "sim/world/faults.h"
 #include "table/catalog.h"
 
 namespace evodb::sim {
@@ -24,15 +27,28 @@ class FaultyCatalog final : public table::Catalog {
   using OnCommit =
       std::function<void(const std::string& table, const std::string& location, bool superseded)>;
 
-  FaultyCatalog(std::unique_ptr<table::Catalog> catalog, FakeLoop& ground, base::Random& random)
-      : catalog_(std::move(catalog)), ground_(ground), random_(random) {}
+  // `on_strike` hears of every fault; see World.
+  using OnStrike = std::function<void(const Strike&)>;
+  FaultyCatalog(std::unique_ptr<table::Catalog> catalog, FakeLoop& ground, FaultPlan& plan,
+                OnStrike on_strike)
+      : catalog_(std::move(catalog)),
+        ground_(ground),
+        plan_(plan),
+        on_strike_(std::move(on_strike)) {}
 
   // Called at every swap that came through, whatever its caller was told. `superseded`: another
   // writer had claimed the catalog before.
   void on_commit(OnCommit on_commit) { on_commit_ = std::move(on_commit); }
 
-  void set_fault_percent(std::uint32_t percent) { fault_percent_ = percent; }
-  std::uint64_t faults() const { return faults_; }
+  // Another engine's load and compare-and-swap: it knows nothing of our writers.
+  std::optional<std::string> foreign_load(const std::string& table) {
+    auto location = catalog_->load(table);
+    return location ? *location : std::nullopt;
+  }
+  Result<void> foreign_swap(const std::string& table, const std::string& expected,
+                            const std::string& metadata_location) {
+    return catalog_->swap(newest_writer_, table, expected, metadata_location);
+  }
 
   Result<table::WriterEpoch> claim() override;
   Result<std::vector<table::TableEntry>> list() override { return catalog_->list(); }
@@ -49,7 +65,7 @@ class FaultyCatalog final : public table::Catalog {
   }
 
  private:
-  bool strikes();
+  std::optional<Strike> strikes(Fault kind);
   Result<void> really_swap(table::WriterEpoch writer, const std::string& table,
                            const std::optional<std::string>& expected,
                            const std::string& metadata_location);
@@ -58,17 +74,8 @@ class FaultyCatalog final : public table::Catalog {
   FakeLoop& ground_;
   OnCommit on_commit_;
   table::WriterEpoch newest_writer_;
-  base::Random& random_;
-  std::uint32_t fault_percent_ = 0;
-  std::uint64_t faults_ = 0;
-};
-
-// How long the store and the catalog take, in one history.
-struct StoreManners {
-  std::int64_t call_ms_max = 30;
-  std::int64_t slow_table_ms_max = 30;  // of calls for Notes: tables move apart
-  std::uint32_t lingering_percent = 0;  // of requests that arrive seconds late, even if their
-                                        // sender is dead by then and its successor at work
+  FaultPlan& plan_;
+  OnStrike on_strike_;
 };
 
 // Of one life of a parent. Its own events belong to that parent's loop and go with it; what is on
@@ -79,14 +86,18 @@ class SimStoreRunner final : public parent::StoreRunner {
     FakeLoop& ground;
     FakeStore& store;
     table::Catalog& catalog;
-    const StoreManners& manners;
+    const Course& course;
+    FaultPlan& plan;
+    FaultyCatalog::OnStrike on_strike;
   };
-  SimStoreRunner(FakeLoop& loop, base::Random& random, const Lakehouse& lakehouse)
-      : loop_(loop), random_(random), lakehouse_(lakehouse) {}
+  SimStoreRunner(FakeLoop& loop, base::Random& random, const Lakehouse& lakehouse, Plant& plant)
+      : loop_(loop), random_(random), lakehouse_(lakehouse), plant_(plant) {}
 
   void flush(std::shared_ptr<lake::FlushMachine> machine, std::function<void()> done) override;
   void run(std::function<void(store::ObjectStore&, table::Catalog&)> work) override;
   const store::ObjectStore& naming() const override { return lakehouse_.store; }
+  // Where flushes are just now, for the coverage report: "put", "swap", ...; "" if none waits.
+  const std::string& where() const { return where_; }
 
  private:
   void drive(const std::shared_ptr<lake::FlushMachine>& machine, const std::function<void()>& done);
@@ -98,7 +109,9 @@ class SimStoreRunner final : public parent::StoreRunner {
 
   FakeLoop& loop_;
   base::Random& random_;
+  std::string where_;
   Lakehouse lakehouse_;
+  Plant& plant_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // weak in answers under way
 };
 

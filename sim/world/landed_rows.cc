@@ -36,7 +36,11 @@ void read_leaf(parquet::ColumnReader& reader, std::size_t rows, std::int16_t pre
 
 void read_column(const parquet::ColumnDescriptor& leaf, parquet::ColumnReader& reader,
                  std::vector<LandedRow>& rows, std::size_t from) {
-  const std::string path = leaf.path()->ToDotString();
+  std::string path = leaf.path()->ToDotString();
+  // The rejects' own columns have no underscore.
+  for (const char* name : {"source", "epoch", "lsn", "txn", "op", "committed_at", "received_at"}) {
+    if (path == name) path.insert(0, "_");
+  }
   const auto put = [&](std::size_t row, std::string text) {
     LandedRow& into = rows[from + row];
     const auto number = [&] { return std::strtoull(text.c_str(), nullptr, 10); };
@@ -65,16 +69,21 @@ void read_column(const parquet::ColumnDescriptor& leaf, parquet::ColumnReader& r
   }
 }
 
-// The keys of the map of values that did not fit: there are none in the simulated world, so that it
-// is enough to show them at the first row.
-void read_unfit(parquet::ColumnReader& reader, std::vector<LandedRow>& rows, std::size_t from) {
-  auto& keys = static_cast<parquet::TypedColumnReader<parquet::ByteArrayType>&>(reader);
-  while (keys.HasNext()) {
-    std::int16_t definition = 0, repetition = 0;
-    parquet::ByteArray key;
-    std::int64_t got = 0;
-    keys.ReadBatch(1, &definition, &repetition, &key, &got);
-    if (got == 1) rows[from].columns["_unfit"] += show(key) + " ";
+// The map of values that did not fit: its keys and values are two leaves with the same rows.
+void read_unfit(parquet::ColumnReader& key_reader, parquet::ColumnReader& value_reader,
+                std::vector<LandedRow>& rows, std::size_t from) {
+  auto& keys = static_cast<parquet::TypedColumnReader<parquet::ByteArrayType>&>(key_reader);
+  auto& values = static_cast<parquet::TypedColumnReader<parquet::ByteArrayType>&>(value_reader);
+  std::size_t row = from;
+  for (bool first = true; keys.HasNext() && values.HasNext(); first = false) {
+    std::int16_t definition = 0, repetition = 0, ignored = 0;
+    parquet::ByteArray key, value;
+    std::int64_t got_key = 0, got_value = 0;
+    keys.ReadBatch(1, &definition, &repetition, &key, &got_key);
+    values.ReadBatch(1, &definition, &ignored, &value, &got_value);
+    if (repetition == 0 && !first) ++row;
+    if (row >= rows.size()) return;
+    if (got_key == 1 && got_value == 1) rows[row].columns["_unfit:" + show(key)] = show(value);
   }
 }
 
@@ -98,12 +107,12 @@ Result<std::vector<LandedRow>> read_landed_rows(const std::string& parquet_bytes
       rows.resize(from + static_cast<std::size_t>(group->metadata()->num_rows()));
       for (int c = 0; c < schema->num_columns(); ++c) {
         const auto* leaf = schema->Column(c);
-        const auto column = group->Column(c);
         if (leaf->max_repetition_level() > 0) {
-          if (leaf->path()->ToDotString().ends_with(".key")) read_unfit(*column, rows, from);
+          if (!leaf->path()->ToDotString().ends_with(".key")) continue;
+          read_unfit(*group->Column(c), *group->Column(c + 1), rows, from);
           continue;
         }
-        read_column(*leaf, *column, rows, from);
+        read_column(*leaf, *group->Column(c), rows, from);
       }
     }
   } catch (const std::exception& error) {

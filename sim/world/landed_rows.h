@@ -12,7 +12,7 @@
 namespace evodb::sim {
 
 // "price" -> "12", "_before.price" -> "11"; NULL: absent. INTEGER as digits, REAL with 17 digits,
-// TEXT and BLOB as they are.
+// TEXT and BLOB as they are. What stands in `_unfit` under "price" is "_unfit:price".
 using Columns = std::map<std::string, std::string>;
 
 struct LandedRow {
@@ -24,8 +24,16 @@ struct LandedRow {
   Columns columns;
 };
 
+// Who wrote a source's changes, and remembers each of them.
+class Application {
+ public:
+  virtual ~Application() = default;
+  // Whether it wrote just this: operation, values, classes, times, under this LSN.
+  virtual bool wrote(const std::string& table, const LandedRow& row) const = 0;
+};
+
 std::string show_real(double value);
-// In the file's order. kCorrupt: it is no Parquet file of a changes table.
+// In the file's order. kCorrupt: it is no Parquet file of a changes table or of the rejects.
 Result<std::vector<LandedRow>> read_landed_rows(const std::string& parquet_bytes);
 
 }  // namespace evodb::sim

@@ -2,39 +2,46 @@
 // and the changes that triggers would have written, transaction by transaction. It survives every
 // crash of the edge's process, as a file would. A copy of it is a backup, to be restored later.
 //
-//   ModelOutbox outbox("edge-3", random);
+//   ModelOutbox outbox({.source = "edge-3", .seed = 7});
 //   outbox.transact(now);              // the application commits a few changes
 //   Uplink uplink(loop, random, outbox, ...);
+//
+// It is also the application's own memory of what it wrote, value by value: what the oracle holds
+// against the lakehouse. Values are rendered here from docs/formats/tables.md, by no code of lake's.
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "capture/outbox.h"
+#include "sim/seams/seeded_random.h"
 #include "sim/world/landed_rows.h"
 
 namespace evodb::sim {
 
-class ModelOutbox final : public capture::Outbox {
+struct ModelOptions {
+  std::string source;
+  std::uint64_t seed = 1;       // of what the application writes
+  std::uint64_t first_lsn = 0;  // its first change is the one after it
+  bool odd_values = false;      // values of other classes than their column's, rows that cannot land
+};
+
+class ModelOutbox final : public capture::Outbox, public Application {
  public:
-  ModelOutbox(std::string source, base::Random& random);
+  explicit ModelOutbox(const ModelOptions& options);
 
   // One committed transaction of one to five changes.
   void transact(UnixMillis now);
-  // Everything that the application ever did: what must land. The n-th has LSN n, from 1.
-  struct Written {
-    Op op = Op::kInsert;
-    std::string table;
-    UnixMillis committed_at;
-    std::string before, after;  // encoded values, "" if absent
-  };
-  const std::vector<Written>& written() const { return written_; }
-  // As the columns of a changes table; see landed_rows.h.
-  Columns columns_of(Lsn lsn) const;
+  // From here on it writes other things than the database that it is a copy of.
+  void diverge(std::uint64_t seed) { random_ = SeededRandom(seed); }
+  bool wrote(const std::string& table, const LandedRow& row) const override;
+  std::uint64_t changes() const { return written_.size(); }
+  Lsn first() const { return Lsn(first_lsn_ + 1); }
+  // The chain hash over all that was written in the present epoch.
+  ChainHash chain() const;
   // The transaction under which a change was first read; 0: it never was.
   TxnId label(Lsn lsn) const;
   Lsn head() const { return head_; }
@@ -51,24 +58,29 @@ class ModelOutbox final : public capture::Outbox {
   Result<Epoch> begin_epoch(Epoch at_least) override;
 
  private:
+  // Everything that the application ever did: what must land.
   struct Change {
     Op op = Op::kInsert;
     std::size_t table = 0;
     Lsn lsn;
     UnixMillis committed_at;
-    std::string before, after;  // encoded values, "" if absent
+    std::string key, before, after;  // encoded values, "" if absent
+    std::string reason;
   };
   void append(Op op, std::size_t table, UnixMillis now, std::string before, std::string after);
   std::string encode_row(std::size_t table, std::int64_t id);
+  Columns columns_of(const Change& change) const;
   TxnId label_of(Lsn lsn, Lsn visible);
+  capture::OutboxChange view_of(const Change& change) const;
 
   std::string source_;
-  base::Random& random_;
+  SeededRandom random_;
+  std::uint64_t first_lsn_ = 0;
+  bool odd_values_ = false;
   std::vector<wire::TableDef> tables_;
   std::vector<std::uint64_t> fingerprints_;
   std::vector<std::map<std::int64_t, std::string>> rows_;  // id -> encoded row, by table
-  std::deque<Change> held_;
-  std::vector<Written> written_;
+  std::vector<Change> written_;  // the n-th has LSN first_lsn_ + n; held from trimmed_ on
   Epoch epoch_{1};
   Lsn head_, trimmed_, epoch_base_;
   ChainHash trimmed_chain_;

@@ -2,7 +2,16 @@
 
 namespace evodb::sim {
 
-parent::ParentOptions ParentLife::options() {
+namespace {
+
+parent::ParentOptions planted(parent::ParentOptions options, Plant& plant) {
+  plant.parent_options(options);
+  return options;
+}
+
+}  // namespace
+
+parent::ParentOptions ParentLife::options(const Course& course) {
   parent::ParentOptions options;
   options.listen = "parent:8787";
   options.journal_directory = "data/journal";
@@ -13,7 +22,7 @@ parent::ParentOptions ParentLife::options() {
   options.journal.segment_bytes = 20u << 10;
   options.journal.max_bytes = 100u << 10;
   options.journal.pending_bytes_max = 64u << 10;
-  options.lake.buffer_bytes_max = 32u << 10;
+  options.lake.buffer_bytes_max = course.buffer_bytes;
   options.lake.buffer_entries_max = 300;
   options.lake.flush_threshold_entries = 40;
   options.lake.buffer_age_ms_max = 300;
@@ -25,13 +34,14 @@ parent::ParentOptions ParentLife::options() {
 
 ParentLife::ParentLife(const Surroundings& around)
     : loop_(around.network, "parent"),
-      journal_io_(loop_, around.random, around.sync_ms_max),
+      journal_io_(loop_, around.random, around.course.sync_ms_max),
       landing_(loop_, around.random, 1),
-      runner_(loop_, around.random, around.lakehouse) {
+      runner_(loop_, around.random, around.lakehouse, around.plant) {
   parent_ = std::make_unique<parent::Parent>(
-      parent::ParentSeams{loop_, journal_io_, landing_, runner_, around.disk, loop_.clock(),
-                          around.random, around.encoder},
-      options());
+      parent::ParentSeams{loop_, journal_io_, landing_, runner_, around.plant.disk(around.disk),
+                          around.plant.clock(loop_.clock()), around.random,
+                          around.plant.encoder(around.encoder), &around.plant},
+      planted(options(around.course), around.plant));
 }
 
 ParentLife::~ParentLife() { die(FakeLoop::Crash::kReset); }

@@ -22,11 +22,12 @@ class ParentLife {
     FakeDisk& disk;
     SimStoreRunner::Lakehouse lakehouse;
     lake::FileEncoder& encoder;
-    std::int64_t sync_ms_max = 3;
+    const Course& course;
+    Plant& plant;
   };
   // Small everywhere, so that a short history meets every limit: segments roll and are trimmed,
   // credit runs out, buffers fill, tables flush many times.
-  static parent::ParentOptions options();
+  static parent::ParentOptions options(const Course& course);
 
   explicit ParentLife(const Surroundings& around);
   // REQUIRES: the disk has crashed, or everything was synced: what a destructor writes must not
@@ -41,6 +42,7 @@ class ParentLife {
   void die(FakeLoop::Crash how);
   parent::Parent& parent() { return *parent_; }
   FakeLoop& loop() { return loop_; }
+  const SimStoreRunner& store_runner() const { return runner_; }
 
  private:
   FakeLoop loop_;

@@ -1,11 +1,62 @@
 // What goes wrong in a history. All of it is drawn from the seed, step by step.
+#include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/assert.h"
 #include "sim/world/world.h"
 
 namespace evodb::sim {
 
+namespace {
+constexpr std::uint64_t copies_max = 2;
+constexpr std::uint32_t journals_lost_max = 2;
+}  // namespace
+
+std::optional<Strike> World::strike(Fault kind) {
+  auto strike = plan_.strikes(kind);
+  if (strike) note(*strike);
+  return strike;
+}
+
+void World::note(const Strike& strike) {
+  ++counts_.faults[strike.name.kind];
+  counts_.coverage.insert(std::string(fault_name(strike.name.kind)) + "@" + where());
+  tell(to_string(strike.name) + " while " + where());
+}
+
+// The step of the protocol at which the parent is.
+std::string World::where() const {
+  if (!parent_) return "down";
+  if (!parent_->open()) return "starting";
+  std::string where;
+  if (stopped_) where = "stopping ";
+  if (parent_->parent().journal().has_pending()) where += "syncing ";
+  if (const std::string& store = parent_->store_runner().where(); !store.empty()) {
+    where += "flush:" + store;
+  }
+  return where.empty() ? "idle" : where;
+}
+
+// Every call to the store passes here, with faults or without.
+std::optional<FakeStore::Fault> World::on_store_call(const FakeStore::Call& call) {
+  const bool data = call.key.ends_with(".parquet");
+  if (call.kind == FakeStore::Kind::kGet && data && journals_lost_ == 0) {
+    violate(Invariant::kReadsLittle,
+            "a parent whose journal is there reads what has landed: " + call.key);
+  }
+  if (auto error = strike(Fault::kStoreError)) {
+    if (error->chance(70) || call.kind != FakeStore::Kind::kPut) return FakeStore::Fault::kRetry;
+    return FakeStore::Fault::kInvalid;
+  }
+  if (auto ambiguous = strike(Fault::kStoreAmbiguous)) {
+    return ambiguous->chance(50) ? FakeStore::Fault::kUnknownBefore
+                                 : FakeStore::Fault::kUnknownAfter;
+  }
+  return std::nullopt;
+}
+
 void World::make_trouble() {
+  bury_zombies(false);
   trouble_parent();
   trouble_disk();
   trouble_edges();
@@ -15,103 +66,184 @@ void World::make_trouble() {
 
 void World::trouble_parent() {
   if (parent_ && stopped_ && *stopped_) {
+    tell("the parent has stopped");
     parent_->die(FakeLoop::Crash::kReset);
     parent_.reset();
-    crash_parent();  // of the machine only, if at all
-    ++counts_.stops;
+    crash_parent(false, random_);
   }
-  const bool useless = parent_ && (parent_->failure() || parent_->parent().journal().poisoned());
-  const bool killed = random_.below(parent_lives_steps_) == 0;
-  if (parent_ && (disk_.crashed() || killed || (useless && chance(20)))) {
-    if (parent_->failure() && !disk_.crashed() && !disk_may_fail_ &&
-        parent_->failure()->kind != ErrorKind::kRetry) {
-      violate("the parent gives up: " + parent_->failure()->text);
-    }
-    crash_parent();
+  if (parent_ && parent_->failure() && !disk_->crashed() && !disk_may_fail_ && !rotten_ &&
+      parent_->failure()->kind != ErrorKind::kRetry) {
+    violate(Invariant::kStarts, "the parent gives up: " + parent_->failure()->text);
   }
-  if (kinds_.stops && parent_ && !stopped_ && random_.below(200) == 0) stop_parent();
-  if (kinds_.lost_journal && counts_.journals_lost < 2 && random_.below(400) == 0) lose_journal();
+  // A process that a fault made useless is ended by whoever watches it.
+  const bool useless =
+      parent_ && (parent_->failure() || halted_ || parent_->parent().journal().poisoned());
+  if (useless && chance(20)) restart_parent();
+  auto power = strike(Fault::kParentPowerLoss);
+  auto kill = strike(Fault::kParentKill);
+  if (parent_ && disk_->crashed()) {
+    crash_parent(chance(50) && course_.rate(Fault::kParentPowerLoss) > 0, random_);
+  } else if (power && parent_) {
+    crash_parent(true, power->random);
+  } else if (kill && parent_) {
+    crash_parent(false, kill->random);
+  }
+  if (auto stop = strike(Fault::kParentStop); stop && parent_ && !stopped_) stop_parent();
+  if (auto zombie = strike(Fault::kZombie);
+      zombie && parent_ && parent_->open() && !stopped_ && !disk_->crashed()) {
+    replace_parent(*zombie);
+  }
+  if (journals_lost_ < journals_lost_max && strike(Fault::kJournalLost)) lose_journal();
   if (!parent_ && parent_starts_at_ms_ >= 0 && now() >= parent_starts_at_ms_) start_parent();
-  if (kinds_.clock_jumps && parent_ && random_.below(200) == 0) {
-    parent_->loop().set_wall_offset_ms(some_ms(7'200'000) - 3'600'000);
-    ++counts_.clock_jumps;
+  if (auto jump = strike(Fault::kClockJump)) {
+    const std::int64_t offset_ms = jump->ms_below(7'200'000) - 3'600'000;
+    if (parent_ && jump->chance(60)) {
+      parent_->loop().set_wall_offset_ms(offset_ms);
+    } else {
+      Edge& edge = edges_[jump->random.below(edges_.size())];
+      edge.wall_offset_ms = offset_ms;
+      if (edge.life) edge.life->loop().set_wall_offset_ms(offset_ms);
+    }
   }
 }
 
-void World::stop_parent() {
-  stopped_ = std::make_shared<bool>(false);
-  parent_->stop([stopped = stopped_] { *stopped = true; });
-}
-
-void World::lose_journal() {
-  if (parent_) crash_parent();
-  for (const auto& path : disk_.paths()) disk_.remove(path);
-  for (auto& edge : edges_) edge.told_durable = Lsn();
-  ++counts_.journals_lost;
-}
-
-// A sync or a write that fails, or a disk that is full for a while.
+// A sync or a write that fails, a disk that is full for a while, a bit that flips.
 void World::trouble_disk() {
   if (disk_has_room_at_ms_ >= 0 && now() >= disk_has_room_at_ms_) {
-    disk_.fail_all_mutations(std::nullopt);
+    tell("the disk has room again");
+    disk_->fail_all_mutations(std::nullopt);
     disk_has_room_at_ms_ = -1;
   }
-  if (!kinds_.disk_faults || !parent_ || disk_.crashed() || random_.below(150) != 0) return;
-  ++counts_.disk_faults;
-  disk_may_fail_ = true;
-  if (chance(50)) {
-    disk_.fail_mutation(disk_.mutations() + 1 + random_.below(20),
-                        {ErrorKind::kInternal, "input/output error"});
-  } else {
-    disk_.fail_all_mutations(Error{ErrorKind::kOverLimit, "no space left on device"});
-    disk_has_room_at_ms_ = now() + some_ms(3'000);
+  if (!parent_ || disk_->crashed()) return;
+  if (auto error = strike(Fault::kDiskError)) {
+    disk_may_fail_ = true;
+    disk_->fail_mutation(disk_->mutations() + 1 + error->random.below(20),
+                         {ErrorKind::kInternal, "input/output error"});
   }
+  if (auto error = strike(Fault::kSyncError)) {
+    disk_may_fail_ = true;
+    disk_->fail_next_sync({ErrorKind::kInternal, "input/output error"});
+  }
+  if (auto full = strike(Fault::kDiskFull)) {
+    disk_may_fail_ = true;
+    disk_->fail_all_mutations(Error{ErrorKind::kOverLimit, "no space left on device"});
+    disk_has_room_at_ms_ = now() + full->ms_below(3'000);
+  }
+  if (auto flip = strike(Fault::kBitRot)) rot(*flip);
+}
+
+void World::rot(Strike& strike) {
+  const auto paths = disk_->paths();
+  if (paths.empty()) return;
+  const std::string& path = paths[strike.random.below(paths.size())];
+  const std::size_t bytes = disk_->contents(path).size();
+  if (bytes == 0) return;
+  const std::uint64_t bit = strike.random.below(bytes * 8);
+  tell("bit " + std::to_string(bit) + " of " + path + " flips");
+  disk_->flip_bit(path, bit);
+  rotten_ = true;
 }
 
 void World::trouble_edges() {
-  for (auto& edge : edges_) {
-    if (kinds_.edge_crashes && random_.below(150) == 0) {
-      start_edge(edge);
-      ++counts_.edge_crashes;
-    }
-    if (kinds_.restores && random_.below(300) == 0) {
-      if (edge.backup) {
-        restore(edge);
-      } else {
-        edge.backup = std::make_unique<ModelOutbox>(*edge.outbox);
-      }
-    }
-    if (edge.life->failure()) {
-      violate(edge.outbox->source() + " gives up: " + *edge.life->failure());
-      start_edge(edge);
+  const std::size_t count = edges_.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!edges_[i].visitor) trouble_edge(i);
+  }
+  for (auto& child : v1_children_) {
+    if (strike(Fault::kEdgeKill)) child->restart();
+  }
+  std::erase_if(replayers_, [](const auto& replayer) { return replayer->done(); });
+}
+
+void World::trouble_edge(std::size_t index) {
+  Edge* edge = &edges_[index];
+  if (edge->life->failure()) {
+    // A bad frame from a half-written stream is no reason to give up; nothing here is.
+    violate(Invariant::kStarts, edge->outbox->source() + " gives up: " + *edge->life->failure());
+    start_edge(*edge);
+  }
+  if (strike(Fault::kEdgeKill)) start_edge(*edge);
+  if (edge->twin && now() >= edge->twin_ends_at_ms) edge->twin.reset();
+  if (auto twin = strike(Fault::kTwin); twin && !edge->twin) {
+    edge->twin = std::make_unique<EdgeLife>(network_, random_, *edge->outbox,
+                                            EdgeLifeOptions{.wait = edge->wait}, *this, plant_);
+    edge->twin_ends_at_ms = now() + 200 + twin->ms_below(4'000);
+  }
+  if (auto replay = strike(Fault::kReplay); replay && !edge->life->sent().empty()) {
+    replayers_.push_back(std::make_unique<Replayer>(network_, edge->life->sent()));
+  }
+  if (auto back = strike(Fault::kRestore)) {
+    if (!edge->backup) {
+      edge->backup = std::make_unique<ModelOutbox>(*edge->outbox);
+    } else if (edge->loses_power_at_ms < 0) {
+      restore(*edge, back->random, back->random.below(12));
     }
   }
+  if (edge->loses_power_at_ms >= 0 && now() >= edge->loses_power_at_ms) {
+    edge->loses_power_at_ms = -1;
+    tell(edge->outbox->source() + " loses power, and its last transactions");
+    restore(*edge, edge->random, 0);
+  }
+  if (auto power = strike(Fault::kEdgePowerLoss); power && edge->loses_power_at_ms < 0) {
+    // What is on its disk now is what will be there.
+    edge->backup = std::make_unique<ModelOutbox>(*edge->outbox);
+    edge->loses_power_at_ms = now() + power->ms_below(400);
+  }
+  if (auto copied = strike(Fault::kCopy)) copy(index, *copied);
 }
 
 // The application's database as it was a while ago, and something else written into it since.
-void World::restore(Edge& edge) {
+void World::restore(Edge& edge, base::Random& random, std::uint64_t new_transactions) {
+  tell(edge.outbox->source() + " goes back from LSN " +
+       std::to_string(edge.outbox->head().value) + " to " +
+       std::to_string(edge.backup->head().value));
   edge.life.reset();
+  edge.twin.reset();
+  told_.push_back({edge.outbox->source(), edge.outbox->epoch(), edge.outbox->epoch_base(),
+                   edge.told_durable});
   edge.former.push_back(std::move(edge.outbox));
   edge.outbox = std::move(edge.backup);
+  edge.outbox->diverge(random.next());
   edge.told_durable = Lsn();
-  for (std::uint64_t n = random_.below(12); n > 0; --n) {
-    edge.outbox->transact(UnixMillis(network_.options().wall_start_ms + now()));
-  }
+  edge.forked = true;
+  for (; new_transactions > 0; --new_transactions) edge.outbox->transact(wall_now());
   start_edge(edge);
-  ++counts_.restores;
+}
+
+void World::copy(std::size_t index, Strike& strike) {
+  std::uint64_t with_that_name = 0;
+  for (const Edge& edge : edges_) {
+    with_that_name += edge.outbox->source() == edges_[index].outbox->source() ? 1 : 0;
+  }
+  if (with_that_name > copies_max) return;
+  tell(edges_[index].outbox->source() + " is copied; both go on");
+  Edge edge;
+  edge.outbox = std::make_unique<ModelOutbox>(*edges_[index].outbox);
+  edge.outbox->diverge(strike.random.next());
+  edge.random = SeededRandom(strike.random.next());
+  edge.wait = edges_[index].wait;
+  edge.forked = edges_[index].forked = true;
+  edges_.push_back(std::move(edge));
+  start_edge(edges_.back());
 }
 
 void World::trouble_network() {
-  if (kinds_.cuts && random_.below(60) == 0) {
-    const std::string& edge = edges_[random_.below(edges_.size())].outbox->source();
-    if (chance(60)) {
-      network_.cut("parent", edge);
-      ++counts_.cuts;
-    } else {
-      network_.partition(chance(50) ? "parent" : edge, chance(50) ? edge : "parent");
-      network_heals_at_ms_ = now() + some_ms(4'000);
-      ++counts_.partitions;
-    }
+  const auto some_edge = [&](Strike& s) {
+    return edges_[s.random.below(edges_.size())].outbox->source();
+  };
+  if (auto cut = strike(Fault::kCut)) network_.cut("parent", some_edge(*cut));
+  for (const auto& child : v1_children_) {
+    if (strike(Fault::kCut)) network_.cut("parent", child->source());
+  }
+  if (auto partition = strike(Fault::kPartition)) {
+    const std::string edge = some_edge(*partition);
+    const bool up = partition->chance(50);
+    network_.partition(up ? edge : "parent", up ? "parent" : edge);
+    network_heals_at_ms_ = now() + partition->ms_below(4'000);
+  }
+  if (auto slow = strike(Fault::kSlowReader)) {
+    network_.partition("parent", some_edge(*slow));
+    network_heals_at_ms_ = now() + slow->ms_below(2'500);
   }
   if (network_heals_at_ms_ >= 0 && now() >= network_heals_at_ms_) {
     network_.heal_all();
@@ -120,22 +252,56 @@ void World::trouble_network() {
 }
 
 void World::trouble_store() {
-  if (kinds_.store_faults && store_returns_at_ms_ < 0 && random_.below(300) == 0) {
+  auto outage = strike(Fault::kStoreOutage);
+  if (outage && store_returns_at_ms_ < 0) {
     store_.set_away(true);
-    store_returns_at_ms_ = now() + some_ms(chance(kinds_.busy ? 60 : 10) ? 12'000 : 5'000);
-    ++counts_.store_outages;
+    store_returns_at_ms_ = now() + outage->ms_below(outage->chance(30) ? 12'000 : 5'000);
   }
   // A store that stays away until all is healed: the journal fills, and credit must come back by
   // itself, without a restart or a reconnect that hands it out anew.
-  const std::int64_t left_ms = options_.trouble_ms - now();
-  if (kinds_.full_journal && store_returns_at_ms_ < 0 && left_ms < 8'000) {
+  if (course_.fills_journal && store_returns_at_ms_ < 0 && course_.trouble_ms - now() < 8'000) {
+    tell("the store is away until healing");
     store_.set_away(true);
-    store_returns_at_ms_ = options_.trouble_ms;
-    ++counts_.store_outages;
+    store_returns_at_ms_ = course_.trouble_ms;
   }
   if (store_returns_at_ms_ >= 0 && now() >= store_returns_at_ms_) {
+    tell("the store is back");
     store_.set_away(false);
     store_returns_at_ms_ = -1;
+  }
+  if (auto lag = strike(Fault::kListLag)) {
+    store_.set_list_lag_ms(1 + lag->ms_below(10'000));
+    listing_complete_at_ms_ = now() + lag->ms_below(8'000);
+  }
+  if (listing_complete_at_ms_ >= 0 && now() >= listing_complete_at_ms_) {
+    store_.set_list_lag_ms(0);
+    listing_complete_at_ms_ = -1;
+  }
+  if (auto foreign = strike(Fault::kForeignCommit)) foreign_commit(*foreign);
+}
+
+// Another engine writes a property into one of our tables, as Iceberg's own libraries would.
+void World::foreign_commit(Strike& strike) {
+  const auto& tables = oracle_.locations();
+  if (tables.empty()) return;
+  auto chosen = tables.begin();
+  std::advance(chosen, static_cast<std::ptrdiff_t>(strike.random.below(tables.size())));
+  // The table's newest location may be another one already; then this swap fails as it should.
+  const auto current = catalog_.foreign_load(chosen->first);
+  if (!current) return;
+  const auto key = store_.key_of(*current);
+  const auto json = key ? store_.peek(*key) : std::nullopt;
+  if (!json) return;
+  auto metadata = nlohmann::json::parse(*json);
+  metadata["metadata-log"].push_back(
+      {{"metadata-file", *current}, {"timestamp-ms", metadata["last-updated-ms"]}});
+  metadata["properties"]["somebody.else"] = std::to_string(foreign_commits_);
+  const std::string name =
+      key->substr(0, key->rfind('/') + 1) + "foreign-" + std::to_string(foreign_commits_++) +
+      ".metadata.json";
+  store_.set_object(name, metadata.dump());
+  if (catalog_.foreign_swap(chosen->first, *current, store_.location(name))) {
+    tell("another engine commits to " + chosen->first);
   }
 }
 

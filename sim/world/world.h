@@ -2,76 +2,114 @@
 // that cuts and delays, a disk that forgets what was not synced, and a store that fails and lies.
 // The rooms are the shipped ones. One seed is one history.
 //
-//   World world({.seed = 7});
-//   world.run();                       // trouble, then healing, then the oracle's judgement
+//   World world({.seed = 7, .profile = "power"});
+//   world.run();                       // trouble, then healing, then the judgement
 //   for (const auto& violation : world.violations()) ...
 //
-// oracle.h has what is checked at every commit; this class adds what edges were told, whether it is
-// still so after a crash, the bounds of memory and disk, and that everything lands in the end.
-// world.cc has the course of a history, trouble.cc what goes wrong in it.
+// The oracle (oracle.h) looks at every commit; this class adds what edges were told, whether it is
+// still so after a crash, the bounds of memory and disk, and that everything lands in the end:
+//   world.cc           the course of a history
+//   world_checks.cc    what must hold
+//   world_parents.cc   lives and deaths of parents
+//   trouble.cc         what goes wrong, step by step
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "lake/parquet_encoder.h"
 #include "parent/parent.h"
+#include "sim/plants/plant.h"
 #include "sim/seams/fake_disk.h"
 #include "sim/seams/fake_loop.h"
 #include "sim/seams/fake_network.h"
 #include "sim/seams/fake_store.h"
+#include "sim/world/course.h"
 #include "sim/world/edge_life.h"
+#include "sim/world/faults.h"
 #include "sim/world/lakehouse.h"
 #include "sim/world/model_outbox.h"
 #include "sim/world/oracle.h"
 #include "sim/world/parent_life.h"
+#include "sim/world/v1_child.h"
 
 namespace evodb::sim {
 
+// A history by what it is made of: the seed alone, or, shrunk, less of what the seed gives.
 struct WorldOptions {
   std::uint64_t seed = 1;
-  std::uint32_t edges = 3;
-  std::int64_t trouble_ms = 15'000;    // of virtual time
-  std::int64_t heal_ms_max = 180'000;  // then everything must have landed
+  std::string profile = "swarm";
+  Plant* plant = nullptr;
+  std::uint32_t edges_max = UINT32_MAX;
+  std::uint64_t transactions_max = UINT64_MAX;  // of all applications together
+  std::int64_t trouble_ms_max = INT64_MAX;      // of virtual time
+  std::optional<std::set<StrikeName>> only;     // none but these faults
+  std::int64_t heal_ms_max = 180'000;           // then everything must have landed
+  std::function<void(const std::string& line)> story;  // told what happens, if set
+};
+
+struct Violation {
+  Invariant invariant = Invariant::kNothingLost;
+  std::int64_t at_ms = 0;
+  std::string text;
 };
 
 // How much of what happened: a history in which nothing happened proves nothing.
 struct WorldCounts {
-  std::uint64_t changes = 0, commits = 0, parent_crashes = 0, power_losses = 0, stops = 0,
-                edge_crashes = 0, cuts = 0, partitions = 0, store_outages = 0, clock_jumps = 0,
-                journals_lost = 0, restores = 0, new_epochs = 0, disk_faults = 0, failed_starts = 0,
-                starved_steps = 0, trims = 0;
+  std::uint64_t changes = 0, transactions = 0, commits = 0, rows = 0, new_epochs = 0, trims = 0,
+                failed_starts = 0, starved_steps = 0, events = 0, restarts = 0, rot_found = 0,
+                rejects = 0;
+  std::map<Fault, std::uint64_t> faults;
+  std::set<std::string> coverage;  // "cut@syncing"
   void add(const WorldCounts& other);
 };
 
 class World final : public EdgeWitness {
  public:
-  explicit World(const WorldOptions& options);
+  // REQUIRES: options.profile is one.
+  explicit World(WorldOptions options);
   ~World() override;
 
   void run();
-  const std::vector<std::string>& violations() const { return violations_; }
+  const std::vector<Violation>& violations() const { return violations_; }
   const WorldCounts& counts() const { return counts_; }
-  std::uint64_t trace_hash() const { return network_.trace_hash(); }
+  const Course& course() const { return course_; }
+  const std::vector<StrikeName>& struck() const { return plan_.struck(); }
+  // Of everything that happened: equal for equal options, or something is not deterministic.
+  std::uint64_t trace_hash() const;
 
  private:
   struct Edge {
     std::unique_ptr<ModelOutbox> outbox;
     std::vector<std::unique_ptr<ModelOutbox>> former;  // lives of the log that a restore ended
     std::unique_ptr<ModelOutbox> backup;
+    std::int64_t loses_power_at_ms = -1;  // then `backup` is what was on its disk
     WaitLevel wait = WaitLevel::kPersisted;
-    std::unique_ptr<EdgeLife> life;
+    std::unique_ptr<EdgeLife> life, twin;
+    std::int64_t twin_ends_at_ms = -1;
+    SeededRandom random{0};  // of the application's pace
     std::int64_t writes_at_ms = 0;
-    Lsn told_durable;  // in the outbox' present epoch, and not lost on purpose since
+    std::int64_t wall_offset_ms = 0;
+    Lsn told_durable;      // in the outbox' present epoch, and not lost on purpose since
+    bool forked = false;   // restored or copied: it may have to begin epochs
+    bool visitor = false;  // comes, writes a little, and goes
   };
-  // Which kinds of trouble this history has, drawn from its seed.
-  struct Kinds {
-    bool power_loss = false, stops_amid_writes = false, edge_crashes = false, cuts = false,
-         store_faults = false, clock_jumps = false, lost_journal = false, disk_faults = false,
-         restores = false, full_journal = false, slow_disk = false, busy = false, stops = false;
+  struct Zombie {
+    std::unique_ptr<FakeDisk> disk;
+    std::unique_ptr<ParentLife> life;
+    std::int64_t dies_at_ms = 0;
+  };
+  // What a database that is no more had been told.
+  struct Told {
+    std::string source;
+    Epoch epoch;
+    Lsn from, through;
   };
 
   bool chance(std::uint32_t percent) { return random_.below(100) < percent; }
@@ -79,63 +117,98 @@ class World final : public EdgeWitness {
     return static_cast<std::int64_t>(random_.below(below));
   }
   std::int64_t now() const { return network_.now().value; }
-  void violate(std::string text);
+  UnixMillis wall_now() { return UnixMillis(network_.options().wall_start_ms + now()); }
+  void violate(Invariant invariant, std::string text);
+  void tell(const std::string& line);
   Edge& edge_of(const ModelOutbox& outbox);
+  std::vector<const Application*> applications(const std::string& source) const;
 
-  void draw_kinds();
-  std::optional<FakeStore::Fault> on_store_call(const FakeStore::Call& call);
-  void start_parent();
-  void crash_parent();
+  // --- course
+  void begin();
   void start_edge(Edge& edge);
   void write_some();
+  void visit();
   void heal();
-  void check_recovered_marks();
-  void check_synced();
-  void check_bounds();
   bool all_persisted() const;
   void await_all_persisted(const std::string& when);
   void stop_and_judge();
+  void judge_at_the_end();
+  void check_quiet();
 
-  // --- trouble.cc
-  void make_trouble();
-  void trouble_parent();
-  void trouble_disk();
-  void trouble_edges();
-  void trouble_network();
-  void trouble_store();
-  void lose_journal();
-  void stop_parent();
-  void restore(Edge& edge);
-
-  // --- what edges come to believe
+  // --- checks
+  void check_recovered_marks();
+  void check_synced();
+  void check_bounds();
+  void check_status(const parent::ParentStatus& status);
+  void check_chains();
   void on_told_durable(const ModelOutbox& outbox, Lsn lsn) override;
   void on_told_persisted(const ModelOutbox& outbox, Lsn lsn) override;
   void on_trimmed(const ModelOutbox& outbox, Lsn lsn) override;
 
+  // --- parents
+  void start_parent();
+  void on_failed_start(const Error& error);
+  void crash_parent(bool power_loss, base::Random& random);
+  void restart_parent();  // by its operator
+  void stop_parent();
+  void lose_journal();
+  void replace_parent(Strike& strike);
+  void bury_zombies(bool all);
+
+  // --- trouble
+  std::optional<Strike> strike(Fault kind);
+  void note(const Strike& strike);
+  std::string where() const;
+  std::optional<FakeStore::Fault> on_store_call(const FakeStore::Call& call);
+  void make_trouble();
+  void trouble_parent();
+  void trouble_disk();
+  void rot(Strike& strike);
+  void trouble_edges();
+  void trouble_edge(std::size_t index);
+  void restore(Edge& edge, base::Random& random, std::uint64_t new_transactions);
+  void copy(std::size_t index, Strike& strike);
+  void trouble_network();
+  void trouble_store();
+  void foreign_commit(Strike& strike);
+
   WorldOptions options_;
+  Course course_;
+  Plant none_;
+  Plant& plant_;
+  FaultPlan plan_;
   FakeNetwork network_;
   SeededRandom random_;
   FakeLoop ground_;  // never crashes: the clock of what outlives every process
-  FakeDisk disk_;
+  std::unique_ptr<FakeDisk> disk_;
   FakeStore store_;
-  StoreManners manners_;
   FaultyCatalog catalog_;
   lake::ParquetEncoder encoder_;
   std::vector<Edge> edges_;
+  std::vector<std::unique_ptr<V1Child>> v1_children_;
+  std::vector<std::int64_t> v1_writes_at_ms_;
+  std::vector<std::unique_ptr<Replayer>> replayers_;
+  std::vector<Told> told_;
   Oracle oracle_;
   std::unique_ptr<ParentLife> parent_;
+  std::vector<Zombie> zombies_;
 
-  Kinds kinds_;
-  std::uint64_t parent_lives_steps_ = 100;  // on average, until it is killed
   std::int64_t parent_starts_at_ms_ = -1;
   std::int64_t store_returns_at_ms_ = -1;
+  std::int64_t listing_complete_at_ms_ = -1;
   std::int64_t network_heals_at_ms_ = -1;
   std::int64_t disk_has_room_at_ms_ = -1;
-  bool disk_may_fail_ = false;     // a fault is planned or was met in this life of the parent
+  bool healing_ = false;
+  bool disk_may_fail_ = false;   // a fault is planned or was met in this life of the parent
+  bool rotten_ = false;          // bits flipped on the present disk
+  bool halted_ = false;          // landing has stopped; its operator sees that
+  std::uint32_t journals_lost_ = 0;
   std::shared_ptr<bool> stopped_;  // while the parent stops of its own accord: whether it has
+  std::uint64_t visits_ = 0;
+  std::uint64_t foreign_commits_ = 0;
 
   WorldCounts counts_;
-  std::vector<std::string> violations_;
+  std::vector<Violation> violations_;
 };
 
 }  // namespace evodb::sim

@@ -166,7 +166,8 @@ std::string metrics_text(const ParentStatus& s) {
               {"size", g.refused_size},
               {"slow_reader", g.refused_slow_reader},
               {"memory", g.refused_memory},
-              {"hello_time", g.refused_hello_time}});
+              {"hello_time", g.refused_hello_time},
+              {"message_time", g.refused_message_time}});
   m.gauge("evodb_sources", "Sources (and epochs) with a mark.", i.sources);
   m.counter("evodb_batches_total", "Batches taken into the journal.", i.batches);
   m.counter("evodb_entries_total", "Changes taken into the journal.", i.entries);

@@ -24,10 +24,13 @@ constexpr std::int64_t disk_full_retry_ms = 500;
 struct Parent::Impl : gate::GateHandlers,
                       Landing::Events,
                       std::enable_shared_from_this<Parent::Impl> {
-  Impl(const ParentSeams& s, const ParentOptions& o) : seams(s), options(o) {}
+  Impl(const ParentSeams& s, const ParentOptions& o)
+      : seams(s), options(o), wraps(s.wraps != nullptr ? *s.wraps : as_they_are) {}
 
   ParentSeams seams;
   ParentOptions options;
+  RoomWraps as_they_are;
+  RoomWraps& wraps;
 
   std::unique_ptr<journal::Journal> journal;  // append here; commit and trim on journal_io
   std::unique_ptr<ingest::Ingest> ingest;
@@ -59,7 +62,7 @@ struct Parent::Impl : gate::GateHandlers,
     on_open = std::move(opened);
     started_at = seams.clock.monotonic();
     auto recovered = EVODB_TRY(recover_journal(seams.disk, options.journal_directory,
-                                               options.journal, options.ingest, seams.random));
+                                               options.journal, options.ingest, seams.random, wraps));
     journal = std::move(recovered.journal);
     ingest = std::move(recovered.ingest);
     landed_filter = std::move(recovered.landed);
@@ -143,7 +146,7 @@ struct Parent::Impl : gate::GateHandlers,
       lake->add_table(std::move(state));
     }
     if (landed_filter) lake->set_landed_filter(std::move(landed_filter));
-    auto shared = std::make_shared<std::unique_ptr<lake::Lake>>(std::move(lake));
+    auto shared = std::make_shared<std::unique_ptr<lake::Lake>>(wraps.lake(std::move(lake)));
     seams.landing.post(
         [self = shared_from_this(), shared] { self->landing->start(std::move(*shared)); });
     remove_orphans(std::move(names));

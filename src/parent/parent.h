@@ -49,6 +49,20 @@ struct ParentOptions {
   std::int64_t flush_timeout_ms = 30'000;             // how long POST /flush waits
 };
 
+// What a parent's rooms are wrapped in: nothing. The simulator plants known bugs around them here, to
+// prove that its oracle would see them (sim/plants). What is given back is used in the room's place.
+class RoomWraps {
+ public:
+  virtual ~RoomWraps() = default;
+  virtual std::unique_ptr<journal::Journal> journal(std::unique_ptr<journal::Journal> room) {
+    return room;
+  }
+  virtual std::unique_ptr<ingest::Ingest> ingest(std::unique_ptr<ingest::Ingest> room) {
+    return room;
+  }
+  virtual std::unique_ptr<lake::Lake> lake(std::unique_ptr<lake::Lake> room) { return room; }
+};
+
 struct ParentSeams {
   base::Loop& loop;
   base::Executor& journal_io;
@@ -58,6 +72,7 @@ struct ParentSeams {
   base::Clock& clock;
   base::Random& random;  // thread-safe where the executors are threads
   lake::FileEncoder& encoder;
+  RoomWraps* wraps = nullptr;  // none: the rooms as they are
 };
 
 // What an operator sees; see docs/http.md for the JSON made of it.

@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "ingest/checkpoint_store.h"
+#include "parent/parent.h"
 
 namespace evodb::parent {
 
@@ -44,12 +45,12 @@ Result<std::unique_ptr<lake::LandedFilter>> scan_tables(store::ObjectStore& stor
 Result<RecoveredJournal> recover_journal(base::Disk& disk, const std::string& directory,
                                          const journal::JournalOptions& journal_options,
                                          const ingest::IngestOptions& ingest_options,
-                                         base::Random& random) {
+                                         base::Random& random, RoomWraps& wraps) {
   RecoveredJournal recovered;
-  recovered.journal = EVODB_TRY(
-      journal::Journal::open(disk, directory, journal_options, random, &recovered.report));
+  recovered.journal = wraps.journal(EVODB_TRY(
+      journal::Journal::open(disk, directory, journal_options, random, &recovered.report)));
   journal::Journal& journal = *recovered.journal;
-  recovered.ingest = ingest::Ingest::create(ingest_options, journal);
+  recovered.ingest = wraps.ingest(ingest::Ingest::create(ingest_options, journal));
 
   Position from = journal.first();
   if (auto checkpoint = EVODB_TRY(ingest::load_checkpoint(disk, directory, journal.id()))) {

@@ -21,6 +21,8 @@
 
 namespace evodb::parent {
 
+class RoomWraps;  // parent.h
+
 struct RecoveredJournal {
   std::unique_ptr<journal::Journal> journal;
   std::unique_ptr<ingest::Ingest> ingest;
@@ -31,7 +33,7 @@ struct RecoveredJournal {
 Result<RecoveredJournal> recover_journal(base::Disk& disk, const std::string& directory,
                                          const journal::JournalOptions& journal_options,
                                          const ingest::IngestOptions& ingest_options,
-                                         base::Random& random);
+                                         base::Random& random, RoomWraps& wraps);
 
 struct RecoveredCatalog {
   std::string parent_id;

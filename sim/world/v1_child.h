@@ -1,0 +1,82 @@
+// V1Child: a client of the first generation, as docs/formats/wire-v1.md describes the ones in the
+// field: no epoch, no chain, batches numbered anew by every process, a retry under a new number, any
+// order after a refusal. What it was not acknowledged it sends again. Its log outlives its process.
+//
+//   V1Child child(network, "v1-0", seed, witness);
+//   child.write(now);                 // the application's next change
+//   child.restart();                  // kill -9, and a new process
+//
+// Independent of src/edge: it speaks through evodb/protocol.h and the WebSocket codec only.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "evodb/protocol.h"
+#include "sim/seams/fake_loop.h"
+#include "sim/seams/seeded_random.h"
+#include "sim/world/landed_rows.h"
+#include "wire/websocket.h"
+
+namespace evodb::sim {
+
+class V1Child final : public Application, private base::StreamEvents {
+ public:
+  V1Child(FakeNetwork& network, std::string source, std::uint64_t seed);
+  ~V1Child() override;
+
+  void write(UnixMillis now);
+  void restart();
+  const std::string& source() const { return source_; }
+  bool all_acknowledged() const { return acknowledged_.size() == entries_.size(); }
+  std::uint64_t changes() const { return entries_.size(); }
+  // Of those it was told that they are safe.
+  const std::set<std::uint64_t>& acknowledged() const { return acknowledged_; }
+  bool wrote(const std::string& table, const LandedRow& row) const override;
+  std::string describe() const;
+
+ private:
+  static constexpr std::size_t batch_entries_max = 6;
+  static constexpr std::size_t batches_max = 4;  // on their way
+
+  void dial();
+  void end();  // the connection; another is dialled after a while
+  void pump();
+  void send(wire::WsOpcode opcode, std::string_view payload);
+  void take(const wire::WsMessage& message);
+  void on_ack(const AckMessage& ack);
+  void on_nack(const NackMessage& nack);
+
+  void on_accept(base::StreamId, std::string_view) override {}
+  void on_connected(base::StreamId stream) override;
+  void on_data(base::StreamId stream, std::string_view bytes) override;
+  void on_writable(base::StreamId) override { write_out(); }
+  void on_closed(base::StreamId stream, std::string_view why) override;
+  void write_out();
+
+  FakeNetwork& network_;
+  std::string source_;
+  SeededRandom random_;
+  std::vector<WalEntry> entries_;  // the n-th has LSN n, from 1
+  std::set<std::uint64_t> acknowledged_;
+
+  // Of one process.
+  std::unique_ptr<FakeLoop> loop_;
+  std::uint64_t batch_number_ = 1;
+  // Of one connection.
+  std::optional<base::StreamId> stream_;
+  bool open_ = false;
+  std::string head_, output_, input_;
+  wire::WsParser parser_{wire::WsParser::Role::kClient, 1u << 20};
+  std::map<std::string, std::vector<std::uint64_t>> under_way_;  // LSNs by correlation id
+  bool paused_ = false;
+  std::string last_nack_;
+};
+
+}  // namespace evodb::sim

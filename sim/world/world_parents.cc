@@ -1,0 +1,116 @@
+// Lives and deaths of parents, and what their operators do.
+#include <utility>
+
+#include "base/assert.h"
+#include "sim/world/world.h"
+
+namespace evodb::sim {
+
+void World::start_parent() {
+  EVODB_ASSERT(!parent_, "one parent at a time");
+  parent_starts_at_ms_ = -1;
+  halted_ = false;
+  // Sometimes the process or the machine stops in the middle of what follows.
+  if (auto amid = strike(Fault::kCrashAmidWrite)) {
+    disk_->crash_at(disk_->mutations() + 1 + amid->random.below(400));
+  }
+  tell("a parent starts");
+  ++counts_.restarts;
+  parent_ = std::make_unique<ParentLife>(ParentLife::Surroundings{
+      network_,
+      random_,
+      *disk_,
+      {ground_, store_, plant_.catalog(catalog_), course_, plan_,
+       [this](const Strike& s) { note(s); }},
+      encoder_,
+      course_,
+      plant_});
+  const auto started = parent_->start();
+  if (!started) return on_failed_start(started.error());
+  check_synced();
+  check_recovered_marks();
+}
+
+void World::on_failed_start(const Error& error) {
+  ++counts_.failed_starts;
+  tell("it does not start: " + error.text);
+  if (rotten_ && error.kind == ErrorKind::kCorrupt && !disk_->crashed()) {
+    // As its text asks: the journal is moved aside.
+    ++counts_.rot_found;
+    lose_journal();
+    parent_starts_at_ms_ = now();
+    return;
+  }
+  if (!disk_->crashed() && !disk_may_fail_) {
+    violate(Invariant::kStarts, "the parent does not start: " + error.text);
+  }
+  crash_parent(false, random_);
+}
+
+void World::crash_parent(bool power_loss, base::Random& random) {
+  if (parent_) {
+    tell(power_loss ? "the parent's machine loses power" : "the parent is killed");
+    disk_->crash();
+    parent_->die(power_loss && random.below(2) == 0 ? FakeLoop::Crash::kSilent
+                                                    : FakeLoop::Crash::kReset);
+    parent_.reset();
+  }
+  const CrashModel power[] = {CrashModel::kLost, CrashModel::kTorn, CrashModel::kReordered};
+  disk_->restart(power_loss ? power[random.below(3)] : CrashModel::kKilled, random);
+  parent_starts_at_ms_ = now() + static_cast<std::int64_t>(random.below(random.below(3) == 0 ? 50 : 2'000));
+  disk_may_fail_ = false;
+  disk_has_room_at_ms_ = -1;
+  stopped_.reset();
+}
+
+void World::restart_parent() {
+  tell("its operator restarts the parent");
+  crash_parent(false, random_);
+}
+
+void World::stop_parent() {
+  tell("the parent is asked to stop");
+  stopped_ = std::make_shared<bool>(false);
+  parent_->stop([stopped = stopped_] { *stopped = true; });
+}
+
+void World::lose_journal() {
+  if (parent_) crash_parent(false, random_);
+  tell("the journal is gone");
+  for (const auto& path : disk_->paths()) disk_->remove(path);
+  for (auto& edge : edges_) edge.told_durable = Lsn();
+  rotten_ = false;
+  ++journals_lost_;
+}
+
+// The parent's machine hangs, its volume is moved to another one, a new parent starts there; then
+// the old process goes on as if nothing had happened. Its disk answers it no more, its network and
+// the store do.
+void World::replace_parent(Strike& strike) {
+  tell("the parent is replaced, and goes on writing");
+  const CrashModel models[] = {CrashModel::kLost, CrashModel::kTorn, CrashModel::kReordered};
+  auto volume = disk_->platter(models[strike.random.below(3)], strike.random);
+  disk_->fail_all_mutations(Error{ErrorKind::kInternal, "the volume was detached"});
+  parent_->loop().stop_listening();
+  if (strike.chance(50)) {
+    for (const Edge& edge : edges_) network_.cut("parent", edge.outbox->source());
+  }
+  zombies_.push_back({std::move(disk_), std::move(parent_), now() + strike.ms_below(5'000)});
+  disk_ = std::move(volume);
+  disk_may_fail_ = false;
+  disk_has_room_at_ms_ = -1;
+  stopped_.reset();
+  parent_starts_at_ms_ = now() + strike.ms_below(1'500);
+}
+
+void World::bury_zombies(bool all) {
+  std::erase_if(zombies_, [&](Zombie& zombie) {
+    if (!all && now() < zombie.dies_at_ms) return false;
+    tell("the replaced parent ends");
+    zombie.disk->crash();
+    zombie.life->die(FakeLoop::Crash::kReset);
+    return true;
+  });
+}
+
+}  // namespace evodb::sim
