@@ -1,9 +1,11 @@
 #include "sim/cli/history.h"
 
-#include <csignal>
-#include <nlohmann/json.hpp>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <csignal>
+
+#include <nlohmann/json.hpp>
 
 #include "base/assert.h"
 
@@ -38,7 +40,8 @@ std::string command_of(const HistoryOptions& options) {
   }
   if (options.only) {
     std::string list;
-    for (const StrikeName& name : *options.only) list += (list.empty() ? "" : ",") + to_string(name);
+    for (const StrikeName& name : *options.only)
+      list += (list.empty() ? "" : ",") + to_string(name);
     command += " --only '" + list + "'";
   }
   return command;
@@ -79,8 +82,9 @@ Finding finding_of_death(int wait_status) {
     return {std::string(invariant_name(Invariant::kLiveness)), "the history does not end", 0};
   }
   return {std::string(invariant_name(Invariant::kAssertion)),
-          WIFSIGNALED(wait_status) ? "ended by signal " + std::to_string(WTERMSIG(wait_status))
-                                   : "ended with status " + std::to_string(WEXITSTATUS(wait_status)),
+          WIFSIGNALED(wait_status)
+              ? "ended by signal " + std::to_string(WTERMSIG(wait_status))
+              : "ended with status " + std::to_string(WEXITSTATUS(wait_status)),
           0};
 }
 

@@ -16,14 +16,15 @@ std::vector<PlantReport> prove(std::uint64_t first_seed, std::uint64_t histories
                            .profile = std::string(info.profile),
                            .plant = std::string(info.name)});
     }
-    run_side_by_side(histories, processes, [&](const HistoryOptions&, const HistoryReport& history) {
-      ++report.histories;
-      if (history.findings.empty()) return true;
-      report.caught = true;
-      report.invariant = history.findings.front().invariant;
-      report.text = history.findings.front().text;
-      return false;
-    });
+    run_side_by_side(histories, processes,
+                     [&](const HistoryOptions&, const HistoryReport& history) {
+                       ++report.histories;
+                       if (history.findings.empty()) return true;
+                       report.caught = true;
+                       report.invariant = history.findings.front().invariant;
+                       report.text = history.findings.front().text;
+                       return false;
+                     });
     reports.push_back(std::move(report));
   }
   return reports;

@@ -1,5 +1,5 @@
-// prove: that the simulator would notice. Every plant (sim/plants) is looked for, history by history,
-// until an invariant breaks; one that no history of `histories_max` catches has escaped.
+// prove: that the simulator would notice. Every plant (sim/plants) is looked for, history by
+// history, until an invariant breaks; one that no history of `histories_max` catches has escaped.
 #pragma once
 
 #include <cstdint>

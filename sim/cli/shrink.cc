@@ -70,7 +70,8 @@ class Shrinker {
       for (std::size_t from = 0; from < kept.size();) {
         std::vector<StrikeName> fewer(kept);
         const auto begin = fewer.begin() + static_cast<std::ptrdiff_t>(from);
-        fewer.erase(begin, begin + static_cast<std::ptrdiff_t>(std::min(chunk, kept.size() - from)));
+        fewer.erase(begin,
+                    begin + static_cast<std::ptrdiff_t>(std::min(chunk, kept.size() - from)));
         HistoryOptions smaller = best_.options;
         smaller.only.emplace(fewer.begin(), fewer.end());
         if (still(smaller)) {

@@ -1,5 +1,6 @@
-// shrink: from a history that breaks an invariant to a smaller one that breaks the same: fewer edges,
-// less time, fewer transactions, fewer faults. Greedy, by running again; at most `runs_max` times.
+// shrink: from a history that breaks an invariant to a smaller one that breaks the same: fewer
+// edges, less time, fewer transactions, fewer faults. Greedy, by running again; at most `runs_max`
+// times.
 #pragma once
 
 #include <functional>

@@ -163,7 +163,8 @@ int run_many(const Arguments& a, const std::vector<HistoryOptions>& histories) {
                 options.seed, shrunk.runs, shrunk.report.struck.size(), report.struck.size(),
                 command.c_str());
   }
-  if (a.json) std::printf("%s\n", json.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+  if (a.json)
+    std::printf("%s\n", json.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
   return total.broken.empty() ? 0 : 1;
 }
 
@@ -171,7 +172,8 @@ int run_prove(const Arguments& a, std::uint64_t seed) {
   const std::uint64_t histories_max = a.histories > 1 ? a.histories : 400;
   Json json = Json::array();
   std::size_t escaped = 0;
-  if (!a.json) std::printf("| planted bug | caught by | histories | profile |\n|---|---|---|---|\n");
+  if (!a.json)
+    std::printf("| planted bug | caught by | histories | profile |\n|---|---|---|---|\n");
   for (const PlantReport& report : prove(seed, histories_max, a.jobs)) {
     if (!report.caught) ++escaped;
     json.push_back({{"plant", report.plant},
@@ -189,8 +191,8 @@ int run_prove(const Arguments& a, std::uint64_t seed) {
   if (a.json) {
     std::printf("%s\n", json.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
   } else {
-    std::printf("%zu of %zu planted bugs were caught (seeds from %" PRIu64
-                ", at most %" PRIu64 " histories each)\n",
+    std::printf("%zu of %zu planted bugs were caught (seeds from %" PRIu64 ", at most %" PRIu64
+                " histories each)\n",
                 plants().size() - escaped, plants().size(), seed, histories_max);
   }
   return escaped == 0 ? 0 : 1;
@@ -198,8 +200,9 @@ int run_prove(const Arguments& a, std::uint64_t seed) {
 
 int run(int argc, char** argv) {
   Arguments a;
-  CLI::App app("Histories of edges, a parent and a lakehouse in virtual time. One seed is one history.",
-               "evodb-sim");
+  CLI::App app(
+      "Histories of edges, a parent and a lakehouse in virtual time. One seed is one history.",
+      "evodb-sim");
   app.add_option("--seed", a.seed, "The history, or the first of them; else one by chance");
   app.add_option("--histories", a.histories, "How many (with --prove: at most so many a plant)");
   app.add_option("--profile", a.options.profile, "Kind of history; see --list-profiles");
@@ -209,7 +212,8 @@ int run(int argc, char** argv) {
   app.add_flag("--list-plants", a.list_plants, "Names of the known bugs, one a line");
   app.add_flag("--list-profiles", a.list_profiles, "Names of the profiles, one a line");
   app.add_flag("--prove", a.proves, "Look for every planted bug until it is caught");
-  app.add_option("--corpus", a.corpus, "Run the histories of this file: a line 'seed profile' each");
+  app.add_option("--corpus", a.corpus,
+                 "Run the histories of this file: a line 'seed profile' each");
   app.add_option("--jobs", a.jobs, "Processes side by side")->check(CLI::Range(1, 64));
   app.add_flag("--keep-whole", a.keep_whole, "Do not make failing histories smaller");
   app.add_option("--edges", a.options.edges_max, "At most so many edges");

@@ -1,11 +1,12 @@
 #include "sim/cli/workers.h"
 
-#include <cerrno>
-#include <csignal>
-#include <cstdio>
 #include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
 
 #include "base/assert.h"
 
@@ -15,9 +16,9 @@ namespace {
 // One process: it takes every `processes`-th history from `first` on.
 struct Worker {
   pid_t pid = -1;
-  int from = -1;             // reports, a line each
-  std::size_t next = 0;      // history whose report comes next
-  std::string line;          // what of it has come
+  int from = -1;         // reports, a line each
+  std::size_t next = 0;  // history whose report comes next
+  std::string line;      // what of it has come
 };
 
 void write_line(int fd, std::string line) {
@@ -50,9 +51,9 @@ void start(Worker& worker, const std::vector<HistoryOptions>& histories, std::si
 
 }  // namespace
 
-void run_side_by_side(const std::vector<HistoryOptions>& histories, unsigned processes,
-                      const std::function<bool(const HistoryOptions&, const HistoryReport&)>&
-                          on_report) {
+void run_side_by_side(
+    const std::vector<HistoryOptions>& histories, unsigned processes,
+    const std::function<bool(const HistoryOptions&, const HistoryReport&)>& on_report) {
   const std::size_t stride = std::max(1u, processes);
   std::vector<Worker> workers(stride);
   for (std::size_t i = 0; i < stride; ++i) {

@@ -2,8 +2,8 @@
 //
 //   run_side_by_side(jobs, 2, [](const HistoryReport& r) { ... });
 //
-// A process runs history after history; when one of them ends it (an assertion, a hang), that is the
-// finding of this history, and another process takes the rest.
+// A process runs history after history; when one of them ends it (an assertion, a hang), that is
+// the finding of this history, and another process takes the rest.
 #pragma once
 
 #include <functional>
@@ -15,8 +15,8 @@ namespace evodb::sim {
 
 // `on_report` is called once for each of `histories`, in the order in which they end. It returns
 // false to run no more.
-void run_side_by_side(const std::vector<HistoryOptions>& histories, unsigned processes,
-                      const std::function<bool(const HistoryOptions&, const HistoryReport&)>&
-                          on_report);
+void run_side_by_side(
+    const std::vector<HistoryOptions>& histories, unsigned processes,
+    const std::function<bool(const HistoryOptions&, const HistoryReport&)>& on_report);
 
 }  // namespace evodb::sim

@@ -1,6 +1,6 @@
-#include "sim/plants/plant.h"
-
 #include <algorithm>
+
+#include "sim/plants/plant.h"
 
 namespace evodb::sim {
 

@@ -71,8 +71,8 @@ class FakeDisk final : public base::Disk {
   // After a crash (or instead of one). Files opened before keep failing.
   void restart(CrashModel model, base::Random& random);
 
-  // What another machine finds that this disk is moved to; nothing of it is shared. The machine that
-  // it is taken from may go on with `this`.
+  // What another machine finds that this disk is moved to; nothing of it is shared. The machine
+  // that it is taken from may go on with `this`.
   std::unique_ptr<FakeDisk> platter(CrashModel model, base::Random& random) const;
 
   // --- looking and spoiling

@@ -99,8 +99,8 @@ void ChildLoop::translate(std::string_view bytes) {
   wire::WsError error;
   const std::uint32_t mask = 0x5bd1e995;
   while (parser_.next(&message, &error) == wire::WsParser::Step::kMessage) {
-    const bool frame = message.opcode == wire::WsOpcode::kBinary &&
-                       message.payload.size() > frame_header_bytes;
+    const bool frame =
+        message.opcode == wire::WsOpcode::kBinary && message.payload.size() > frame_header_bytes;
     if (!frame) {
       wire::encode_ws_frame(output_, message.opcode, message.payload, &mask);
       continue;

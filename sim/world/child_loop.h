@@ -1,7 +1,7 @@
 // ChildLoop: what stands between an edge and its network in the simulated world: it keeps what the
-// edge sent, so that it can be sent again by somebody else, and it can make a child of a later minor
-// version out of it (docs/formats/wire-v2.md, "Versions": longer frames, unknown options, frames of
-// unknown types).
+// edge sent, so that it can be sent again by somebody else, and it can make a child of a later
+// minor version out of it (docs/formats/wire-v2.md, "Versions": longer frames, unknown options,
+// frames of unknown types).
 //
 //   ChildLoop loop(fake_loop, {.newer_minor = true});
 //   Uplink uplink(loop, ...);

@@ -96,7 +96,8 @@ constexpr std::array<Feature, 20> features = {{
        c.rate(Fault::kTwin) = one_of(r, {150, 400});
        c.rate(Fault::kReplay) = one_of(r, {0, 150, 400});
      }},
-    {"zombies", 12, [](Course& c, base::Random& r) { c.rate(Fault::kZombie) = one_of(r, {200, 400}); }},
+    {"zombies", 12,
+     [](Course& c, base::Random& r) { c.rate(Fault::kZombie) = one_of(r, {200, 400}); }},
     {"full-journal", 10,
      [](Course& c, base::Random&) {
        c.fills_journal = true;
@@ -108,7 +109,8 @@ constexpr std::array<Feature, 20> features = {{
        c.sync_ms_max = one_of(r, {3, 300, 1'500});
        c.buffer_bytes = one_of(r, {32u << 10, 12u << 10});
      }},
-    {"stops", 30, [](Course& c, base::Random& r) { c.rate(Fault::kParentStop) = one_of(r, {120, 250}); }},
+    {"stops", 30,
+     [](Course& c, base::Random& r) { c.rate(Fault::kParentStop) = one_of(r, {120, 250}); }},
     {"v1", 20, [](Course& c, base::Random& r) { c.v1_children = one_of(r, {1, 2}); }},
     {"odd-values", 30, [](Course& c, base::Random&) { c.odd_values = true; }},
     {"upgrades", 15,

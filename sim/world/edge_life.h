@@ -22,6 +22,7 @@ class EdgeWitness {
   virtual void on_told_durable(const ModelOutbox& outbox, Lsn lsn) = 0;
   virtual void on_told_persisted(const ModelOutbox& outbox, Lsn lsn) = 0;
   virtual void on_trimmed(const ModelOutbox& outbox, Lsn lsn) = 0;
+  virtual void on_new_epoch(const ModelOutbox& outbox, std::string_view why) = 0;
 };
 
 struct EdgeLifeOptions {
@@ -83,7 +84,10 @@ class EdgeLife final : private edge::UplinkObserver {
     witness_.on_told_persisted(outbox_, lsn);
   }
   void on_trimmed(Lsn lsn) override { witness_.on_trimmed(outbox_, lsn); }
-  void on_new_epoch(Epoch, std::string_view) override { persisted_ = Lsn(); }
+  void on_new_epoch(Epoch, std::string_view why) override {
+    persisted_ = Lsn();
+    witness_.on_new_epoch(outbox_, why);
+  }
   void on_fatal(const Error& error) override { failure_ = error.text; }
 
   FakeLoop loop_;

@@ -6,15 +6,35 @@
 namespace evodb::sim {
 namespace {
 
-constexpr std::array<std::string_view, fault_count> names = {
-    "parent-kill",   "parent-power-loss", "crash-amid-write", "parent-stop",
-    "edge-kill",     "edge-power-loss",   "cut",              "partition",
-    "slow-reader",   "store-outage",      "store-error",      "store-ambiguous",
-    "store-late",    "list-lag",          "catalog-error",    "catalog-ambiguous",
-    "foreign-commit", "sync-error",       "disk-error",       "disk-full",
-    "bit-rot",       "clock-jump",        "journal-lost",     "restore",
-    "copy",          "twin",              "zombie",           "replay",
-    "newer-minor"};
+constexpr std::array<std::string_view, fault_count> names = {"parent-kill",
+                                                             "parent-power-loss",
+                                                             "crash-amid-write",
+                                                             "parent-stop",
+                                                             "edge-kill",
+                                                             "edge-power-loss",
+                                                             "cut",
+                                                             "partition",
+                                                             "slow-reader",
+                                                             "store-outage",
+                                                             "store-error",
+                                                             "store-ambiguous",
+                                                             "store-late",
+                                                             "list-lag",
+                                                             "catalog-error",
+                                                             "catalog-ambiguous",
+                                                             "foreign-commit",
+                                                             "sync-error",
+                                                             "disk-error",
+                                                             "disk-full",
+                                                             "bit-rot",
+                                                             "clock-jump",
+                                                             "journal-lost",
+                                                             "restore",
+                                                             "copy",
+                                                             "twin",
+                                                             "zombie",
+                                                             "replay",
+                                                             "newer-minor"};
 
 std::uint64_t mixed(std::uint64_t seed, std::uint64_t kind, std::uint64_t number) {
   return SeededRandom(seed ^ (kind + 1) * 0x9e3779b97f4a7c15u ^ number * 0xd1342543de82ef95u)

@@ -5,7 +5,8 @@
 //     const auto pause_ms = strike->random.below(2'000);
 //     ...
 //   }
-//   plan.struck()                                   // in order: what a shrunk history keeps some of
+//   plan.struck()                                   // in order: what a shrunk history keeps some
+//   of
 //
 // Each kind draws from a stream of its own, and what a strike draws belongs to that strike alone: a
 // history that is run again without some of its strikes keeps the others as they were. That is what
@@ -27,35 +28,35 @@
 namespace evodb::sim {
 
 enum class Fault : std::uint8_t {
-  kParentKill,        // kill -9 at any moment
-  kParentPowerLoss,   // unsynced bytes lost, torn or reordered
-  kCrashAmidWrite,    // the process or machine stops inside a disk call
-  kParentStop,        // an orderly stop and start
+  kParentKill,       // kill -9 at any moment
+  kParentPowerLoss,  // unsynced bytes lost, torn or reordered
+  kCrashAmidWrite,   // the process or machine stops inside a disk call
+  kParentStop,       // an orderly stop and start
   kEdgeKill,
-  kEdgePowerLoss,     // the application's last transactions were not synced: they are gone
-  kCut,               // a connection, bytes in flight lost
-  kPartition,         // one way: bytes wait
-  kSlowReader,        // a child that takes nothing of its acknowledgements for a while
+  kEdgePowerLoss,  // the application's last transactions were not synced: they are gone
+  kCut,            // a connection, bytes in flight lost
+  kPartition,      // one way: bytes wait
+  kSlowReader,     // a child that takes nothing of its acknowledgements for a while
   kStoreOutage,
-  kStoreError,        // one call fails, or is refused
-  kStoreAmbiguous,    // one call times out; it may have happened
-  kStoreLate,         // a request arrives seconds later, whatever became of its sender
-  kListLag,           // listings do not show the newest objects for a while
+  kStoreError,      // one call fails, or is refused
+  kStoreAmbiguous,  // one call times out; it may have happened
+  kStoreLate,       // a request arrives seconds later, whatever became of its sender
+  kListLag,         // listings do not show the newest objects for a while
   kCatalogError,
   kCatalogAmbiguous,  // a swap whose answer is lost, or that comes through later
   kForeignCommit,     // another engine commits to one of our tables
   kSyncError,         // a sync fails, and the pages count as clean
   kDiskError,         // EIO, a short write
   kDiskFull,
-  kBitRot,            // one bit of a journal file
-  kClockJump,         // of the parent's or a child's wall clock, both ways
-  kJournalLost,       // the parent's whole disk
-  kRestore,           // a database goes back to a backup and is written on
-  kCopy,              // a database file is copied; both go on under one name
-  kTwin,              // two processes speak for one database
-  kZombie,            // a parent that was replaced goes on writing
-  kReplay,            // everything that a child once sent comes again, byte for byte
-  kNewerMinor,        // a child of a later minor version of the wire
+  kBitRot,       // one bit of a journal file
+  kClockJump,    // of the parent's or a child's wall clock, both ways
+  kJournalLost,  // the parent's whole disk
+  kRestore,      // a database goes back to a backup and is written on
+  kCopy,         // a database file is copied; both go on under one name
+  kTwin,         // two processes speak for one database
+  kZombie,       // a parent that was replaced goes on writing
+  kReplay,       // everything that a child once sent comes again, byte for byte
+  kNewerMinor,   // a child of a later minor version of the wire
   kCount,
 };
 inline constexpr std::size_t fault_count = static_cast<std::size_t>(Fault::kCount);

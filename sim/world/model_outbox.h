@@ -7,7 +7,8 @@
 //   Uplink uplink(loop, random, outbox, ...);
 //
 // It is also the application's own memory of what it wrote, value by value: what the oracle holds
-// against the lakehouse. Values are rendered here from docs/formats/tables.md, by no code of lake's.
+// against the lakehouse. Values are rendered here from docs/formats/tables.md, by no code of
+// lake's.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,7 @@ struct ModelOptions {
   std::string source;
   std::uint64_t seed = 1;       // of what the application writes
   std::uint64_t first_lsn = 0;  // its first change is the one after it
-  bool odd_values = false;      // values of other classes than their column's, rows that cannot land
+  bool odd_values = false;  // values of other classes than their column's, rows that cannot land
 };
 
 class ModelOutbox final : public capture::Outbox, public Application {

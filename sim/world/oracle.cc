@@ -40,12 +40,27 @@ std::string describe(const LandedRow& row) {
   return text;
 }
 
-constexpr std::array<std::string_view, 21> invariant_names = {
-    "nothing-lost",    "nothing-twice", "order",         "right-value", "durable-after-sync",
-    "persisted-after-commit", "trim-after-ack", "durable-survives", "watermark", "fencing",
-    "files-stay",      "readable",      "bounds",        "chain",       "epochs",
-    "starts",          "liveness",      "timers",        "stop-lands",  "reads-little",
-    "assertion"};
+constexpr std::array<std::string_view, 21> invariant_names = {"nothing-lost",
+                                                              "nothing-twice",
+                                                              "order",
+                                                              "right-value",
+                                                              "durable-after-sync",
+                                                              "persisted-after-commit",
+                                                              "trim-after-ack",
+                                                              "durable-survives",
+                                                              "watermark",
+                                                              "fencing",
+                                                              "files-stay",
+                                                              "readable",
+                                                              "bounds",
+                                                              "chain",
+                                                              "epochs",
+                                                              "starts",
+                                                              "liveness",
+                                                              "timers",
+                                                              "stop-lands",
+                                                              "reads-little",
+                                                              "assertion"};
 
 }  // namespace
 
@@ -60,9 +75,9 @@ void Oracle::check_watermark(const std::string& name, Table& table, const table:
              name + ": a parent that was replaced commits after its successor");
   }
   if (before && now.journal == before->journal && now.position <= before->position) {
-    violate_(Invariant::kWatermark,
-             name + ": the watermark goes back from " + std::to_string(before->position.value) +
-             " to " + std::to_string(now.position.value));
+    violate_(Invariant::kWatermark, name + ": the watermark goes back from " +
+                                        std::to_string(before->position.value) + " to " +
+                                        std::to_string(now.position.value));
   }
   table.watermark = now;
 }
@@ -134,9 +149,8 @@ void Oracle::on_commit(const std::string& name, const std::string& metadata_loca
   for (const auto& [log, span] : spans) {
     if (log.second == 0) continue;  // clients of the first generation send in any order
     if (span.lowest <= table.last[log]) {
-      violate_(Invariant::kOrder,
-               name + ": " + log.first + " LSN " + std::to_string(span.lowest) + " lands after " +
-               std::to_string(table.last[log]));
+      violate_(Invariant::kOrder, name + ": " + log.first + " LSN " + std::to_string(span.lowest) +
+                                      " lands after " + std::to_string(table.last[log]));
     }
     table.last[log] = std::max(table.last[log], span.highest);
   }
@@ -184,11 +198,10 @@ void Oracle::judge(const ModelOutbox& outbox, const std::string& when) {
     if (missing++ == 0) first_missing = lsn;
   }
   if (missing > 0) {
-    violate_(Invariant::kNothingLost, when + ": " + outbox.source() + ": " +
-                                          std::to_string(missing) + " of " +
-                                          std::to_string(outbox.changes()) +
-                                          " changes are missing, the first is LSN " +
-                                          std::to_string(first_missing));
+    violate_(Invariant::kNothingLost,
+             when + ": " + outbox.source() + ": " + std::to_string(missing) + " of " +
+                 std::to_string(outbox.changes()) + " changes are missing, the first is LSN " +
+                 std::to_string(first_missing));
   }
 }
 
@@ -196,7 +209,8 @@ void Oracle::judge_files(const std::string& when) {
   for (const auto& [name, table] : tables_) {
     for (const auto& [key, bytes] : table.files) {
       const auto found = store_.peek(key);
-      if (!found || found->size() != bytes) violate_(Invariant::kFilesStay, when + ": " + name + " lost " + key);
+      if (!found || found->size() != bytes)
+        violate_(Invariant::kFilesStay, when + ": " + name + " lost " + key);
     }
   }
 }

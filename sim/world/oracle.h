@@ -29,27 +29,27 @@ namespace evodb::sim {
 
 // What must hold, at every step or at the end. `invariant_name` is what reports call it.
 enum class Invariant : std::uint8_t {
-  kNothingLost,            // acknowledged, and not there after healing
+  kNothingLost,  // acknowledged, and not there after healing
   kNothingTwice,
-  kOrder,                  // of a source, as a reader sees it who follows the commits
-  kRightValue,             // somebody wrote just this: values, classes, operation, transaction
-  kDurableAfterSync,       // no "durable" before the sync that it stands for
+  kOrder,             // of a source, as a reader sees it who follows the commits
+  kRightValue,        // somebody wrote just this: values, classes, operation, transaction
+  kDurableAfterSync,  // no "durable" before the sync that it stands for
   kPersistedAfterCommit,
-  kTrimAfterAck,           // an outbox forgets only what is safe at the level waited for
-  kDurableSurvives,        // a crash takes nothing that was called durable
-  kWatermark,              // never back
-  kFencing,                // nobody commits once another has taken over
-  kFilesStay,              // no live file goes
-  kReadable,               // what is committed can be read
-  kBounds,                 // memory, queues, disk
-  kChain,                  // the two sides' hashes agree, or a new epoch began
-  kEpochs,                 // none begins without a reason
-  kStarts,                 // a parent that may start does, and does not give up
-  kLiveness,               // when faults stop, everything is persisted in bounded time
-  kTimers,                 // and then it is quiet
-  kStopLands,              // an orderly stop lands what was called durable
-  kReadsLittle,            // a parent that has its journal reads nothing that has landed
-  kAssertion,              // of the shipped code
+  kTrimAfterAck,     // an outbox forgets only what is safe at the level waited for
+  kDurableSurvives,  // a crash takes nothing that was called durable
+  kWatermark,        // never back
+  kFencing,          // nobody commits once another has taken over
+  kFilesStay,        // no live file goes
+  kReadable,         // what is committed can be read
+  kBounds,           // memory, queues, disk
+  kChain,            // the two sides' hashes agree, or a new epoch began
+  kEpochs,           // none begins without a reason
+  kStarts,           // a parent that may start does, and does not give up
+  kLiveness,         // when faults stop, everything is persisted in bounded time
+  kTimers,           // and then it is quiet
+  kStopLands,        // an orderly stop lands what was called durable
+  kReadsLittle,      // a parent that has its journal reads nothing that has landed
+  kAssertion,        // of the shipped code
 };
 std::string_view invariant_name(Invariant invariant);
 
@@ -102,7 +102,7 @@ class Oracle {
   Applications applications_;
   Violate violate_;
   std::map<std::string, Table> tables_;
-  std::map<std::string, std::string> locations_;  // of each table's newest metadata
+  std::map<std::string, std::string> locations_;           // of each table's newest metadata
   std::map<Log, std::map<std::uint64_t, Landed>> landed_;  // by LSN
   std::map<Log, std::uint64_t> checked_;                   // see check_landed
   std::uint64_t rows_ = 0, commits_ = 0;

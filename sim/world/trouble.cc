@@ -1,6 +1,7 @@
 // What goes wrong in a history. All of it is drawn from the seed, step by step.
-#include <nlohmann/json.hpp>
 #include <utility>
+
+#include <nlohmann/json.hpp>
 
 #include "base/assert.h"
 #include "sim/world/world.h"
@@ -194,13 +195,12 @@ void World::trouble_edge(std::size_t index) {
 
 // The application's database as it was a while ago, and something else written into it since.
 void World::restore(Edge& edge, base::Random& random, std::uint64_t new_transactions) {
-  tell(edge.outbox->source() + " goes back from LSN " +
-       std::to_string(edge.outbox->head().value) + " to " +
-       std::to_string(edge.backup->head().value));
+  tell(edge.outbox->source() + " goes back from LSN " + std::to_string(edge.outbox->head().value) +
+       " to " + std::to_string(edge.backup->head().value));
   edge.life.reset();
   edge.twin.reset();
-  told_.push_back({edge.outbox->source(), edge.outbox->epoch(), edge.outbox->epoch_base(),
-                   edge.told_durable});
+  told_.push_back(
+      {edge.outbox->source(), edge.outbox->epoch(), edge.outbox->epoch_base(), edge.told_durable});
   edge.former.push_back(std::move(edge.outbox));
   edge.outbox = std::move(edge.backup);
   edge.outbox->diverge(random.next());
@@ -296,9 +296,8 @@ void World::foreign_commit(Strike& strike) {
   metadata["metadata-log"].push_back(
       {{"metadata-file", *current}, {"timestamp-ms", metadata["last-updated-ms"]}});
   metadata["properties"]["somebody.else"] = std::to_string(foreign_commits_);
-  const std::string name =
-      key->substr(0, key->rfind('/') + 1) + "foreign-" + std::to_string(foreign_commits_++) +
-      ".metadata.json";
+  const std::string name = key->substr(0, key->rfind('/') + 1) + "foreign-" +
+                           std::to_string(foreign_commits_++) + ".metadata.json";
   store_.set_object(name, metadata.dump());
   if (catalog_.foreign_swap(chosen->first, *current, store_.location(name))) {
     tell("another engine commits to " + chosen->first);

@@ -8,6 +8,8 @@
 namespace evodb::sim {
 namespace {
 
+constexpr std::int64_t answer_ms_max = 5'000;
+
 constexpr char request[] =
     "GET /rpc HTTP/1.1\r\nHost: parent:8787\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
@@ -80,12 +82,14 @@ bool V1Child::wrote(const std::string& table, const LandedRow& row) const {
 std::string V1Child::describe() const {
   return std::string(open_ ? "connected" : "not connected") + ", " +
          std::to_string(acknowledged_.size()) + " of " + std::to_string(entries_.size()) +
-         " acknowledged, " + std::to_string(under_way_.size()) + " batches under way, " + last_nack_;
+         " acknowledged, " + std::to_string(under_way_.size()) + " batches under way, " +
+         last_nack_;
 }
 
 // --- connection ---------------------------------------------------------------------------------
 
 void V1Child::dial() {
+  ++life_;
   head_.clear();
   output_.clear();
   input_.clear();
@@ -193,6 +197,10 @@ void V1Child::pump() {
     const auto bytes = encode_message(batch, WireVersion::kV1);
     EVODB_ASSERT(bytes.has_value(), "a batch can be written");
     under_way_[*batch.correlation_id] = lsns;
+    // A peer that lost power says nothing: whoever waits too long begins anew.
+    loop_->after(answer_ms_max, [this, id = *batch.correlation_id, life = life_] {
+      if (life == life_ && under_way_.contains(id)) end();
+    });
     send(batch.json ? wire::WsOpcode::kText : wire::WsOpcode::kBinary, *bytes);
     if (!open_) return;
   }

@@ -1,6 +1,7 @@
 // V1Child: a client of the first generation, as docs/formats/wire-v1.md describes the ones in the
-// field: no epoch, no chain, batches numbered anew by every process, a retry under a new number, any
-// order after a refusal. What it was not acknowledged it sends again. Its log outlives its process.
+// field: no epoch, no chain, batches numbered anew by every process, a retry under a new number,
+// any order after a refusal. What it was not acknowledged it sends again. Its log outlives its
+// process.
 //
 //   V1Child child(network, "v1-0", seed, witness);
 //   child.write(now);                 // the application's next change
@@ -71,6 +72,7 @@ class V1Child final : public Application, private base::StreamEvents {
   std::uint64_t batch_number_ = 1;
   // Of one connection.
   std::optional<base::StreamId> stream_;
+  std::uint64_t life_ = 0;
   bool open_ = false;
   std::string head_, output_, input_;
   wire::WsParser parser_{wire::WsParser::Role::kClient, 1u << 20};

@@ -145,8 +145,8 @@ void World::begin() {
   }
   for (auto& edge : edges_) start_edge(edge);
   for (std::uint32_t i = 0; i < course_.v1_children; ++i) {
-    v1_children_.push_back(std::make_unique<V1Child>(network_, "v1-" + std::to_string(i),
-                                                     options_.seed * 131 + i));
+    v1_children_.push_back(
+        std::make_unique<V1Child>(network_, "v1-" + std::to_string(i), options_.seed * 131 + i));
     v1_writes_at_ms_.push_back(0);
   }
 }
@@ -188,8 +188,8 @@ void World::write_some() {
 // Sources that come, write a little, and go when that is safe; the oracle remembers them.
 void World::visit() {
   if (course_.visitors == 0 || healing_) return;
-  const std::int64_t due =
-      static_cast<std::int64_t>(course_.visitors) * now() / std::max<std::int64_t>(1, course_.trouble_ms);
+  const std::int64_t due = static_cast<std::int64_t>(course_.visitors) * now() /
+                           std::max<std::int64_t>(1, course_.trouble_ms);
   for (; static_cast<std::int64_t>(visits_) < due; ++visits_) {
     Edge edge;
     edge.visitor = true;
@@ -233,13 +233,16 @@ void World::heal() {
   disk_->crash_at(0);
 }
 
+bool World::is_persisted(const Edge& edge) const {
+  const Lsn head = edge.outbox->head();
+  if (edge.outbox->trimmed() != head) return false;
+  // An epoch that began with everything trimmed has nothing to persist.
+  return edge.wait == WaitLevel::kPersisted || !edge.life || edge.life->persisted() >= head ||
+         edge.outbox->epoch_base() == head;
+}
+
 bool World::all_persisted() const {
-  return std::ranges::all_of(edges_,
-                             [](const Edge& edge) {
-                               if (edge.outbox->trimmed() != edge.outbox->head()) return false;
-                               return edge.wait == WaitLevel::kPersisted || !edge.life ||
-                                      edge.life->persisted() >= edge.outbox->head();
-                             }) &&
+  return std::ranges::all_of(edges_, [this](const Edge& e) { return is_persisted(e); }) &&
          std::ranges::all_of(v1_children_,
                              [](const auto& child) { return child->all_acknowledged(); });
 }
@@ -256,14 +259,11 @@ void World::await_all_persisted(const std::string& when) {
     return;
   }
   for (const auto& edge : edges_) {
-    if (edge.outbox->trimmed() == edge.outbox->head() && edge.wait == WaitLevel::kPersisted) {
-      continue;
-    }
-    violate(Invariant::kLiveness,
-            when + ": " + edge.outbox->source() + ": head " +
-                std::to_string(edge.outbox->head().value) + ", trimmed " +
-                std::to_string(edge.outbox->trimmed().value) + "; " +
-                (edge.life ? edge.life->describe() : "gone"));
+    if (is_persisted(edge)) continue;
+    violate(Invariant::kLiveness, when + ": " + edge.outbox->source() + ": head " +
+                                      std::to_string(edge.outbox->head().value) + ", trimmed " +
+                                      std::to_string(edge.outbox->trimmed().value) + "; " +
+                                      (edge.life ? edge.life->describe() : "gone"));
   }
   for (const auto& child : v1_children_) {
     if (!child->all_acknowledged()) {

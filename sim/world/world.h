@@ -47,10 +47,10 @@ struct WorldOptions {
   std::string profile = "swarm";
   Plant* plant = nullptr;
   std::uint32_t edges_max = UINT32_MAX;
-  std::uint64_t transactions_max = UINT64_MAX;  // of all applications together
-  std::int64_t trouble_ms_max = INT64_MAX;      // of virtual time
-  std::optional<std::set<StrikeName>> only;     // none but these faults
-  std::int64_t heal_ms_max = 180'000;           // then everything must have landed
+  std::uint64_t transactions_max = UINT64_MAX;         // of all applications together
+  std::int64_t trouble_ms_max = INT64_MAX;             // of virtual time
+  std::optional<std::set<StrikeName>> only;            // none but these faults
+  std::int64_t heal_ms_max = 180'000;                  // then everything must have landed
   std::function<void(const std::string& line)> story;  // told what happens, if set
 };
 
@@ -105,7 +105,7 @@ class World final : public EdgeWitness {
     std::unique_ptr<ParentLife> life;
     std::int64_t dies_at_ms = 0;
   };
-  // What a database that is no more had been told.
+  // What a database that is no more, or an epoch that is over, had been told.
   struct Told {
     std::string source;
     Epoch epoch;
@@ -129,6 +129,7 @@ class World final : public EdgeWitness {
   void write_some();
   void visit();
   void heal();
+  bool is_persisted(const Edge& edge) const;
   bool all_persisted() const;
   void await_all_persisted(const std::string& when);
   void stop_and_judge();
@@ -144,6 +145,7 @@ class World final : public EdgeWitness {
   void on_told_durable(const ModelOutbox& outbox, Lsn lsn) override;
   void on_told_persisted(const ModelOutbox& outbox, Lsn lsn) override;
   void on_trimmed(const ModelOutbox& outbox, Lsn lsn) override;
+  void on_new_epoch(const ModelOutbox& outbox, std::string_view why) override;
 
   // --- parents
   void start_parent();
@@ -199,9 +201,9 @@ class World final : public EdgeWitness {
   std::int64_t network_heals_at_ms_ = -1;
   std::int64_t disk_has_room_at_ms_ = -1;
   bool healing_ = false;
-  bool disk_may_fail_ = false;   // a fault is planned or was met in this life of the parent
-  bool rotten_ = false;          // bits flipped on the present disk
-  bool halted_ = false;          // landing has stopped; its operator sees that
+  bool disk_may_fail_ = false;  // a fault is planned or was met in this life of the parent
+  bool rotten_ = false;         // bits flipped on the present disk
+  bool halted_ = false;         // landing has stopped; its operator sees that
   std::uint32_t journals_lost_ = 0;
   std::shared_ptr<bool> stopped_;  // while the parent stops of its own accord: whether it has
   std::uint64_t visits_ = 0;

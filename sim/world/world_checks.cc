@@ -45,6 +45,14 @@ void World::on_trimmed(const ModelOutbox& outbox, Lsn lsn) {
   }
 }
 
+void World::on_new_epoch(const ModelOutbox& outbox, std::string_view why) {
+  Edge& edge = edge_of(outbox);
+  tell(outbox.source() + " begins epoch " + std::to_string(outbox.epoch().value) + ": " +
+       std::string(why));
+  // What was told under the old epoch is judged at the end by its changes, under any epoch.
+  edge.told_durable = Lsn();
+}
+
 // What survived the crash: every change of which an edge was told that it is durable.
 void World::check_recovered_marks() {
   std::map<std::pair<std::string, std::uint64_t>, Lsn> durable;
@@ -56,10 +64,9 @@ void World::check_recovered_marks() {
     if (held >= edge.told_durable) continue;
     // A parent that lost its journal calls durable what its child had trimmed: that has landed.
     if (journals_lost_ > 0 && oracle_.landed_through(*edge.outbox) >= edge.told_durable) continue;
-    violate(Invariant::kDurableSurvives,
-            edge.outbox->source() + " was told durable up to " +
-                std::to_string(edge.told_durable.value) + ", the parent recovers " +
-                std::to_string(held.value));
+    violate(Invariant::kDurableSurvives, edge.outbox->source() + " was told durable up to " +
+                                             std::to_string(edge.told_durable.value) +
+                                             ", the parent recovers " + std::to_string(held.value));
   }
 }
 
@@ -109,7 +116,8 @@ void World::check_bounds() {
 void World::check_status(const parent::ParentStatus& status) {
   const auto options = ParentLife::options(course_);
   // It asks for room, then takes one record of any size.
-  if (status.lake.buffers.bytes > options.lake.buffer_bytes_max + 2 * options.gate.frame_bytes_max) {
+  if (status.lake.buffers.bytes >
+      options.lake.buffer_bytes_max + 2 * options.gate.frame_bytes_max) {
     violate(Invariant::kBounds,
             "lake: " + std::to_string(status.lake.buffers.bytes) + " bytes buffered");
   }
@@ -193,10 +201,9 @@ void World::judge_at_the_end() {
     for (Lsn lsn(told.from.value + 1); journals_lost_ == 0 && lsn <= told.through;
          lsn = Lsn(lsn.value + 1)) {
       if (oracle_.has_landed(told.source, told.epoch, lsn)) continue;
-      violate(Invariant::kNothingLost, "at the end: " + told.source + " epoch " +
-                                           std::to_string(told.epoch.value) + ": LSN " +
-                                           std::to_string(lsn.value) +
-                                           " was called durable before the restore");
+      violate(Invariant::kNothingLost,
+              "at the end: " + told.source + " epoch " + std::to_string(told.epoch.value) +
+                  ": LSN " + std::to_string(lsn.value) + " was called durable before the restore");
       break;
     }
   }

@@ -16,15 +16,15 @@ void World::start_parent() {
   }
   tell("a parent starts");
   ++counts_.restarts;
-  parent_ = std::make_unique<ParentLife>(ParentLife::Surroundings{
-      network_,
-      random_,
-      *disk_,
-      {ground_, store_, plant_.catalog(catalog_), course_, plan_,
-       [this](const Strike& s) { note(s); }},
-      encoder_,
-      course_,
-      plant_});
+  parent_ = std::make_unique<ParentLife>(
+      ParentLife::Surroundings{network_,
+                               random_,
+                               *disk_,
+                               {ground_, store_, plant_.catalog(catalog_), course_, plan_,
+                                [this](const Strike& s) { note(s); }},
+                               encoder_,
+                               course_,
+                               plant_});
   const auto started = parent_->start();
   if (!started) return on_failed_start(started.error());
   check_synced();
@@ -57,7 +57,8 @@ void World::crash_parent(bool power_loss, base::Random& random) {
   }
   const CrashModel power[] = {CrashModel::kLost, CrashModel::kTorn, CrashModel::kReordered};
   disk_->restart(power_loss ? power[random.below(3)] : CrashModel::kKilled, random);
-  parent_starts_at_ms_ = now() + static_cast<std::int64_t>(random.below(random.below(3) == 0 ? 50 : 2'000));
+  parent_starts_at_ms_ =
+      now() + static_cast<std::int64_t>(random.below(random.below(3) == 0 ? 50 : 2'000));
   disk_may_fail_ = false;
   disk_has_room_at_ms_ = -1;
   stopped_.reset();

@@ -236,6 +236,17 @@ void Uplink::need_epoch(Epoch at_least, std::string why) {
 }
 
 void Uplink::begin_epoch() {
+  // Another process of this database may have trimmed it, or begun an epoch, since our hello: then
+  // it was our view of it that differed from the parent's, and an epoch (a snapshot of everything)
+  // would be for nothing.
+  const auto state = outbox_.state();
+  if (!state) return handle_outbox_error(state.error(), &Uplink::begin_epoch);
+  if (state->epoch != epoch_ || state->trimmed != trimmed_) {
+    --epochs_in_vain_;
+    marks_ = {};
+    stats_.last_error = "another process works on this outbox: " + epoch_why_;
+    return dial_after(backoff_.next_ms(random_));
+  }
   auto begun = outbox_.begin_epoch(epoch_min_);
   if (!begun) {
     handle_outbox_error(begun.error(), &Uplink::begin_epoch);

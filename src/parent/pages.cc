@@ -147,6 +147,9 @@ std::string metrics_text(const ParentStatus& s) {
   m.gauge("evodb_ready", "1 if changes are taken and landing works.", s.phase == "ready");
   m.gauge("evodb_uptime_seconds", "Time since the start.", s.uptime_ms / 1000.0);
   m.gauge("evodb_connections", "Open connections.", g.connections);
+  m.gauge("evodb_connections_max",
+          "Open connections at most: gate.connections_max, or what open files allow.",
+          g.connections_max);
   m.gauge("evodb_children", "Connections that have said hello.", g.children);
   m.counter("evodb_connections_accepted_total", "Connections accepted.", g.accepted);
   m.gauge("evodb_gate_held_bytes", "Partial messages and waiting output.", g.held_bytes);

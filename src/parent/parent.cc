@@ -61,8 +61,9 @@ struct Parent::Impl : gate::GateHandlers,
   Result<void> start(std::function<void(Result<std::string>)> opened) {
     on_open = std::move(opened);
     started_at = seams.clock.monotonic();
-    auto recovered = EVODB_TRY(recover_journal(seams.disk, options.journal_directory,
-                                               options.journal, options.ingest, seams.random, wraps));
+    auto recovered =
+        EVODB_TRY(recover_journal(seams.disk, options.journal_directory, options.journal,
+                                  options.ingest, seams.random, wraps));
     journal = std::move(recovered.journal);
     ingest = std::move(recovered.ingest);
     landed_filter = std::move(recovered.landed);

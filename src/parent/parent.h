@@ -49,8 +49,9 @@ struct ParentOptions {
   std::int64_t flush_timeout_ms = 30'000;             // how long POST /flush waits
 };
 
-// What a parent's rooms are wrapped in: nothing. The simulator plants known bugs around them here, to
-// prove that its oracle would see them (sim/plants). What is given back is used in the room's place.
+// What a parent's rooms are wrapped in: nothing. The simulator plants known bugs around them here,
+// to prove that its oracle would see them (sim/plants). What is given back is used in the room's
+// place.
 class RoomWraps {
  public:
   virtual ~RoomWraps() = default;
