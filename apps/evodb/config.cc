@@ -91,6 +91,8 @@ constexpr Setting table[] = {
      "A request's head must have arrived within this time."},
     {"gate.hello_ms_max", kMillis, "10000", 10, day_ms,
      "A WebSocket must have said hello within this time."},
+    {"gate.message_ms_max", kMillis, "120000", 100, day_ms,
+     "A message that comes in parts must be whole within this time."},
     {"gate.idle_ping_ms", kMillis, "30000", 0, day_ms,
      "Ping a silent connection after this time; 0 never."},
     {"gate.output_bytes_max", kBytes, "4194304", 64 * kib, 1 * gib,

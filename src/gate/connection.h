@@ -32,6 +32,8 @@ enum class ConnectionState : std::uint8_t {
 struct Active {
   std::optional<HttpParser> http;
   std::optional<wire::WsParser> parser;  // a message in parts
+  std::uint32_t message_since = 0;       // tick at which that message began
+  std::uint32_t since = 0;               // tick at which this Active was made
   std::string output;                    // what the kernel did not take
   std::size_t output_sent = 0;           // of it, taken since
   std::optional<wire::Ack> ack;          // newest one; goes out when `output` is empty

@@ -23,10 +23,11 @@ GateImpl::GateImpl(base::Loop& loop, ingest::Ingest& ingest, GateHandlers& handl
                    const GateOptions& options)
     : loop_(loop), ingest_(ingest), handlers_(handlers), options_(options) {
   std::int64_t shortest = 2'000;
-  for (const std::int64_t ms :
-       {options.header_ms_max, options.hello_ms_max, options.idle_ping_ms}) {
+  for (const std::int64_t ms : {options.header_ms_max, options.hello_ms_max, options.message_ms_max,
+                                options.idle_ping_ms}) {
     if (ms > 0) shortest = std::min(shortest, ms);
   }
+  stats_.connections_max = options.connections_max;
   tick_ms_ = std::max<std::int64_t>(shortest / 8, 1);
 }
 
@@ -114,7 +115,10 @@ void GateImpl::on_closed(StreamId s, std::string_view) { forget(s); }
 // --- output -------------------------------------------------------------------------------------
 
 Active& GateImpl::active(Connection& c) {
-  if (!c.active) c.active = std::make_unique<Active>();
+  if (!c.active) {
+    c.active = std::make_unique<Active>();
+    c.active->since = wheel_.now();
+  }
   return *c.active;
 }
 
@@ -159,10 +163,40 @@ void GateImpl::settle(StreamId s) {
   }
   if (c.active && c.active->idle()) c.active.reset();
   count_memory(c);
-  if (stats_.held_bytes > options_.partial_bytes_max && c.counted_bytes > sizeof(Active)) {
+  if (stats_.held_bytes > options_.partial_bytes_max) stay_within_memory(s);
+}
+
+// Not the one that grew just now pays, which may be anyone, but those who sit on memory: else a few
+// of them, each with a message that it never ends, would keep everybody else out.
+void GateImpl::stay_within_memory(StreamId s) {
+  while (stats_.held_bytes > options_.partial_bytes_max) {
+    const std::uint32_t heaviest = heaviest_holder();
+    if (heaviest == no_stream) {
+      // Sessions of wire v1 alone are over it.
+      if (at(s).counted_bytes <= sizeof(Active)) return;
+      ++stats_.refused_memory;
+      return destroy(s, true);
+    }
     ++stats_.refused_memory;
-    destroy(s, true);
+    destroy(StreamId(heaviest), true);
+    if (heaviest == s.value) return;
   }
+}
+
+std::uint32_t GateImpl::heaviest_holder() {
+  std::uint32_t heaviest = no_stream;
+  std::uint64_t most = 0;
+  for (std::uint32_t id = 0; id < slab_.end(); ++id) {
+    const Connection& c = slab_[id];
+    // An event under way keeps its record until its end.
+    if (!c.active || id == begun_ || c.counted_bytes <= sizeof(Active)) continue;
+    const std::uint64_t ticks_held = wheel_.now() - c.active->since + 1;
+    if (const std::uint64_t weight = c.counted_bytes * ticks_held; weight > most) {
+      most = weight;
+      heaviest = id;
+    }
+  }
+  return heaviest;
 }
 
 void GateImpl::count_memory(Connection& c) {

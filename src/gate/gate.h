@@ -31,6 +31,7 @@ struct GateOptions {
   std::uint32_t header_bytes_max = 16u << 10;
   std::int64_t header_ms_max = 10'000;           // slow loris: the request head must be there
   std::int64_t hello_ms_max = 10'000;            // a WebSocket that never says hello
+  std::int64_t message_ms_max = 120'000;         // a message in parts must be whole
   std::uint32_t body_bytes_max = 64u << 10;      // HTTP request bodies (we need none)
   std::uint32_t frame_bytes_max = 16u << 20;     // after the hello
   std::uint32_t output_bytes_max = 4u << 20;     // a connection that does not read is closed
@@ -73,6 +74,7 @@ class GateHandlers {
 
 struct GateStats {
   std::uint64_t connections = 0, websockets = 0, children = 0;  // children: said hello
+  std::uint64_t connections_max = 0;
   std::uint64_t accepted = 0, closed = 0, http_requests = 0;
   std::uint64_t frames_in = 0, bytes_in = 0, bytes_out = 0;
   std::uint64_t v1_messages = 0, v1_crc_mismatches = 0;
@@ -81,7 +83,7 @@ struct GateStats {
   std::uint64_t refused_connections_max = 0, refused_header_size = 0, refused_header_time = 0,
                 refused_malformed_http = 0, refused_websocket = 0, refused_frame = 0,
                 refused_size = 0, refused_slow_reader = 0, refused_memory = 0,
-                refused_hello_time = 0;
+                refused_hello_time = 0, refused_message_time = 0;
 };
 
 class Gate {

@@ -64,6 +64,9 @@ class GateImpl : public Gate, public base::StreamEvents {
   void send(StreamId s, std::string_view bytes);
   void write_out(StreamId s, std::string_view bytes);
   void count_memory(Connection& c);
+  void stay_within_memory(StreamId s);
+  // Who has held the most for the longest (bytes times ticks); none: nobody holds anything.
+  std::uint32_t heaviest_holder();
   void close_after_output(StreamId s);  // state kClosing; the session is over at once
   void end_session(StreamId s);
   void destroy(StreamId s, bool abort);
@@ -75,6 +78,9 @@ class GateImpl : public Gate, public base::StreamEvents {
   void start_ticking();
   void on_tick();
   void on_deadline(StreamId s);
+  void on_session_deadline(StreamId s);
+  std::int64_t ms_left(std::uint32_t since, std::int64_t ms_max) const;  // 0: it is time
+  void message_in_parts(StreamId s, bool begins_now);
 
   // --- HTTP (gate_http.cc) ---
   void http_data(StreamId s, std::string_view bytes);

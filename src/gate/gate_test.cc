@@ -1,5 +1,6 @@
 #include "gate/gate.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -291,6 +292,53 @@ TEST(GateWebSocket, PartialMessagesTogetherAreBounded) {
     EXPECT_LE(w.gate->stats().held_bytes, 100'000u);
   }
   EXPECT_GT(w.gate->stats().refused_memory, 0u);
+}
+
+TEST(GateWebSocket, MemoryIsTakenFromThoseWhoSitOnIt) {
+  GateWorld w({.message_ms_max = 1'000'000, .partial_bytes_max = 100'000});
+  const auto part = [](std::size_t bytes) {
+    return TestClient::message_bytes(WsOpcode::kBinary, std::string(60'000, 'x')).substr(0, bytes);
+  };
+  std::vector<std::unique_ptr<TestClient>> squatters;
+  for (int i = 0; i < 4; ++i) {
+    squatters.push_back(w.child("squatter" + std::to_string(i)));
+    squatters.back()->send(part(20'000));
+  }
+  w.network.run_for(10'000);
+  auto young = w.child("young");
+  young->send(part(30'000));
+  w.network.run_for(20);
+  EXPECT_FALSE(young->closed());
+  EXPECT_GT(w.gate->stats().refused_memory, 0u);
+  EXPECT_EQ(w.gate->stats().refused_memory,
+            static_cast<std::uint64_t>(
+                std::ranges::count_if(squatters, [](const auto& s) { return s->closed(); })));
+  EXPECT_LE(w.gate->stats().held_bytes, 100'000u);
+}
+
+TEST(GateWebSocket, AMessageInPartsMustBeWholeInTime) {
+  for (const std::int64_t ping_ms : {0, 500, 10'000}) {
+    GateWorld w({.message_ms_max = 2'000, .idle_ping_ms = ping_ms});
+    auto slow = w.child("slow");
+    auto steady = w.child("steady");
+    const std::string message =
+        TestClient::message_bytes(WsOpcode::kBinary, wire::encode_frame(wire::Ping{7}));
+    const std::string pong = TestClient::message_bytes(WsOpcode::kPong, "");
+    slow->send(std::string("\x02\x81\0\0\0\0x", 7));  // the first fragment of some
+    for (int ms = 0; ms < 3'000; ms += 250) {
+      // A control frame between fragments is no progress.
+      if (!slow->closed()) slow->send(pong);
+      // Always in the middle of a message, though never long of the same one.
+      steady->send(ms == 0 ? message.substr(0, 9) : message.substr(9) + message.substr(0, 9));
+      w.network.run_for(250);
+    }
+    EXPECT_EQ(w.gate->stats().refused_message_time, 1u) << ping_ms;
+    TestClient::Message last;
+    for (auto m = slow->next(); m.opcode != WsOpcode::kContinuation; m = slow->next()) last = m;
+    EXPECT_EQ(last.opcode, WsOpcode::kClose);
+    EXPECT_EQ(last.close_code(), 1008);
+    EXPECT_FALSE(steady->closed());
+  }
 }
 
 TEST(GateWebSocket, AClientThatDoesNotReadIsClosedAndCounted) {

@@ -29,17 +29,64 @@ void GateImpl::on_tick() {
   if (stats_.connections > 0) tick_timer_ = loop_.after(tick_ms_, [this] { on_tick(); });
 }
 
+std::int64_t GateImpl::ms_left(std::uint32_t since, std::int64_t ms_max) const {
+  const std::uint32_t passed = wheel_.now() - since;
+  const std::uint32_t all = ticks(ms_max);
+  return passed >= all ? 0 : static_cast<std::int64_t>(all - passed) * tick_ms_;
+}
+
+// Before the hello, hello_ms_max is the limit and is armed already.
+void GateImpl::message_in_parts(StreamId s, bool begins_now) {
+  Connection& c = at(s);
+  if (!begins_now) return;
+  c.active->message_since = wheel_.now();
+  if (c.state != ConnectionState::kV2 && c.state != ConnectionState::kV1) return;
+  // Else the ping's deadline comes first and looks at the message too.
+  const bool ping_first =
+      options_.idle_ping_ms > 0 && options_.idle_ping_ms <= options_.message_ms_max;
+  if (!ping_first) arm(s, options_.message_ms_max);
+}
+
+// A session's one deadline serves a ping that is due and a message that is late.
+void GateImpl::on_session_deadline(StreamId s) {
+  Connection& c = at(s);
+  std::int64_t next_ms = 0;  // 0: nothing to wait for
+  const auto wait_for = [&](std::int64_t ms) {
+    next_ms = next_ms == 0 ? ms : std::min(next_ms, ms);
+  };
+  if (c.active && c.active->parser) {
+    const std::int64_t ms = ms_left(c.active->message_since, options_.message_ms_max);
+    if (ms == 0) {
+      ++stats_.refused_message_time;
+      return websocket_close(s, wire::WsClose::kPolicy,
+                             "a message did not arrive in time; send smaller ones");
+    }
+    wait_for(ms);
+  }
+  if (options_.idle_ping_ms > 0) {
+    if (const std::int64_t ms = ms_left(c.last_in, options_.idle_ping_ms); ms > 0) {
+      wait_for(ms);
+    } else if (!c.pinged) {
+      c.pinged = true;
+      send_message(s, wire::WsOpcode::kPing, {});
+      c.last_in = wheel_.now();  // the same span again, for the pong
+      wait_for(options_.idle_ping_ms);
+    } else {
+      // Nothing came for two spans, not even a pong: it is dead.
+      begun_ = no_stream;
+      out_.clear();
+      return destroy(s, true);
+    }
+  }
+  if (next_ms > 0) arm(s, next_ms);
+}
+
 void GateImpl::on_deadline(StreamId s) {
   Connection& c = at(s);
-  const std::uint32_t now = wheel_.now();
-  const auto left = [&](std::uint32_t from, std::int64_t ms) -> std::int64_t {
-    const std::uint32_t passed = now - from;
-    return passed >= ticks(ms) ? 0 : static_cast<std::int64_t>(ticks(ms) - passed) * tick_ms_;
-  };
   begin(s);
   switch (c.state) {
     case ConnectionState::kHttp:
-      if (const std::int64_t ms = left(c.since, options_.header_ms_max); ms > 0) {
+      if (const std::int64_t ms = ms_left(c.since, options_.header_ms_max); ms > 0) {
         arm(s, ms);
       } else if (c.served && !(c.active && c.active->http)) {
         close_after_output(s);  // kept alive and not used: no refusal
@@ -50,7 +97,7 @@ void GateImpl::on_deadline(StreamId s) {
       break;
     case ConnectionState::kHttpWaiting: arm(s, options_.header_ms_max); break;
     case ConnectionState::kWebSocket:
-      if (const std::int64_t ms = left(c.since, options_.hello_ms_max); ms > 0) {
+      if (const std::int64_t ms = ms_left(c.since, options_.hello_ms_max); ms > 0) {
         arm(s, ms);
       } else {
         ++stats_.refused_hello_time;
@@ -65,23 +112,11 @@ void GateImpl::on_deadline(StreamId s) {
       }
       [[fallthrough]];
     case ConnectionState::kV2:
-      if (options_.idle_ping_ms == 0) break;
-      if (const std::int64_t ms = left(c.last_in, options_.idle_ping_ms); ms > 0) {
-        arm(s, ms);
-      } else if (!c.pinged) {
-        c.pinged = true;
-        send_message(s, wire::WsOpcode::kPing, {});
-        arm(s, options_.idle_ping_ms);
-      } else {
-        // Nothing came for two spans, not even a pong: it is dead.
-        begun_ = no_stream;
-        out_.clear();
-        destroy(s, true);
-        return;
-      }
+      on_session_deadline(s);
+      if (c.state == ConnectionState::kFree) return;
       break;
     case ConnectionState::kClosing:
-      if (const std::int64_t ms = left(c.since, closing_ms_max); ms > 0) {
+      if (const std::int64_t ms = ms_left(c.since, closing_ms_max); ms > 0) {
         arm(s, ms);
         break;
       }

@@ -25,8 +25,8 @@ void GateImpl::v2_bye(StreamId s, wire::ByeReason reason, std::string_view text,
 void GateImpl::v2_frame(StreamId s, std::string_view message) {
   Connection& c = at(s);
   const auto refuse = [&](const Error& error) {
-    ++stats_.refused_frame;
     const bool over = error.kind == ErrorKind::kOverLimit;
+    ++(over ? stats_.refused_size : stats_.refused_frame);
     nack(s, over ? wire::NackReason::kOverLimit : wire::NackReason::kMalformed, error.text, true);
   };
   auto envelope = wire::open_frame(message);
@@ -43,7 +43,10 @@ void GateImpl::v2_frame(StreamId s, std::string_view message) {
       envelope->type == static_cast<std::uint8_t>(wire::FrameType::kBatch)) {
     const std::size_t limit = options_.frame_bytes_max - wire::frame_header_bytes;
     auto inflated = inflater_.inflate(body, limit);
-    if (!inflated) return refuse(inflated.error());
+    if (!inflated) {
+      inflater_.shrink();
+      return refuse(inflated.error());
+    }
     body = *inflated;
   }
   auto frame = wire::decode_body(*envelope, body);

@@ -15,9 +15,11 @@ void GateImpl::websocket_data(StreamId s, char* bytes, std::size_t n) {
   Connection& c = at(s);
   // Nothing in parts: the parser lives here, and a whole message costs no allocation.
   wire::WsParser parser(wire::WsParser::Role::kServer, message_bytes_max(c));
+  bool begins_now = true;  // what will be in parts, if anything is
   if (c.active && c.active->parser) {
     parser = std::move(*c.active->parser);
     c.active->parser.reset();
+    begins_now = false;
   }
   parser.feed(bytes, n);
   while (c.state != ConnectionState::kClosing) {
@@ -25,8 +27,9 @@ void GateImpl::websocket_data(StreamId s, char* bytes, std::size_t n) {
     wire::WsError error;
     const wire::WsParser::Step step = parser.next(&message, &error);
     if (step == wire::WsParser::Step::kNeedMore) {
-      if (parser.held_bytes() > 0) active(c).parser.emplace(std::move(parser));
-      return;
+      if (parser.held_bytes() == 0) return;
+      active(c).parser.emplace(std::move(parser));
+      return message_in_parts(s, begins_now);
     }
     if (step == wire::WsParser::Step::kError) {
       const bool too_big = error.code == wire::WsClose::kTooBig;
@@ -37,6 +40,9 @@ void GateImpl::websocket_data(StreamId s, char* bytes, std::size_t n) {
                           : error.text);
       return;
     }
+    // Control frames come between the parts of a message and prove nothing of its progress.
+    begins_now |=
+        message.opcode == wire::WsOpcode::kText || message.opcode == wire::WsOpcode::kBinary;
     websocket_message(s, message);
     parser.set_message_bytes_max(message_bytes_max(c));
   }

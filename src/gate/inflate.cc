@@ -13,6 +13,12 @@ constexpr int window_log_max = 24;  // 16 MiB: no frame of ours inflates to more
 constexpr std::size_t kept_bytes_max = 1u << 20;
 constexpr std::size_t first_bytes = 64u << 10;
 
+std::unexpected<Error> over(std::size_t bytes_max) {
+  return fail(ErrorKind::kOverLimit, "the frame inflates to more than " +
+                                         std::to_string(bytes_max) +
+                                         " bytes; send smaller batches");
+}
+
 }  // namespace
 
 Inflater::Inflater() = default;
@@ -25,6 +31,10 @@ Result<std::string_view> Inflater::inflate(std::string_view compressed, std::siz
     ZSTD_DCtx_setParameter(context_, ZSTD_d_windowLogMax, window_log_max);
   }
   ZSTD_DCtx_reset(context_, ZSTD_reset_session_only);
+  // A frame that says how large it is, is believed where that refuses it.
+  const unsigned long long said = ZSTD_getFrameContentSize(compressed.data(), compressed.size());
+  const bool says = said != ZSTD_CONTENTSIZE_UNKNOWN && said != ZSTD_CONTENTSIZE_ERROR;
+  if (says && said > bytes_max) return over(bytes_max);
   ZSTD_inBuffer in{compressed.data(), compressed.size(), 0};
   std::size_t size = 0;
   while (true) {
@@ -40,11 +50,7 @@ Result<std::string_view> Inflater::inflate(std::string_view compressed, std::siz
       return fail(ErrorKind::kInvalid,
                   std::string("the frame's zstd body is damaged: ") + ZSTD_getErrorName(left));
     }
-    if (out.pos > bytes_max) {
-      return fail(ErrorKind::kOverLimit, "the frame inflates to more than " +
-                                             std::to_string(bytes_max) +
-                                             " bytes; send smaller batches");
-    }
+    if (out.pos > bytes_max) return over(bytes_max);
     const bool stuck = out.pos == size && in.pos == before;
     size = out.pos;
     if (left == 0) break;

@@ -38,6 +38,18 @@ TEST(Inflater, ABombIsGivenUpAtTheLimit) {
   const auto result = inflater.inflate(bomb, 1u << 20);
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().kind, ErrorKind::kOverLimit);
+
+  // The same without a word of its size: found out on the way.
+  ZSTD_CCtx* context = ZSTD_createCCtx();
+  ZSTD_CCtx_setParameter(context, ZSTD_c_contentSizeFlag, 0);
+  const std::string plain(64u << 20, 0);
+  std::string quiet(ZSTD_compressBound(plain.size()), 0);
+  quiet.resize(ZSTD_compress2(context, quiet.data(), quiet.size(), plain.data(), plain.size()));
+  ZSTD_freeCCtx(context);
+  ASSERT_EQ(ZSTD_getFrameContentSize(quiet.data(), quiet.size()), ZSTD_CONTENTSIZE_UNKNOWN);
+  const auto found = inflater.inflate(quiet, 1u << 20);
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().kind, ErrorKind::kOverLimit);
 }
 
 TEST(Inflater, RefusesWhatIsNotExactlyOneFrame) {
