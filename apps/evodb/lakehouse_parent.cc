@@ -10,6 +10,7 @@
 #include "base/posix/system_clock.h"
 #include "base/posix/thread_executor.h"
 #include "data_lock.h"
+#include "descriptors.h"
 #include "lake/parquet_encoder.h"
 #include "parent/pages.h"
 #include "store_threads.h"
@@ -44,7 +45,10 @@ class RunningParent : public LakehouseParent {
   ~RunningParent() override { stop(std::chrono::milliseconds(0)); }
 
   Result<void> start(const Config& config, const Waiting& waiting) {
-    const auto options = EVODB_TRY(parent_options(config));
+    auto options = EVODB_TRY(parent_options(config));
+    const auto descriptors =
+        EVODB_TRY(plan_descriptors(descriptor_limit(), options.gate.connections_max));
+    options.gate.connections_max = descriptors.connections_max;
     lock_ = EVODB_TRY(DataLock::take(config.text("data")));
     auto object_store = EVODB_TRY(store::open_store(store_options(config)));
     auto catalog = EVODB_TRY(
@@ -53,7 +57,7 @@ class RunningParent : public LakehouseParent {
                                             static_cast<unsigned>(options.lake.flushes_max));
     journal_io_ = std::make_unique<base::ThreadExecutor>("journal");
     landing_ = std::make_unique<base::ThreadExecutor>("landing");
-    loop_ = EVODB_TRY(base::EpollLoop::create());
+    loop_ = EVODB_TRY(base::EpollLoop::create({.streams_max = descriptors.streams_max}));
     parent_ = std::make_unique<parent::Parent>(
         parent::ParentSeams{*loop_, *journal_io_, *landing_, *store_, disk_, clock_, random_,
                             encoder_},

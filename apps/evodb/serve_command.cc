@@ -13,6 +13,7 @@
 
 #include "command.h"
 #include "config.h"
+#include "descriptors.h"
 #include "lakehouse_parent.h"
 
 namespace evodb::app {
@@ -106,6 +107,15 @@ class Signals {
 int serve(const ServeArguments& arguments) {
   const auto config = Config::load(sources_of(arguments));
   if (!config) return report(config.error());
+
+  raise_descriptor_limit();
+  const auto wanted = static_cast<std::uint32_t>(config->integer("gate.connections_max"));
+  const auto plan = plan_descriptors(descriptor_limit(), wanted);
+  if (plan && plan->connections_max < wanted) {
+    std::fprintf(stderr, "evodb: at most %u connections, not %u: the limit of open files is %llu\n",
+                 plan->connections_max, wanted,
+                 static_cast<unsigned long long>(descriptor_limit()));
+  }
 
   static Signals signals;  // its threads outlive this function
   signals.watch_start();

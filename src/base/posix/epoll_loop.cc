@@ -227,14 +227,17 @@ void EpollLoop::accept_from(const Listener& listener) {
   const int listener_fd = listener.fd;
   const std::size_t index = static_cast<std::size_t>(&listener - listeners_.data());
   for (int i = 0; i < accepts_per_round; ++i) {
+    const bool full =
+        options_.streams_max != 0 && stats_.streams + lingering_count_ >= options_.streams_max;
+    if (full && !release_oldest_lingering()) return pause_accepting();
     SocketAddress peer;
     peer.size = sizeof peer.storage;
     const int fd = accept4(listener_fd, reinterpret_cast<sockaddr*>(&peer.storage), &peer.size,
                            SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) {
       if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        pause_accepting();
-        return;
+        if (release_oldest_lingering()) continue;
+        return pause_accepting();
       }
       if (errno == EAGAIN || errno == EWOULDBLOCK) return;
       continue;  // the peer went away before it was accepted
@@ -415,19 +418,22 @@ void EpollLoop::close(StreamId id, bool abort) {
   ++s.generation;
   s.flags = flag_lingering | flag_paused;
   set_flag(id, s, flag_paused, false);  // and renews the registration for the new generation
-  if (lingering_count_ > options_.lingering_max) {
-    while (!lingering_.empty()) {
-      const Lingering oldest = lingering_.front();
-      lingering_.pop_front();
-      if (stream(oldest.stream).generation != oldest.generation) continue;
-      release(oldest.stream);
-      break;
-    }
-  }
+  if (lingering_count_ > options_.lingering_max) release_oldest_lingering();
   lingering_.push_back({monotonic_ms() + options_.lingering_ms_max, id, s.generation});
   if (lingering_timer_.value == 0) {
     lingering_timer_ = after(options_.lingering_ms_max, [this] { sweep_lingering(); });
   }
+}
+
+bool EpollLoop::release_oldest_lingering() {
+  while (!lingering_.empty()) {
+    const Lingering oldest = lingering_.front();
+    lingering_.pop_front();
+    if (stream(oldest.stream).generation != oldest.generation) continue;
+    release(oldest.stream);
+    return true;
+  }
+  return false;
 }
 
 void EpollLoop::sweep_lingering() {

@@ -8,9 +8,10 @@
 // Why level-triggered: an idle stream costs the same either way, and a busy one gives the others
 // their turn after each buffer-full without a list of who is not finished.
 //
-// Out of descriptors or kernel memory: accepting pauses until a stream was closed or 100 ms passed;
-// those who wait stay in the kernel's queue. It never spins. A dead peer is found by the kernel
-// (keepalive, TCP_USER_TIMEOUT), not by timers of ours.
+// Out of descriptors, streams_max or kernel memory: a lingering stream makes room, else accepting
+// pauses until a stream was closed or 100 ms passed; those who wait stay in the kernel's queue. It
+// never spins. A dead peer is found by the kernel (keepalive, TCP_USER_TIMEOUT), not by timers of
+// ours.
 //
 // close() without abort lets the kernel deliver what was taken even if unread bytes are waiting (a
 // plain close would answer those with a reset that destroys our last words): it shuts down the
@@ -41,6 +42,7 @@ struct EpollLoopOptions {
   int dead_peer_ms_max = 60'000;  // TCP_USER_TIMEOUT
   std::int64_t lingering_ms_max = 2'000;
   std::size_t lingering_max = 1'024;  // beyond it, the oldest is closed hard
+  std::size_t streams_max = 0;        // with lingering ones; then accepting pauses. 0: no limit
 };
 
 struct EpollLoopStats {
@@ -134,6 +136,7 @@ class EpollLoop final : public Loop {
   void read_from(StreamId id, Stream& s);
   void report_closed(StreamId id, const std::string& why);
   void drain_lingering(StreamId id, Stream& s);
+  bool release_oldest_lingering();  // false: there is none
   void sweep_lingering();
   void run_posted();
   void run_timers();

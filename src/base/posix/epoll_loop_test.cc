@@ -275,6 +275,30 @@ TEST(EpollLoop, OutOfDescriptorsItPausesAcceptingAndGoesOn) {
   EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
+// What is kept for others is never given to connections, nor to those that linger.
+TEST(EpollLoop, NeverHoldsMoreStreamsThanItMay) {
+  auto loop = *EpollLoop::create({.streams_max = 8});
+  Echo echo(*loop);
+  const std::string address = *loop->listen("127.0.0.1:0", echo);
+  const SocketAddress to = *resolve("127.0.0.1", port_of(address), false);
+  std::vector<int> fds;
+  const auto come = [&](int n) {
+    for (int i = 0; i < n; ++i) {
+      fds.push_back(socket(AF_INET, SOCK_STREAM, 0));
+      ASSERT_EQ(connect(fds.back(), reinterpret_cast<const sockaddr*>(&to.storage), to.size), 0);
+    }
+    for (int i = 0; i < 10; ++i) loop->run_once(5);
+  };
+  come(12);
+  EXPECT_EQ(loop->stats().streams, 8u);
+  EXPECT_GT(loop->stats().accept_pauses, 0u);
+  for (int i = 0; i < 3; ++i) ::close(fds[i]);
+  for (int i = 0; i < 20; ++i) loop->run_once(10);
+  EXPECT_EQ(loop->stats().streams, 8u);  // three of those that waited came in
+  EXPECT_EQ(echo.accepted, 11);
+  for (std::size_t i = 3; i < fds.size(); ++i) ::close(fds[i]);
+}
+
 TEST(SocketAddress, ParsesAndRefuses) {
   EXPECT_EQ(parse_host_port("[::1]:80")->host, "::1");
   EXPECT_EQ(parse_host_port("localhost:0")->port, 0);
