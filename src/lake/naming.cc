@@ -110,7 +110,7 @@ bool must_rename(std::string_view column) {
 
 std::string renamed(std::string_view column, int digits) {
   std::string name = without_controls(column);
-  if (looks_nested(column)) name[column.find('.')] = '_';
+  if (looks_nested(name)) name[name.find('.')] = '_';
   return name + "_" + hash_of(column, digits);
 }
 

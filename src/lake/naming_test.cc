@@ -50,8 +50,8 @@ TEST(Naming, ColumnsKeepTheirNamesUnlessASystemColumnHasThem) {
   for (const char* name : {"id", "Name", "_private", "a.b", "_source2", "before", "schön"}) {
     EXPECT_FALSE(must_rename(name)) << name;
   }
-  for (const char* name :
-       {"", "_source", "_LSN", "_Before", "_unfit", "_key", "_before.id", "_UNFIT.key", "a\x01"}) {
+  for (const char* name : {"", "_source", "_LSN", "_Before", "_unfit", "_key", "_before.id",
+                           "_UNFIT.key", "a\x01", "\x11uNfit..", "\x01before.id"}) {
     EXPECT_TRUE(must_rename(name)) << name;
     EXPECT_FALSE(must_rename(renamed(name))) << name;
   }
