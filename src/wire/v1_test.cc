@@ -295,6 +295,13 @@ TEST(WireV1Text, LimitsSizeAndDepth) {
   EXPECT_EQ(decode_v1_text(deep).error().kind, ErrorKind::kOverLimit);
 }
 
+TEST(WireV1Text, AZeroByteIsNotTheEndOfAMessage) {
+  using namespace std::string_view_literals;
+  EXPECT_TRUE(decode_v1_text(R"({"type":"pong"})"));
+  EXPECT_FALSE(decode_v1_text("{\"type\":\"pong\"}\0"sv));
+  EXPECT_FALSE(decode_v1_text("{\"type\":\"pong\"}\0 anything"sv));
+}
+
 TEST(WireV1Text, AnswersWithTextThatIsNotUtf8) {
   const std::string text = encode_v1_text(
       V1TextNack{UnixMillis(1), 2, V1NackReason::kInvalidFormat, false, 0, "bad name \xff", "c"});

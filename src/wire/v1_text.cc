@@ -281,6 +281,10 @@ Result<V1TextMessage> decode_v1_text(std::string_view text) {
     return fail(ErrorKind::kOverLimit, "JSON of more than " + std::to_string(v1_text_depth_max) +
                                            " levels; make the row flatter");
   }
+  // The parser takes a zero byte for the end, whatever follows.
+  if (text.find('\0') != std::string_view::npos) {
+    return fail(ErrorKind::kInvalid, "a text message with a zero byte, which JSON has not");
+  }
   const Json json = Json::parse(text, nullptr, false);
   if (json.is_discarded() || !json.is_object()) {
     return fail(ErrorKind::kInvalid, "a text message that is not a JSON object");
