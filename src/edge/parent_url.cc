@@ -41,6 +41,7 @@ Result<ParentUrl> parse_parent_url(const std::string& url) {
     if (colon != std::string_view::npos) port = rest.substr(colon);
   }
   if (parsed.host.empty()) return wrong("it names no host");
+  if (parsed.host.find_first_of("[]") != std::string::npos) return wrong("a bracket is too much");
   if (port.empty()) return parsed;
   port.remove_prefix(1);
   const auto [p, error] = std::from_chars(port.data(), port.data() + port.size(), parsed.port);

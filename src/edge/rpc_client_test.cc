@@ -309,9 +309,9 @@ TEST(ParentUrl, IsTakenApartOrRefusedWithWhatIsWrong) {
   EXPECT_EQ(ok("ws://[::1]:99/x/y?z=1").host, "::1");
   EXPECT_EQ(ok("ws://[::1]:99/x/y?z=1").port, 99);
   EXPECT_EQ(ok("ws://[::1]:99/x/y?z=1").path, "/x/y?z=1");
-  for (const char* url :
-       {"", "h:1", "http://h", "wss://h", "ws://", "ws://:1", "ws://h:", "ws://h:0", "ws://h:65536",
-        "ws://h:1x", "ws://h/a b", "ws://u@h", "ws://[::1", "ws://h?x", "ws://h/\r\nX: y"}) {
+  for (const char* url : {"", "h:1", "http://h", "wss://h", "ws://", "ws://:1", "ws://h:",
+                          "ws://h:0", "ws://h:65536", "ws://h:1x", "ws://h/a b", "ws://u@h",
+                          "ws://[::1", "ws://[[]", "ws://h]", "ws://h?x", "ws://h/\r\nX: y"}) {
     const auto parsed = parse_parent_url(url);
     ASSERT_FALSE(parsed) << url;
     EXPECT_THAT(parsed.error().text, HasSubstr("write ws://HOST:PORT"));
