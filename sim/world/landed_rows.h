@@ -30,6 +30,8 @@ class Application {
   virtual ~Application() = default;
   // Whether it wrote just this: operation, values, classes, times, under this LSN.
   virtual bool wrote(const std::string& table, const LandedRow& row) const = 0;
+  // Whether it gave that change this transaction. (A copy of a database may have given it another.)
+  virtual bool labelled(const LandedRow& row) const = 0;
 };
 
 std::string show_real(double value);

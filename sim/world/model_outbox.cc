@@ -187,8 +187,7 @@ bool ModelOutbox::wrote(const std::string& table, const LandedRow& row) const {
   const Change& change = written_[row.lsn.value - first_lsn_ - 1];
   const std::string lands_in =
       change.op == Op::kOversize ? "rejects" : landing_table(tables_[change.table].name);
-  return lands_in == table && row.op == name_of(change.op) && row.txn == label(row.lsn) &&
-         row.columns == columns_of(change);
+  return lands_in == table && row.op == name_of(change.op) && row.columns == columns_of(change);
 }
 
 ChainHash ModelOutbox::chain() const {
@@ -254,7 +253,8 @@ Result<void> ModelOutbox::read(Lsn after, capture::ChangeSink& sink) {
   return {};
 }
 
-Result<void> ModelOutbox::trim(Lsn through, ChainHash chain_at_through) {
+Result<void> ModelOutbox::trim(Epoch epoch, Lsn through, ChainHash chain_at_through) {
+  if (epoch != epoch_) return fail(ErrorKind::kFenced, "another epoch has begun");
   EVODB_ASSERT(through <= head_, "nobody can acknowledge what was never written");
   if (through <= trimmed_) return {};
   trimmed_ = through;

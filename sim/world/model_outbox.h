@@ -39,6 +39,7 @@ class ModelOutbox final : public capture::Outbox, public Application {
   // From here on it writes other things than the database that it is a copy of.
   void diverge(std::uint64_t seed) { random_ = SeededRandom(seed); }
   bool wrote(const std::string& table, const LandedRow& row) const override;
+  bool labelled(const LandedRow& row) const override { return row.txn == label(row.lsn); }
   std::uint64_t changes() const { return written_.size(); }
   Lsn first() const { return Lsn(first_lsn_ + 1); }
   // The chain hash over all that was written in the present epoch.
@@ -55,7 +56,7 @@ class ModelOutbox final : public capture::Outbox, public Application {
   Result<capture::OutboxState> state() override;
   Result<void> read(Lsn after, capture::ChangeSink& sink) override;
   void resume_group(TxnId label) override { resumed_label_ = label; }
-  Result<void> trim(Lsn through, ChainHash chain_at_through) override;
+  Result<void> trim(Epoch epoch, Lsn through, ChainHash chain_at_through) override;
   Result<Epoch> begin_epoch(Epoch at_least) override;
 
  private:

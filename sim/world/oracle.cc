@@ -89,7 +89,7 @@ void Oracle::check_row(const std::string& table, LandedRow row) {
     return violate_(Invariant::kNothingTwice, table + ": twice: " + describe(row));
   }
   if (std::ranges::none_of(applications_(row.source), [&](const Application* application) {
-        return application->wrote(table, row);
+        return application->wrote(table, row) && application->labelled(row);
       })) {
     violate_(Invariant::kRightValue, table + ": nobody wrote " + describe(row));
   }

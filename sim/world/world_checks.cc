@@ -17,14 +17,19 @@ constexpr std::int64_t quiet_ms = 20'000;
 
 void World::on_told_durable(const ModelOutbox& outbox, Lsn lsn) {
   Edge& edge = edge_of(outbox);
-  edge.told_durable = std::max(edge.told_durable, lsn);
-  if (!parent_ || disk_->crashed() || parent_->parent().journal().poisoned()) return;
-  // The word has travelled; the sync that it stands for came before.
+  const bool looks = parent_ && !disk_->crashed() && !parent_->parent().journal().poisoned();
   Lsn durable;
-  parent_->parent().ingest().for_each_source([&](const ingest::SourceMark& mark) {
-    if (mark.source == outbox.source() && mark.epoch == outbox.epoch()) durable = mark.durable;
-  });
-  if (lsn > durable && zombies_.empty() && !rotten_) {
+  if (looks) {
+    parent_->parent().ingest().for_each_source([&](const ingest::SourceMark& mark) {
+      if (mark.source == outbox.source() && mark.epoch == outbox.epoch()) durable = mark.durable;
+    });
+  }
+  // A word may have been under way when the journal that it stood for was lost.
+  if (journals_lost_ > 0 && lsn > durable) return;
+  edge.told_durable = std::max(edge.told_durable, lsn);
+  // Who was replaced, or speaks for an epoch that is over, hears of another parent's syncs.
+  const bool one_history = zombies_.empty() && !rotten_ && !edge.twin && !edge.forked;
+  if (looks && one_history && lsn > durable) {
     violate(Invariant::kDurableAfterSync,
             outbox.source() + " is told durable up to " + std::to_string(lsn.value) +
                 ", the parent has synced up to " + std::to_string(durable.value));

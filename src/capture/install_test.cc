@@ -306,7 +306,9 @@ TEST_F(CaptureInstall, RemoveRefusesWhileChangesAreUnsent) {
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().kind, ErrorKind::kInvalid);
   EXPECT_THAT(refused.error().text, AllOf(HasSubstr("2 changes"), HasSubstr("--force")));
-  must(must(SqliteOutbox::open(path_, {}))->trim(Lsn(2), ChainHash(1)));
+  auto outbox = must(SqliteOutbox::open(path_, {}));
+  must(outbox->trim(outbox->state()->epoch, Lsn(2), ChainHash(1)));
+  outbox.reset();
   must(remove(path_, false));
   EXPECT_EQ(app_.text("SELECT group_concat(name) FROM sqlite_schema"), "t");
   app_.run("INSERT INTO t VALUES(3)");

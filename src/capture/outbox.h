@@ -62,7 +62,9 @@ class Outbox {
 
   // Forgets changes up to and including `through`, and remembers the chain there, atomically.
   // Works in small steps; a crash between steps leaves a consistent, partly trimmed outbox.
-  virtual Result<void> trim(Lsn through, ChainHash chain_at_through) = 0;
+  // `epoch`: under which they were acknowledged. Errors: kFenced if another process has begun a
+  // later one since: under that they were not.
+  virtual Result<void> trim(Epoch epoch, Lsn through, ChainHash chain_at_through) = 0;
 
   // A new life of this log, larger than any before and at least `at_least`: what is held stays
   // held (under the new epoch), then a snapshot of every captured row is appended where there is a

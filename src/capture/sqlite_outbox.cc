@@ -161,9 +161,15 @@ void SqliteOutbox::resume_group(TxnId label) {
   if (label.value != 0) group_ends_.push_back(Lsn(label.value));
 }
 
-Result<void> SqliteOutbox::set_trimmed(Lsn through, ChainHash chain) {
+Result<void> SqliteOutbox::set_trimmed(Epoch epoch, Lsn through, ChainHash chain) {
   Transaction transaction = EVODB_TRY(Transaction::begin(db_, Transaction::Kind::kWrite));
   CaptureState state = EVODB_TRY(require_state(db_));
+  if (state.epoch != epoch) {
+    return fail(ErrorKind::kFenced, "epoch " + std::to_string(state.epoch.value) +
+                                        " has begun in this database; what was acknowledged under "
+                                        "epoch " +
+                                        std::to_string(epoch.value) + " is kept");
+  }
   const Lsn head = EVODB_TRY(outbox_head(db_));
   if (through > head) {
     return fail(ErrorKind::kInvalid, "trim up to LSN " + std::to_string(through.value) +
@@ -179,8 +185,8 @@ Result<void> SqliteOutbox::set_trimmed(Lsn through, ChainHash chain) {
   return {};
 }
 
-Result<void> SqliteOutbox::trim(Lsn through, ChainHash chain_at_through) {
-  if (through > trimmed_) EVODB_CHECK(set_trimmed(through, chain_at_through));
+Result<void> SqliteOutbox::trim(Epoch epoch, Lsn through, ChainHash chain_at_through) {
+  if (through > trimmed_) EVODB_CHECK(set_trimmed(epoch, through, chain_at_through));
   while (!group_ends_.empty() && group_ends_.front() <= trimmed_) group_ends_.pop_front();
   // The mark stands: from here on a lock is no failure, only work for later.
   unswept_ = true;

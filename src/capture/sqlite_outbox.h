@@ -44,7 +44,7 @@ class SqliteOutbox final : public Outbox {
   Result<OutboxState> state() override;
   Result<void> read(Lsn after, ChangeSink& sink) override;
   void resume_group(TxnId label) override;
-  Result<void> trim(Lsn through, ChainHash chain_at_through) override;
+  Result<void> trim(Epoch epoch, Lsn through, ChainHash chain_at_through) override;
   Result<Epoch> begin_epoch(Epoch at_least) override;
 
   // Whether the database may have changed since the last call (true the first time). Cheap enough
@@ -65,7 +65,7 @@ class SqliteOutbox final : public Outbox {
   Result<bool> read_slice(Lsn* after, Lsn* snapshot_head, ChangeSink& sink);
   TxnId label_of(Lsn lsn, Lsn snapshot_head) const;
   void remember_label(TxnId label);
-  Result<void> set_trimmed(Lsn through, ChainHash chain);
+  Result<void> set_trimmed(Epoch epoch, Lsn through, ChainHash chain);
   // Deletes a few rows below the mark. False: there are no more.
   Result<bool> sweep();
 

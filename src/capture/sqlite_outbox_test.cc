@@ -71,27 +71,27 @@ TEST_P(SqliteOutboxTest, ARestartKeepsTheLabelThatTheParentKnows) {
 
 TEST_P(SqliteOutboxTest, TrimForgetsWhatLiesBelowAndLsnsGoOn) {
   insert(10);
-  must(outbox_->trim(Lsn(4), ChainHash(77)));
+  must(outbox_->trim(outbox_->state()->epoch, Lsn(4), ChainHash(77)));
   OutboxState state = must(outbox_->state());
   EXPECT_EQ(state.trimmed, Lsn(4));
   EXPECT_EQ(state.trimmed_chain, ChainHash(77));
   EXPECT_EQ(state.head, Lsn(10));
   EXPECT_THAT(read(Lsn()), SizeIs(6));
   EXPECT_EQ(app_.number("SELECT count(*) FROM evodb_outbox"), 6);
-  must(outbox_->trim(Lsn(2), ChainHash(1)));
+  must(outbox_->trim(outbox_->state()->epoch, Lsn(2), ChainHash(1)));
   EXPECT_EQ(must(outbox_->state()).trimmed, Lsn(4)) << "a mark does not go back";
 
-  must(outbox_->trim(Lsn(10), ChainHash(78)));
+  must(outbox_->trim(outbox_->state()->epoch, Lsn(10), ChainHash(78)));
   EXPECT_THAT(read(Lsn()), IsEmpty());
   EXPECT_EQ(must(outbox_->state()).head, Lsn(10));
   app_.run("DELETE FROM t; VACUUM");
   EXPECT_EQ(read(Lsn()).front().lsn, Lsn(11)) << "no LSN is used twice";
-  ASSERT_FALSE(outbox_->trim(Lsn(99), ChainHash(1)).has_value());
+  ASSERT_FALSE(outbox_->trim(outbox_->state()->epoch, Lsn(99), ChainHash(1)).has_value());
 }
 
 TEST_P(SqliteOutboxTest, ABigTrimIsFinishedByLaterCalls) {
   insert(30'000);
-  must(outbox_->trim(Lsn(30'000), ChainHash(1)));
+  must(outbox_->trim(outbox_->state()->epoch, Lsn(30'000), ChainHash(1)));
   EXPECT_GT(app_.number("SELECT count(*) FROM evodb_outbox"), 1) << "in small steps";
   EXPECT_THAT(read(Lsn()), IsEmpty()) << "but nobody sees what is trimmed";
   for (int i = 0; i < 40; ++i) must(outbox_->changed());
@@ -100,7 +100,7 @@ TEST_P(SqliteOutboxTest, ABigTrimIsFinishedByLaterCalls) {
 
 TEST_P(SqliteOutboxTest, AnotherProcessFindsATrimThatWasCutOff) {
   insert(30'000);
-  must(outbox_->trim(Lsn(29'999), ChainHash(5)));
+  must(outbox_->trim(outbox_->state()->epoch, Lsn(29'999), ChainHash(5)));
   outbox_.reset();
   EXPECT_EQ(app_.number("SELECT count(*) FROM evodb_outbox"), 1) << "finished when it closes";
   outbox_ = must(SqliteOutbox::open(path_, {}));
@@ -114,7 +114,7 @@ TEST_P(SqliteOutboxTest, NoticesWritesOfOthersAndOnlyThose) {
   insert(1);
   EXPECT_TRUE(must(outbox_->changed()));
   EXPECT_FALSE(must(outbox_->changed()));
-  must(outbox_->trim(Lsn(1), ChainHash(1)));
+  must(outbox_->trim(outbox_->state()->epoch, Lsn(1), ChainHash(1)));
   EXPECT_FALSE(must(outbox_->changed()));
 }
 
@@ -134,7 +134,7 @@ TEST_P(SqliteOutboxTest, SchemaChangesAreFollowed) {
 
 TEST_P(SqliteOutboxTest, ANewEpochSendsEverythingAgain) {
   insert(3);
-  must(outbox_->trim(Lsn(2), ChainHash(9)));
+  must(outbox_->trim(outbox_->state()->epoch, Lsn(2), ChainHash(9)));
   const Epoch before = must(outbox_->state()).epoch;
   EXPECT_EQ(must(outbox_->begin_epoch(Epoch())).value, before.value + 1);
   EXPECT_EQ(must(outbox_->begin_epoch(Epoch(before.value + 10))).value, before.value + 10);
@@ -150,7 +150,7 @@ TEST_P(SqliteOutboxTest, ANewEpochSendsEverythingAgain) {
 
 TEST_P(SqliteOutboxTest, AnEmptiedOutboxStartsANewEpochInsteadOfLosingChanges) {
   insert(5);
-  must(outbox_->trim(Lsn(5), ChainHash(9)));
+  must(outbox_->trim(outbox_->state()->epoch, Lsn(5), ChainHash(9)));
   const Epoch before = must(outbox_->state()).epoch;
   outbox_.reset();
   app_.run("DELETE FROM evodb_outbox; INSERT INTO t(v) VALUES('lost otherwise')");
@@ -164,11 +164,11 @@ TEST_P(SqliteOutboxTest, AnEmptiedOutboxStartsANewEpochInsteadOfLosingChanges) {
 TEST_P(SqliteOutboxTest, ALockMeansTryAgain) {
   insert(1);
   app_.run("BEGIN IMMEDIATE");
-  const auto trimmed = outbox_->trim(Lsn(1), ChainHash(1));
+  const auto trimmed = outbox_->trim(outbox_->state()->epoch, Lsn(1), ChainHash(1));
   ASSERT_FALSE(trimmed.has_value());
   EXPECT_EQ(trimmed.error().kind, ErrorKind::kRetry);
   app_.run("COMMIT");
-  must(outbox_->trim(Lsn(1), ChainHash(1)));
+  must(outbox_->trim(outbox_->state()->epoch, Lsn(1), ChainHash(1)));
 }
 
 TEST_P(SqliteOutboxTest, ReadingLeavesNoLockBehind) {
@@ -233,7 +233,7 @@ TEST_P(SqliteOutboxTest, WideTablesAreReadWholeAndInHalves) {
 
 TEST_P(SqliteOutboxTest, StatusCountsWhatIsHeld) {
   insert(100);
-  must(outbox_->trim(Lsn(40), ChainHash(1)));
+  must(outbox_->trim(outbox_->state()->epoch, Lsn(40), ChainHash(1)));
   const CaptureStatus now = must(status(path_));
   EXPECT_EQ(now.head, Lsn(100));
   EXPECT_EQ(now.trimmed, Lsn(40));

@@ -17,6 +17,8 @@ namespace {
 constexpr std::int64_t file_mark = 0x45764f62;  // "EvOb": PRAGMA application_id
 constexpr std::uint64_t sweep_lsns_max = 10'000;
 constexpr std::uint8_t has_key = 1, has_before = 2, has_after = 4;
+// SQLite's integers are signed, and what is appended must lie above what is held.
+constexpr std::uint64_t lsn_max = std::uint64_t{1} << 62;
 
 std::int64_t as_stored(std::uint64_t v) { return static_cast<std::int64_t>(v); }
 std::uint64_t as_read(std::int64_t v) { return static_cast<std::uint64_t>(v); }
@@ -46,14 +48,16 @@ void put_rows(std::string& out, const NewChange& c) {
 bool take_rows(std::string_view bytes, capture::OutboxChange* change) {
   base::ByteReader in(bytes);
   std::uint8_t present = 0;
-  if (!in.u8(&present)) return false;
+  if (!in.u8(&present) || (present & ~(has_key | has_before | has_after)) != 0) return false;
   const auto take = [&](std::uint8_t bit, wire::ValuesView* values) {
     if ((present & bit) == 0) return true;
     std::uint64_t count = 0;
     values->present = true;
-    if (!in.varint(&count) || !in.string(&values->bytes)) return false;
+    if (!in.varint(&count) || !in.string(&values->bytes) || count > values->bytes.size()) {
+      return false;
+    }
     values->count = static_cast<std::uint32_t>(count);
-    return true;
+    return wire::is_well_formed(*values);
   };
   return take(has_key, &change->key) && take(has_before, &change->before) &&
          take(has_after, &change->after) && in.at_end();
@@ -100,11 +104,17 @@ Result<void> FileOutbox::load(const std::string& source, Epoch first_epoch) {
                                          source_ + "', not of '" + source +
                                          "'; name another file, or take that name");
   }
+  head_ = Lsn(as_read(EVODB_TRY(db_.integer("SELECT max(lsn) FROM changes"))));
+  head_ = std::max(head_, trimmed_);
+  const std::int64_t first = EVODB_TRY(db_.integer("SELECT min(lsn) FROM changes", 1));
+  if (head_.value > lsn_max || epoch_.value > lsn_max || first < 1) {
+    return fail(ErrorKind::kCorrupt, "'" + db_.path() +
+                                         "' has an LSN or epoch that no outbox has; restore it "
+                                         "from a backup, or name another file");
+  }
   EVODB_CHECK(load_tables());
   while (EVODB_TRY(sweep())) {
   }
-  head_ = Lsn(as_read(EVODB_TRY(db_.integer("SELECT max(lsn) FROM changes"))));
-  head_ = std::max(head_, trimmed_);
   const std::string held = "SELECT coalesce(sum(length(rows) + " +
                            std::to_string(change_overhead_bytes) + "), 0) FROM changes";
   held_bytes_ = as_read(EVODB_TRY(db_.integer(held)));
@@ -237,11 +247,14 @@ Result<void> FileOutbox::read(Lsn after, capture::ChangeSink& sink) {
     capture::OutboxChange change;
     change.lsn = Lsn(as_read(rows_.integer(0)));
     const auto table = tables_.find(rows_.integer(4));
-    if (table == tables_.end() || !take_rows(rows_.value(5).bytes, &change)) {
+    const std::int64_t op = rows_.integer(3);
+    // A row that only a parent would refuse would be sent for ever.
+    if (table == tables_.end() || op < 0 || op > static_cast<std::int64_t>(Op::kSnapshot) ||
+        !take_rows(rows_.value(5).bytes, &change)) {
       return fail(ErrorKind::kCorrupt, "'" + db_.path() + "': the change of LSN " +
                                            std::to_string(change.lsn.value) + " is damaged");
     }
-    change.op = static_cast<Op>(rows_.integer(3));
+    change.op = static_cast<Op>(op);
     change.table = table->second.def;
     change.table_fingerprint = table->second.fingerprint;
     change.txn = TxnId(as_read(rows_.integer(1)));
@@ -258,8 +271,9 @@ Result<void> FileOutbox::set(std::string_view key, std::uint64_t value) {
   return set_.run();
 }
 
-Result<void> FileOutbox::trim(Lsn through, ChainHash chain_at_through) {
+Result<void> FileOutbox::trim(Epoch epoch, Lsn through, ChainHash chain_at_through) {
   const std::lock_guard lock(mutex_);
+  if (epoch != epoch_) return fail(ErrorKind::kFenced, "another epoch has begun");
   EVODB_ASSERT(through <= head_, "only what is held can be trimmed");
   if (through > trimmed_) {
     auto transaction =

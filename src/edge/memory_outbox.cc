@@ -114,8 +114,9 @@ Result<void> MemoryOutbox::read(Lsn after, capture::ChangeSink& sink) {
   return {};
 }
 
-Result<void> MemoryOutbox::trim(Lsn through, ChainHash chain_at_through) {
+Result<void> MemoryOutbox::trim(Epoch epoch, Lsn through, ChainHash chain_at_through) {
   const std::lock_guard lock(mutex_);
+  if (epoch != epoch_) return fail(ErrorKind::kFenced, "another epoch has begun");
   EVODB_ASSERT(through <= head_, "only what is held can be trimmed");
   if (through <= trimmed_) return {};
   for (Lsn lsn(trimmed_.value + 1); lsn <= through; ++lsn.value) {

@@ -68,7 +68,7 @@ class MemoryOutbox final : public AppendableOutbox {
   Result<capture::OutboxState> state() override;
   Result<void> read(Lsn after, capture::ChangeSink& sink) override;
   void resume_group(TxnId) override {}  // a group's label is kept with it
-  Result<void> trim(Lsn through, ChainHash chain_at_through) override;
+  Result<void> trim(Epoch epoch, Lsn through, ChainHash chain_at_through) override;
   Result<Epoch> begin_epoch(Epoch at_least) override;
 
  private:

@@ -135,7 +135,7 @@ TEST_P(EitherOutbox, FullItTakesNothingOfAGroupAndHasRoomAgainAfterATrim) {
   EXPECT_EQ(outbox->state()->head, Lsn(8));
   ASSERT_TRUE(outbox->append(std::vector(2, insert(row))));
   EXPECT_FALSE(outbox->append(std::vector(1, insert(""))));
-  ASSERT_TRUE(outbox->trim(Lsn(4), ChainHash(99)));
+  ASSERT_TRUE(outbox->trim(outbox->state()->epoch, Lsn(4), ChainHash(99)));
   ASSERT_TRUE(outbox->append(std::vector(4, insert(row))));
   EXPECT_EQ(outbox->state()->trimmed, Lsn(4));
   EXPECT_EQ(outbox->state()->trimmed_chain, ChainHash(99));
@@ -143,16 +143,17 @@ TEST_P(EitherOutbox, FullItTakesNothingOfAGroupAndHasRoomAgainAfterATrim) {
   ASSERT_TRUE(outbox->read(Lsn(0), got));
   ASSERT_EQ(got.all.size(), 10u);
   EXPECT_EQ(got.all[0].lsn, 5u);
-  ASSERT_TRUE(outbox->trim(Lsn(14), ChainHash(1)));
+  ASSERT_TRUE(outbox->trim(outbox->state()->epoch, Lsn(14), ChainHash(1)));
   EXPECT_EQ(outbox->state()->held_bytes, 0u);
-  ASSERT_TRUE(outbox->trim(Lsn(3), ChainHash(5)));  // long gone: nothing happens
+  ASSERT_TRUE(
+      outbox->trim(outbox->state()->epoch, Lsn(3), ChainHash(5)));  // long gone: nothing happens
   EXPECT_EQ(outbox->state()->trimmed_chain, ChainHash(1));
 }
 
 TEST_P(EitherOutbox, ANewEpochKeepsWhatIsHeldAndBeginsItsChainAnew) {
   auto outbox = make();
   ASSERT_TRUE(outbox->append(std::vector(5, insert("x"))));
-  ASSERT_TRUE(outbox->trim(Lsn(2), ChainHash(99)));
+  ASSERT_TRUE(outbox->trim(outbox->state()->epoch, Lsn(2), ChainHash(99)));
   EXPECT_EQ(*outbox->begin_epoch(Epoch(2)), Epoch(4));
   EXPECT_EQ(*outbox->begin_epoch(Epoch(50)), Epoch(50));
   const auto state = *outbox->state();
@@ -178,7 +179,8 @@ TEST(FileOutbox, WhatWasAppendedIsThereAfterItWasClosedAndOpened) {
     for (int step = 0; step < 40; ++step) {
       if (dice.below(4) == 0 && trimmed < lsn) {
         trimmed += 1 + dice.below(lsn - trimmed);
-        ASSERT_TRUE((*outbox)->trim(Lsn(trimmed), ChainHash(trimmed * 7)));
+        ASSERT_TRUE(
+            (*outbox)->trim((*outbox)->state()->epoch, Lsn(trimmed), ChainHash(trimmed * 7)));
       } else {
         const std::string row(dice.below(300), 'q');
         const std::size_t n = 1 + dice.below(9);

@@ -12,6 +12,7 @@ namespace {
 constexpr std::int64_t busy_retry_ms = 20;
 // The third epoch in a row that brings nothing waits so long: each may be a snapshot of everything.
 constexpr int epochs_in_vain_max = 2;
+constexpr int grown_since_hello_max = 3;
 // Readers and SQLite keep an epoch in a signed 64-bit integer, and the next one must be larger.
 constexpr Epoch epoch_asked_max{(std::uint64_t{1} << 63) - 1'000'000};
 
@@ -137,6 +138,7 @@ void Uplink::on_link_open() {
   // A chain of 0 is an epoch's start: nothing of it was trimmed yet, whatever the LSN of the
   // epochs before it.
   base_ = state->trimmed_chain.value == 0 ? Lsn() : state->trimmed;
+  hello_head_ = state->head;
   if (marks_.empty()) marks_.reset({base_, state->trimmed_chain});
   // Nothing is trimmed between the hello, which says what is held, and the comparison: the parent
   // may have lost since what it acknowledged in an earlier session.
@@ -219,6 +221,7 @@ void Uplink::on_hello_nack(const wire::Nack& nack) {
 
 void Uplink::need_epoch(Epoch at_least, std::string why) {
   const bool was_welcomed = welcomed_;
+  judged_by_hello_ = !compared_;
   end_session();
   loop_.cancel(trim_timer_);  // what it would trim was acknowledged under the old epoch only
   trim_timer_ = {};
@@ -236,12 +239,15 @@ void Uplink::need_epoch(Epoch at_least, std::string why) {
 }
 
 void Uplink::begin_epoch() {
-  // Another process of this database may have trimmed it, or begun an epoch, since our hello: then
-  // it was our view of it that differed from the parent's, and an epoch (a snapshot of everything)
-  // would be for nothing.
+  // Another process of this database may have sent more of it since our hello, trimmed it, or begun
+  // an epoch: then it was our view of it that differed from the parent's, and an epoch (a snapshot
+  // of everything) would be for nothing. A log that only grew is no proof of that: it is asked a
+  // few times.
   const auto state = outbox_.state();
   if (!state) return handle_outbox_error(state.error(), &Uplink::begin_epoch);
-  if (state->epoch != epoch_ || state->trimmed != trimmed_) {
+  const bool grew = judged_by_hello_ && state->head > hello_head_ &&
+                    ++grown_since_hello_ <= grown_since_hello_max;
+  if (state->epoch != epoch_ || state->trimmed != trimmed_ || grew) {
     --epochs_in_vain_;
     marks_ = {};
     stats_.last_error = "another process works on this outbox: " + epoch_why_;
@@ -253,6 +259,7 @@ void Uplink::begin_epoch() {
     return;
   }
   ++stats_.new_epochs;
+  grown_since_hello_ = 0;
   epoch_ = *begun;
   marks_ = {};
   durable_ = persisted_ = Lsn();

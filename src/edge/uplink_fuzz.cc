@@ -88,7 +88,7 @@ class CheckedOutbox final : public capture::Outbox {
     return inner_.read(after, sink);
   }
   void resume_group(TxnId label) override { inner_.resume_group(label); }
-  Result<void> trim(Lsn through, ChainHash chain) override {
+  Result<void> trim(Epoch epoch, Lsn through, ChainHash chain) override {
     EVODB_ASSERT(may_trim, "trimmed although the histories differ");
     // The first moment at which the parent had everything up to `through`.
     const auto had = received_.lower_bound(through);
@@ -104,7 +104,7 @@ class CheckedOutbox final : public capture::Outbox {
       EVODB_ASSERT(known->second == chain, "trimmed with another chain hash");
     }
     trimmed = std::max(trimmed, through);
-    return inner_.trim(through, chain);
+    return inner_.trim(epoch, through, chain);
   }
   Result<Epoch> begin_epoch(Epoch at_least) override {
     count_in_a_second(epochs_, network_.now().value, epochs_a_second_max);

@@ -80,6 +80,7 @@ void Uplink::end_walk() {
                           std::to_string(walked_.lsn.value) + " (restored from a copy?)");
   }
   verified_ = compared_ = true;
+  grown_since_hello_ = 0;
   sent_ = walked_.lsn;
   assembler_.begin_batch(walked_.lsn, walked_.chain);
   while (!inflight_.empty() && inflight_.back().last > walked_.lsn) {

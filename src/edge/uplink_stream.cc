@@ -206,7 +206,12 @@ void Uplink::trim() {
     step = marks_.floor(Lsn(trimmed_.value + options_.trim_lsns_max));
     if (step.lsn <= trimmed_) step = marks_.above(trimmed_);
   }
-  if (auto trimmed = outbox_.trim(step.lsn, step.chain); !trimmed) {
+  if (auto trimmed = outbox_.trim(epoch_, step.lsn, step.chain); !trimmed) {
+    // Another process of this database has begun an epoch: what we sent counts no more.
+    if (trimmed.error().kind == ErrorKind::kFenced) {
+      trim_to_ = Lsn();
+      return link_.is_closed() ? void() : retry(trimmed.error());
+    }
     if (trimmed.error().kind == ErrorKind::kRetry) return schedule_trim(busy_retry_ms);
     return fail_for_good(
         {trimmed.error().kind, "the outbox cannot be trimmed: " + trimmed.error().text});

@@ -347,6 +347,40 @@ TEST(Uplink, AnotherHistoryUnderTheSameNameLeadsToANewEpochAndTrimsNothing) {
   EXPECT_EQ(w.life().entries.size(), 50u);                  // all of ours, none was trimmed before
 }
 
+// Two processes of one database take turns; what one of them trims is no other history to the other
+// (found by evodb-sim, seed 16).
+TEST(Uplink, ASecondProcessOfTheSameDatabaseNeedsNoNewEpoch) {
+  for (std::uint64_t seed = 1; seed <= 30; ++seed) {
+    World w(seed, {.batch_entries = 5});
+    w.options.reconnect_ms_max = 300;
+    Observer observer;
+    Uplink other(w.edge, w.network.random(), w.outbox, w.options, observer);
+    other.start();
+    for (int i = 0; i < 60; ++i) {
+      w.append(3);
+      w.network.run_for(40);
+      if (i % 7 == 3) w.network.cut_all();
+    }
+    other.stop();
+    ASSERT_TRUE(w.caught_up()) << "seed " << seed;
+    EXPECT_THAT(w.observer.epochs, IsEmpty()) << "seed " << seed << w.observer.epoch_why;
+    EXPECT_THAT(observer.epochs, IsEmpty()) << "seed " << seed << observer.epoch_why;
+  }
+}
+
+// Under an epoch that another process has begun, what was acknowledged before is not: it stays.
+TEST(Uplink, TrimsNothingOnceAnotherProcessHasBegunAnEpoch) {
+  World w(1, {.trim_delay_ms = 2'000});
+  w.append(10);
+  ASSERT_TRUE(w.network.run_while_not([&] { return w.life().persisted >= Lsn(10); }, 5'000));
+  w.network.run_for(100);
+  ASSERT_EQ(w.outbox.state()->trimmed, Lsn(0));
+  ASSERT_TRUE(w.outbox.begin_epoch(Epoch(30)));
+  ASSERT_TRUE(w.caught_up());
+  EXPECT_EQ(w.parent.lives["db1"][30].entries.size(), 10u);
+  EXPECT_THAT(w.observer.epochs, IsEmpty());
+}
+
 TEST(Uplink, AChainMismatchInABatchLeadsToANewEpoch) {
   World w;
   w.append(20);

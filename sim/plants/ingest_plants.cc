@@ -1,0 +1,244 @@
+// Bugs of deduplication, acknowledgements and credit.
+#include <map>
+#include <set>
+
+#include "sim/plants/plant_list.h"
+#include "sim/plants/wraps.h"
+#include "wire/change.h"
+
+namespace evodb::sim {
+namespace {
+
+template <class Wrap>
+class IngestPlant final : public Plant {
+ public:
+  std::unique_ptr<ingest::Ingest> ingest(std::unique_ptr<ingest::Ingest> real) override {
+    return std::make_unique<Wrap>(std::move(real));
+  }
+};
+
+// Who speaks for what: the interface tells it at hello only.
+struct KnowsSessions : IngestWrap {
+  using IngestWrap::IngestWrap;
+  struct Log {
+    std::string source;
+    Epoch epoch;
+  };
+  std::map<std::uint32_t, Log> sessions;
+
+  ingest::HelloOutcome on_hello(ingest::SessionId session, const wire::Hello& hello,
+                                UnixMillis now) override {
+    sessions[session.value] = {std::string(hello.source), hello.epoch};
+    return real_->on_hello(session, hello, now);
+  }
+  ingest::SourceMark mark_of(ingest::SessionId session) const {
+    ingest::SourceMark found;
+    const auto log = sessions.find(session.value);
+    if (log == sessions.end()) return found;
+    real_->for_each_source([&](const ingest::SourceMark& mark) {
+      if (mark.source == log->second.source && mark.epoch == log->second.epoch) found = mark;
+    });
+    return found;
+  }
+};
+
+// "Durable" for what was only received.
+struct AcksReceived final : KnowsSessions {
+  using KnowsSessions::KnowsSessions;
+  ingest::BatchOutcome on_batch(ingest::SessionId session, std::string_view body,
+                                std::size_t frame_bytes, UnixMillis now,
+                                ingest::Effects& effects) override {
+    auto outcome = real_->on_batch(session, body, frame_bytes, now, effects);
+    if (outcome.verdict == ingest::BatchVerdict::kAppended) {
+      const auto mark = mark_of(session);
+      effects.acks.push_back({session, {mark.received, mark.persisted, 1u << 20}});
+    }
+    return outcome;
+  }
+};
+
+// A resent batch is answered "duplicate" before what it repeats is synced; so is a hello.
+struct DuplicateBeforeDurable final : KnowsSessions {
+  using KnowsSessions::KnowsSessions;
+  ingest::HelloOutcome on_hello(ingest::SessionId session, const wire::Hello& hello,
+                                UnixMillis now) override {
+    auto outcome = KnowsSessions::on_hello(session, hello, now);
+    outcome.welcome.durable = outcome.welcome.received;
+    return outcome;
+  }
+};
+
+// What the journal holds behind the checkpoint does not become marks again.
+struct ForgetsAtRestart final : IngestWrap {
+  using IngestWrap::IngestWrap;
+  Result<void> replay(const journal::Record&) override { return {}; }
+};
+
+// The window of unordered sources forgets its oldest entries, and then calls them duplicates.
+struct WindowLies final : IngestWrap {
+  using IngestWrap::IngestWrap;
+  static constexpr std::uint64_t window = 12;  // LSNs
+  std::map<std::uint32_t, std::string> sources;
+  std::map<std::string, std::uint64_t> newest;
+  Result<void> on_hello_unordered(ingest::SessionId session, std::string_view source) override {
+    sources[session.value] = std::string(source);
+    return real_->on_hello_unordered(session, source);
+  }
+  ingest::BatchOutcome on_batch_unordered(ingest::SessionId session, std::string_view body,
+                                          std::size_t frame_bytes, std::uint64_t token,
+                                          UnixMillis now, ingest::Effects& effects) override {
+    std::uint64_t& top = newest[sources[session.value]];
+    const wire::BatchReader reader(body);
+    const std::uint64_t last = reader.header().last_lsn.value;
+    if (last + window < top) {
+      effects.batches.push_back({session, token, true});
+      return {.verdict = ingest::BatchVerdict::kDuplicate};
+    }
+    auto outcome = real_->on_batch_unordered(session, body, frame_bytes, token, now, effects);
+    if (outcome.verdict == ingest::BatchVerdict::kAppended) top = std::max(top, last);
+    return outcome;
+  }
+};
+
+// At connect the child's history is not compared with ours.
+struct ChainUnchecked final : KnowsSessions {
+  using KnowsSessions::KnowsSessions;
+  ingest::HelloOutcome on_hello(ingest::SessionId session, const wire::Hello& hello,
+                                UnixMillis now) override {
+    wire::Hello trusted = hello;
+    real_->for_each_source([&](const ingest::SourceMark& mark) {
+      if (mark.source != hello.source || mark.epoch != hello.epoch) return;
+      trusted.head = std::max(trusted.head, mark.received);
+      if (mark.received == hello.trimmed) trusted.trimmed_chain = mark.received_chain;
+    });
+    auto outcome = KnowsSessions::on_hello(session, trusted, now);
+    outcome.welcome.chain_known = false;
+    outcome.welcome.received = std::min(outcome.welcome.received, hello.head);
+    outcome.welcome.durable = std::min(outcome.welcome.durable, hello.head);
+    outcome.welcome.persisted = std::min(outcome.welcome.persisted, hello.head);
+    return outcome;
+  }
+};
+
+// Sequence numbers are compared in 32 bits.
+struct ShortLsns final : KnowsSessions {
+  using KnowsSessions::KnowsSessions;
+  ingest::BatchOutcome on_batch(ingest::SessionId session, std::string_view body,
+                                std::size_t frame_bytes, UnixMillis now,
+                                ingest::Effects& effects) override {
+    const auto mark = mark_of(session);
+    const wire::BatchReader reader(body);
+    const Lsn last = reader.header().last_lsn;
+    if (static_cast<std::uint32_t>(last.value) <= static_cast<std::uint32_t>(mark.durable.value) &&
+        mark.durable.value != 0) {
+      effects.acks.push_back({session, {last, mark.persisted, 1u << 20}});
+      return {.verdict = ingest::BatchVerdict::kDuplicate};
+    }
+    return real_->on_batch(session, body, frame_bytes, now, effects);
+  }
+};
+
+// What a batch costs is taken from the credit when it comes and again when it is durable.
+struct CreditTwice final : IngestWrap {
+  using IngestWrap::IngestWrap;
+  std::map<std::uint32_t, std::uint64_t> taken;
+  ingest::BatchOutcome on_batch(ingest::SessionId session, std::string_view body,
+                                std::size_t frame_bytes, UnixMillis now,
+                                ingest::Effects& effects) override {
+    auto outcome = real_->on_batch(session, body, frame_bytes, now, effects);
+    if (outcome.verdict == ingest::BatchVerdict::kAppended) taken[session.value] += frame_bytes;
+    return outcome;
+  }
+  void on_durable(Position durable_end, ingest::Effects& effects) override {
+    real_->on_durable(durable_end, effects);
+    for (auto& ack : effects.acks) {
+      const std::uint64_t spent = taken[ack.session.value];
+      ack.ack.credit_bytes = ack.ack.credit_bytes > spent ? ack.ack.credit_bytes - spent : 0;
+    }
+  }
+  void on_room(ingest::Effects&) override {}
+};
+
+// A starved child is not woken when there is room again.
+struct NeverWakes final : IngestWrap {
+  using IngestWrap::IngestWrap;
+  void on_room(ingest::Effects&) override {}
+  void on_durable(Position durable_end, ingest::Effects& effects) override {
+    ingest::Effects own;
+    real_->on_durable(durable_end, own);
+    std::set<std::uint32_t> seen;
+    for (const auto& ack : own.acks) {
+      // Of two acks for one session in one call the second is the waking one.
+      if (seen.insert(ack.session.value).second) effects.acks.push_back(ack);
+    }
+    effects.batches.insert(effects.batches.end(), own.batches.begin(), own.batches.end());
+  }
+};
+
+// An acknowledgement goes to the session that has the next number.
+struct WrongSession final : IngestWrap {
+  using IngestWrap::IngestWrap;
+  void on_durable(Position durable_end, ingest::Effects& effects) override {
+    real_->on_durable(durable_end, effects);
+    if (effects.acks.size() < 2) return;
+    const auto first = effects.acks.front().session;
+    for (std::size_t i = 0; i + 1 < effects.acks.size(); ++i) {
+      effects.acks[i].session = effects.acks[i + 1].session;
+    }
+    effects.acks.back().session = first;
+  }
+};
+
+// "Persisted" for what is durable.
+struct PersistedAtDurable final : IngestWrap {
+  using IngestWrap::IngestWrap;
+  void on_durable(Position durable_end, ingest::Effects& effects) override {
+    real_->on_durable(durable_end, effects);
+    for (auto& ack : effects.acks) ack.ack.persisted = ack.ack.durable;
+  }
+};
+
+// Recovery ends one record early.
+struct StopsBeforeLast final : IngestWrap {
+  using IngestWrap::IngestWrap;
+  Result<void> replay(const journal::Record& record) override {
+    if (held_) EVODB_CHECK(real_->replay(*held_));
+    bytes_ = std::string(record.payload);
+    held_ = record;
+    held_->payload = bytes_;
+    return {};
+  }
+  std::optional<journal::Record> held_;  // the newest is never replayed
+  std::string bytes_;
+};
+
+}  // namespace
+
+std::vector<PlantInfo> ingest_plants() {
+  return {
+      {"dedup-mark-before-durable", "a batch is called durable when it is received", "overload",
+       make_one<IngestPlant<AcksReceived>>},
+      {"duplicate-before-durable", "a reconnecting child is told that what it sent is durable",
+       "network", make_one<IngestPlant<DuplicateBeforeDurable>>},
+      {"dedup-mark-not-restored", "marks behind the checkpoint are forgotten by a crash", "kills",
+       make_one<IngestPlant<ForgetsAtRestart>>},
+      {"newest-mark-not-restored", "the journal's last record is not replayed", "kills",
+       make_one<IngestPlant<StopsBeforeLast>>},
+      {"window-evicts-then-duplicate", "what the window forgot is answered as duplicate", "v1",
+       make_one<IngestPlant<WindowLies>>},
+      {"chain-not-checked", "a restored database is welcomed as the old one", "restores",
+       make_one<IngestPlant<ChainUnchecked>>},
+      {"lsn-in-32-bits", "sequence numbers are compared in 32 bits", "upgrades",
+       make_one<IngestPlant<ShortLsns>>},
+      {"credit-counted-twice", "a batch is taken from the credit twice", "swarm",
+       make_one<IngestPlant<CreditTwice>>},
+      {"starved-not-woken", "credit that came back is told to nobody", "full-journal",
+       make_one<IngestPlant<NeverWakes>>},
+      {"ack-to-another", "acknowledgements go to other sessions", "swarm",
+       make_one<IngestPlant<WrongSession>>},
+      {"persisted-at-durable", "persisted is said with durable", "swarm",
+       make_one<IngestPlant<PersistedAtDurable>>},
+  };
+}
+
+}  // namespace evodb::sim

@@ -1,0 +1,197 @@
+// Bugs of flushes, store and catalog: what an answer that does not come is taken for.
+#include <map>
+#include <set>
+
+#include "sim/plants/plant_list.h"
+#include "sim/plants/wraps.h"
+
+namespace evodb::sim {
+namespace {
+
+// --- requests and their answers
+
+// The watermark is written by a commit of its own, later: here, by the table's next one.
+class WatermarkApart final : public Plant {
+ public:
+  void before_io(table::IoRequest& io) override {
+    auto* put = std::get_if<table::PutObject>(&io);
+    if (put == nullptr || !put->key.ends_with(".metadata.json")) return;
+    const std::string table = put->key.substr(0, put->key.find("/metadata/"));
+    const std::string now = position_of(put->bytes);
+    const std::string before = std::exchange(newest_[table], now);
+    if (before.empty() || before == now) return;
+    const std::string text = "\"evodb.position\":\"";
+    // The snapshots before keep theirs; the newest one and the properties get the old position.
+    for (auto at = put->bytes.find(text + now + "\""); at != std::string::npos;
+         at = put->bytes.find(text + now + "\"", at + 1)) {
+      put->bytes.replace(at + text.size(), now.size(), before);
+    }
+  }
+
+ private:
+  static std::string position_of(const std::string& json) {
+    std::uint64_t highest = 0;
+    const std::string text = "\"evodb.position\":\"";
+    for (auto at = json.find(text); at != std::string::npos; at = json.find(text, at + 1)) {
+      highest = std::max<std::uint64_t>(
+          highest, std::strtoull(json.c_str() + at + text.size(), nullptr, 10));
+    }
+    return std::to_string(highest);
+  }
+  std::map<std::string, std::string> newest_;  // by table
+};
+
+// A swap whose answer was lost is taken for one that failed: nobody looks.
+class RetriesBlindly final : public Plant {
+ public:
+  void after_io(const table::IoRequest& io, table::IoResponse& response,
+                store::ObjectStore&) override {
+    if (!std::holds_alternative<table::SwapTable>(io) || response) return;
+    if (response.error().kind != ErrorKind::kOutcomeUnknown) return;
+    response = fail(ErrorKind::kRetry, response.error().text);
+  }
+};
+
+// Its data files are removed, since the commit "failed".
+class DeletesAfterUnknown final : public Plant {
+ public:
+  void after_io(const table::IoRequest& io, table::IoResponse& response,
+                store::ObjectStore& store) override {
+    if (const auto* put = std::get_if<table::PutObject>(&io);
+        put != nullptr && put->key.ends_with(".parquet")) {
+      newest_[put->key.substr(0, put->key.find("/data/"))] = put->key;
+    }
+    const auto* swap = std::get_if<table::SwapTable>(&io);
+    if (swap == nullptr || response || response.error().kind != ErrorKind::kOutcomeUnknown) return;
+    const auto key = store.key_of(swap->metadata_location);
+    if (key) (void)store.remove(newest_[key->substr(0, key->find("/metadata/"))]);
+  }
+
+ private:
+  std::map<std::string, std::string> newest_;  // data file, by table
+};
+
+// A put that failed is taken for done.
+class PutTakenForDone final : public Plant {
+ public:
+  void after_io(const table::IoRequest& io, table::IoResponse& response,
+                store::ObjectStore&) override {
+    const auto* put = std::get_if<table::PutObject>(&io);
+    if (put == nullptr || response || !put->key.ends_with(".parquet")) return;
+    response = table::IoValue();
+  }
+};
+
+// One flush at a time, and whoever waits for the store keeps its turn: a table whose calls do not
+// come through holds up all others.
+class OneSlowTable final : public Plant {
+ public:
+  bool may_go_on(const lake::FlushMachine& machine) override {
+    if (!machine.table().starts_with("notes")) return notes_flushes_ < 2;
+    ++notes_flushes_;
+    return notes_flushes_ < 3;  // the second never gets its lock back
+  }
+
+ private:
+  std::uint64_t notes_flushes_ = 0;
+};
+
+// --- the catalog
+
+template <class Wrap>
+class CatalogPlant final : public Plant {
+ public:
+  table::Catalog& catalog(table::Catalog& real) override {
+    catalogs_.push_back(std::make_unique<Wrap>(real));
+    return *catalogs_.back();
+  }
+
+ private:
+  std::vector<std::unique_ptr<Wrap>> catalogs_;
+};
+
+// A parent that was replaced may go on committing: each swap comes as from the newest writer.
+struct NotFenced final : CatalogWrap {
+  using CatalogWrap::CatalogWrap;
+  static inline table::WriterEpoch newest;  // shared by the lives of one history
+  Result<table::WriterEpoch> claim() override {
+    newest = EVODB_TRY(real_.claim());
+    return newest;
+  }
+  Result<void> swap(table::WriterEpoch, const std::string& table,
+                    const std::optional<std::string>& expected,
+                    const std::string& metadata_location) override {
+    return real_.swap(newest, table, expected, metadata_location);
+  }
+};
+
+// A swap does not compare: what another one committed meanwhile is lost.
+struct SwapsWithoutComparing final : CatalogWrap {
+  using CatalogWrap::CatalogWrap;
+  Result<void> swap(table::WriterEpoch writer, const std::string& table,
+                    const std::optional<std::string>& expected,
+                    const std::string& metadata_location) override {
+    if (!expected) return real_.swap(writer, table, expected, metadata_location);
+    const auto now = EVODB_TRY(real_.load(table));
+    return real_.swap(writer, table, now, metadata_location);
+  }
+  // Stale, as from a cache.
+  Result<std::optional<std::string>> load(const std::string& table) override {
+    auto location = EVODB_TRY(real_.load(table));
+    auto& last = cache_[table];
+    std::swap(last, location);
+    return location ? location : last;
+  }
+  std::map<std::string, std::optional<std::string>> cache_;
+};
+
+// A lost journal is not noticed: the catalog remembers whatever journal there is.
+class JournalLossUnnoticed final : public Plant {
+ public:
+  std::unique_ptr<journal::Journal> journal(std::unique_ptr<journal::Journal> real) override {
+    id_ = std::to_string(real->id().value);
+    return real;
+  }
+  table::Catalog& catalog(table::Catalog& real) override {
+    catalogs_.push_back(std::make_unique<Wrap>(real, *this));
+    return *catalogs_.back();
+  }
+
+ private:
+  struct Wrap final : CatalogWrap {
+    Wrap(table::Catalog& real, JournalLossUnnoticed& plant) : CatalogWrap(real), plant_(plant) {}
+    Result<std::optional<std::string>> property(const std::string& key) override {
+      auto value = EVODB_TRY(real_.property(key));
+      if (key == "evodb.journal-id" && value) value = plant_.id_;
+      return value;
+    }
+    JournalLossUnnoticed& plant_;
+  };
+  std::string id_;
+  std::vector<std::unique_ptr<Wrap>> catalogs_;
+};
+
+}  // namespace
+
+std::vector<PlantInfo> store_plants() {
+  return {
+      {"watermark-outside-the-commit", "it is written by the next commit", "kills",
+       make_one<WatermarkApart>},
+      {"retry-without-look-up", "a swap without an answer counts as failed", "catalog",
+       make_one<RetriesBlindly>},
+      {"files-deleted-after-unknown", "and its data file is removed", "catalog",
+       make_one<DeletesAfterUnknown>},
+      {"failed-put-taken-for-done", "a commit names a file that is not there", "store",
+       make_one<PutTakenForDone>},
+      {"slow-table-blocks-all", "a flush that waits keeps all others waiting", "swarm",
+       make_one<OneSlowTable>},
+      {"zombie-not-fenced", "a replaced parent goes on committing", "zombies",
+       make_one<CatalogPlant<NotFenced>>},
+      {"swap-without-compare", "a commit overwrites another", "zombies",
+       make_one<CatalogPlant<SwapsWithoutComparing>>},
+      {"journal-loss-unnoticed", "a new journal counts as the old one", "disaster",
+       make_one<JournalLossUnnoticed>},
+  };
+}
+
+}  // namespace evodb::sim

@@ -1,0 +1,221 @@
+// Wraps: each interface of the product that plants are put around, forwarded call by call. A plant
+// overrides the one call that its bug is in.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/disk.h"
+#include "capture/outbox.h"
+#include "ingest/ingest.h"
+#include "journal/journal.h"
+#include "lake/flush_machine.h"
+#include "lake/lake.h"
+#include "lake/landed_filter.h"
+#include "table/catalog.h"
+
+namespace evodb::sim {
+
+class FileWrap : public base::File {
+ public:
+  explicit FileWrap(std::unique_ptr<base::File> real) : real_(std::move(real)) {}
+  Result<void> pwrite(std::uint64_t offset, std::string_view bytes) override {
+    return real_->pwrite(offset, bytes);
+  }
+  Result<std::size_t> pread(std::uint64_t offset, char* into, std::size_t n) override {
+    return real_->pread(offset, into, n);
+  }
+  Result<void> sync() override { return real_->sync(); }
+  Result<std::uint64_t> size() override { return real_->size(); }
+  Result<void> truncate(std::uint64_t size) override { return real_->truncate(size); }
+
+ protected:
+  std::unique_ptr<base::File> real_;
+};
+
+class DiskWrap : public base::Disk {
+ public:
+  explicit DiskWrap(base::Disk& real) : real_(real) {}
+  Result<std::unique_ptr<base::File>> open(const std::string& path, base::OpenMode mode) override {
+    return real_.open(path, mode);
+  }
+  Result<bool> exists(const std::string& path) override { return real_.exists(path); }
+  Result<void> rename(const std::string& from, const std::string& to) override {
+    return real_.rename(from, to);
+  }
+  Result<void> unlink(const std::string& path) override { return real_.unlink(path); }
+  Result<void> make_directories(const std::string& path) override {
+    return real_.make_directories(path);
+  }
+  Result<void> sync_directory(const std::string& path) override {
+    return real_.sync_directory(path);
+  }
+  Result<std::vector<std::string>> list(const std::string& path) override {
+    return real_.list(path);
+  }
+
+ protected:
+  base::Disk& real_;
+};
+
+class JournalWrap : public journal::Journal {
+ public:
+  explicit JournalWrap(std::unique_ptr<journal::Journal> real) : real_(std::move(real)) {}
+  journal::JournalId id() const override { return real_->id(); }
+  Result<Appended> append(journal::RecordType type,
+                          std::span<const std::string_view> parts) override {
+    return real_->append(type, parts);
+  }
+  Result<Appended> append_together(std::span<const journal::RecordParts> records) override {
+    return real_->append_together(records);
+  }
+  std::uint64_t segment_of_next(std::size_t bytes) const override {
+    return real_->segment_of_next(bytes);
+  }
+  std::size_t segment_room_bytes() const override { return real_->segment_room_bytes(); }
+  Result<Position> commit() override { return real_->commit(); }
+  bool has_pending() const override { return real_->has_pending(); }
+  Position durable_end() const override { return real_->durable_end(); }
+  Position appended_end() const override { return real_->appended_end(); }
+  Position first() const override { return real_->first(); }
+  bool trimmed() const override { return real_->trimmed(); }
+  std::uint64_t held_bytes() const override { return real_->held_bytes(); }
+  std::uint64_t free_bytes() const override { return real_->free_bytes(); }
+  bool poisoned() const override { return real_->poisoned(); }
+  std::unique_ptr<journal::JournalCursor> read_from(Position position) override {
+    return real_->read_from(position);
+  }
+  Result<void> trim(Position position) override { return real_->trim(position); }
+
+ protected:
+  std::unique_ptr<journal::Journal> real_;
+};
+
+class IngestWrap : public ingest::Ingest {
+ public:
+  explicit IngestWrap(std::unique_ptr<ingest::Ingest> real) : real_(std::move(real)) {}
+  Result<Position> restore_checkpoint(std::string_view bytes) override {
+    return real_->restore_checkpoint(bytes);
+  }
+  Result<void> replay(const journal::Record& record) override { return real_->replay(record); }
+  void restore_landed(const std::vector<ingest::LandedMark>& marks) override {
+    real_->restore_landed(marks);
+  }
+  std::string checkpoint() const override { return real_->checkpoint(); }
+  Position checkpoint_position() const override { return real_->checkpoint_position(); }
+  ingest::HelloOutcome on_hello(ingest::SessionId session, const wire::Hello& hello,
+                                UnixMillis now) override {
+    return real_->on_hello(session, hello, now);
+  }
+  ingest::BatchOutcome on_batch(ingest::SessionId session, std::string_view body,
+                                std::size_t frame_bytes, UnixMillis now,
+                                ingest::Effects& effects) override {
+    return real_->on_batch(session, body, frame_bytes, now, effects);
+  }
+  Result<void> on_hello_unordered(ingest::SessionId session, std::string_view source) override {
+    return real_->on_hello_unordered(session, source);
+  }
+  ingest::BatchOutcome on_batch_unordered(ingest::SessionId session, std::string_view body,
+                                          std::size_t frame_bytes, std::uint64_t token,
+                                          UnixMillis now, ingest::Effects& effects) override {
+    return real_->on_batch_unordered(session, body, frame_bytes, token, now, effects);
+  }
+  void on_disconnect(ingest::SessionId session) override { real_->on_disconnect(session); }
+  void on_durable(Position durable_end, ingest::Effects& effects) override {
+    real_->on_durable(durable_end, effects);
+  }
+  void on_persisted(std::string_view source, Epoch epoch, Lsn lsn,
+                    ingest::Effects& effects) override {
+    real_->on_persisted(source, epoch, lsn, effects);
+  }
+  void on_room(ingest::Effects& effects) override { real_->on_room(effects); }
+  ingest::IngestStats stats() const override { return real_->stats(); }
+  void for_each_source(const std::function<void(const ingest::SourceMark&)>& visit) const override {
+    real_->for_each_source(visit);
+  }
+
+ protected:
+  std::unique_ptr<ingest::Ingest> real_;
+};
+
+class LakeWrap : public lake::Lake {
+ public:
+  explicit LakeWrap(std::unique_ptr<lake::Lake> real) : real_(std::move(real)) {}
+  void add_table(table::TableState state) override { real_->add_table(std::move(state)); }
+  void set_landed_filter(std::unique_ptr<lake::LandedFilter> filter) override {
+    real_->set_landed_filter(std::move(filter));
+  }
+  bool has_room() const override { return real_->has_room(); }
+  Result<void> on_record(const journal::Record& record, UnixMillis wall,
+                         base::MonotonicMillis now) override {
+    return real_->on_record(record, wall, now);
+  }
+  std::unique_ptr<lake::FlushJob> next_flush(base::MonotonicMillis now) override {
+    return real_->next_flush(now);
+  }
+  std::optional<base::MonotonicMillis> next_deadline() const override {
+    return real_->next_deadline();
+  }
+  void on_flush_done(lake::FlushId flush, Result<table::TableState> result,
+                     base::MonotonicMillis now) override {
+    real_->on_flush_done(flush, std::move(result), now);
+  }
+  Position request_flush() override { return real_->request_flush(); }
+  Position landed_through() const override { return real_->landed_through(); }
+  void take_persisted(std::vector<lake::PersistedMark>* marks) override {
+    real_->take_persisted(marks);
+  }
+  lake::LakeStats stats(base::MonotonicMillis now) const override { return real_->stats(now); }
+
+ protected:
+  std::unique_ptr<lake::Lake> real_;
+};
+
+class CatalogWrap : public table::Catalog {
+ public:
+  explicit CatalogWrap(table::Catalog& real) : real_(real) {}
+  Result<table::WriterEpoch> claim() override { return real_.claim(); }
+  Result<std::vector<table::TableEntry>> list() override { return real_.list(); }
+  Result<std::optional<std::string>> load(const std::string& table) override {
+    return real_.load(table);
+  }
+  Result<void> swap(table::WriterEpoch writer, const std::string& table,
+                    const std::optional<std::string>& expected,
+                    const std::string& metadata_location) override {
+    return real_.swap(writer, table, expected, metadata_location);
+  }
+  Result<std::optional<std::string>> property(const std::string& key) override {
+    return real_.property(key);
+  }
+  Result<void> set_property(table::WriterEpoch writer, const std::string& key,
+                            const std::string& value) override {
+    return real_.set_property(writer, key, value);
+  }
+
+ protected:
+  table::Catalog& real_;
+};
+
+class OutboxWrap : public capture::Outbox {
+ public:
+  explicit OutboxWrap(capture::Outbox& real) : real_(real) {}
+  Result<capture::OutboxState> state() override { return real_.state(); }
+  Result<void> read(Lsn after, capture::ChangeSink& sink) override {
+    return real_.read(after, sink);
+  }
+  void resume_group(TxnId label) override { real_.resume_group(label); }
+  Result<void> trim(Epoch epoch, Lsn through, ChainHash chain) override {
+    return real_.trim(epoch, through, chain);
+  }
+  Result<Epoch> begin_epoch(Epoch at_least) override { return real_.begin_epoch(at_least); }
+
+ protected:
+  capture::Outbox& real_;
+};
+
+}  // namespace evodb::sim
