@@ -58,7 +58,7 @@ TEST_F(HostileFile, AnUnknownOpIsDamageAndNotSentForEver) {
 }
 
 TEST_F(HostileFile, ValuesThatNobodyCanDecodeAreDamage) {
-  for (const char* rows : {"x'04010101'", "x'0402020909'", "x'04ffffffffff0f0109'", "x'08'"}) {
+  for (const char* rows : {"x'0401010e'", "x'0401020909'", "x'04ffffffffff0f0109'", "x'08'"}) {
     run(std::string("UPDATE changes SET rows = ") + rows + " WHERE lsn = 3");
     EXPECT_THAT(trouble(), HasSubstr("LSN 3 is damaged")) << rows;
   }

@@ -51,7 +51,9 @@ TEST(Naming, ColumnsKeepTheirNamesUnlessASystemColumnHasThem) {
     EXPECT_FALSE(must_rename(name)) << name;
   }
   for (const char* name : {"", "_source", "_LSN", "_Before", "_unfit", "_key", "_before.id",
-                           "_UNFIT.key", "a\x01", "\x11uNfit..", "\x01before.id"}) {
+                           "_UNFIT.key", "a\x01", "\x11uNfit..",
+                           "\x01"
+                           "before.id"}) {
     EXPECT_TRUE(must_rename(name)) << name;
     EXPECT_FALSE(must_rename(renamed(name))) << name;
   }

@@ -25,6 +25,13 @@ bool ValuesReader::next(ValueView* value) {
   return true;
 }
 
+bool is_well_formed(const ValuesView& values) {
+  ValuesReader reader(values);
+  for (ValueView value; reader.next(&value);) {
+  }
+  return reader.at_end();
+}
+
 void put_value(std::string& out, ValueView value) {
   const auto put_tagged = [&out](StorageClass c, std::uint64_t n) {
     const bool more = n >= value_more_follows;

@@ -36,11 +36,15 @@ class ValuesReader {
   explicit ValuesReader(const ValuesView& values) : in_(values.bytes), left_(values.count) {}
   bool next(ValueView* value);
   bool ok() const { return in_.ok(); }
+  // All values were given, and nothing follows them.
+  bool at_end() const { return left_ == 0 && in_.ok() && in_.at_end(); }
 
  private:
   base::ByteReader in_;
   std::uint32_t left_;
 };
+// Whether these are just so many values: for lists that come from elsewhere than a BatchReader.
+bool is_well_formed(const ValuesView& values);
 
 void put_value(std::string& out, ValueView value);
 
