@@ -1,0 +1,2 @@
+#include "differential.h"
+int evodb::differential::landing(const char*) { return 1; }
