@@ -19,6 +19,7 @@ class Parent:
         self.port = free_port()
         self.settings = list(settings)
         self.store = store
+        self.wrapper = []  # a command that becomes the parent, such as nice or prlimit
         self.process = None
         self.kills = 0
 
@@ -31,7 +32,7 @@ class Parent:
         return f"http://127.0.0.1:{self.port}"
 
     def spawn(self, *more):
-        arguments = [str(BINARY), "serve", "--listen", f"127.0.0.1:{self.port}",
+        arguments = [*self.wrapper, str(BINARY), "serve", "--listen", f"127.0.0.1:{self.port}",
                      "--data", str(self.data)]
         for setting in [*self.settings, *(self.store.settings() if self.store else [])]:
             arguments += ["--set", setting]

@@ -93,10 +93,8 @@ class HttpProxy(Proxy):
 
     KINDS = {"delay": 6, "500 before": 2, "503 before": 4, "cut before": 2, "cut in request": 3,
              "timeout before": 1, "500 after": 4, "503 after": 3, "cut after": 4, "timeout after": 1,
-             "truncated answer": 4, "cut in head": 2}
-    # Each way to lose the answer to a request that was carried out.
-    AMBIGUOUS = {"500 after", "503 after", "cut after", "timeout after", "truncated answer",
-                 "cut in head"}
+             "truncated answer": 4, "cut in head": 2, "403 before": 1, "sent twice": 3,
+             "slow answer": 2, "forgotten": 2}
 
     async def serve(self, client, server):
         while True:
@@ -111,7 +109,7 @@ class HttpProxy(Proxy):
         """One request and its answer. False: the connection ends here."""
         if fault == "delay":
             await asyncio.sleep(self.rng.random() * 0.7)
-        elif fault in ("500 before", "503 before"):
+        elif fault in ("500 before", "503 before", "403 before"):
             await client.send(self.excuse(fault))
             return False
         elif fault == "cut before":
@@ -122,7 +120,12 @@ class HttpProxy(Proxy):
         elif fault == "cut in request":
             await server.send(request[:self.rng.randrange(len(request))])
             return False
+        if fault == "forgotten":  # carried out in its own good time, long after the asker gave up
+            await asyncio.sleep(2.5)
         await server.send(request)
+        if fault == "sent twice":  # as a middlebox does that tries again by itself
+            await self.read_answer(server, head_only=request.startswith(b"HEAD "))
+            await server.send(request)
         answer = await self.read_answer(server, head_only=request.startswith(b"HEAD "))
         if fault in ("500 after", "503 after"):
             await client.send(self.excuse(fault))
@@ -137,11 +140,18 @@ class HttpProxy(Proxy):
             low, high = (1, head) if fault == "cut in head" else (head, len(answer))
             await client.send(answer[:self.rng.randrange(low, max(high, low + 1))])
             return False
+        if fault == "slow answer":
+            step = max(len(answer) // 20, 1)
+            for at in range(0, len(answer), step):
+                await client.send(answer[at:at + step])
+                await asyncio.sleep(0.05)
+            return True
         await client.send(answer)
         return True
 
     def excuse(self, fault):
-        code, words = (500, "InternalError") if fault.startswith("500") else (503, "SlowDown")
+        code = int(fault[:3])
+        words = {500: "InternalError", 503: "SlowDown", 403: "AccessDenied"}[code]
         body = f"<Error><Code>{words}</Code><Message>by the proxy</Message></Error>".encode()
         return (f"HTTP/1.1 {code} {words}\r\nContent-Type: application/xml\r\nConnection: close\r\n"
                 f"Content-Length: {len(body)}\r\n\r\n").encode() + body

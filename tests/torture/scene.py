@@ -4,6 +4,8 @@ a grudge. Everything that is done is drawn from one seed and written to torture.
 
 import collections
 import random
+import shutil
+import sqlite3
 import time
 
 from faults import LIMITS, SmallDisk, pause, squeeze
@@ -62,7 +64,8 @@ class Scene:
                      self.restart_parent: 5, self.restart_edge: 4, self.pause_something: 14,
                      self.store_outage: 6, self.weather: 12, self.fill_disk: 5,
                      self.read_only_start: 2, self.squeeze_parent: 6, self.squeeze_edge: 4,
-                     self.twin_edge: 3}
+                     self.twin_edge: 3, self.lose_journal: 3, self.lock_database: 4,
+                     self.change_schema: 3}
 
     def kills(self):
         return self.parent.kills + self.applications.kills() + self.counts["twins killed"]
@@ -143,7 +146,7 @@ class Scene:
         who = self.rng.choice([self.parent.process, self.s3.process,
                                *[e.process for e in self.edges]])
         self.counts["pauses"] += 1
-        pause(who, self.rng.choice([0.05, 0.3, 1.0, 2.5]) * self.rng.random())
+        pause(who, self.rng.choice([0.05, 0.3, 1.0, 2.5, 5.0]) * self.rng.random())
 
     def twin_edge(self):
         """Two processes with one database: the older one sleeps, wakes, and both go on."""
@@ -156,6 +159,50 @@ class Scene:
         if twin.running():
             twin.kill()
             self.counts["twins killed"] += 1
+
+    def lose_journal(self):
+        """The parent's own disk is gone; the catalog, the tables and the edges' outboxes are not."""
+        self.parent.kill()
+        shutil.rmtree(self.parent.data / "journal", ignore_errors=True)
+        self.counts["journals lost"] += 1
+        self.start_parent()
+
+    # --- what applications do ------------------------------------------------------------------
+
+    def lock_database(self):
+        """Nobody else writes for a while, not even the edge that wants to trim."""
+        db = self.database()
+        db.execute("begin exclusive")
+        self.wait(1.5)
+        db.execute("rollback")
+        db.execute("pragma wal_checkpoint(truncate)")
+        db.close()
+        self.counts["locks"] += 1
+
+    def change_schema(self):
+        """A new column, and a new table, with rows in both before anybody can have noticed. Sometimes
+        their edge is dead meanwhile."""
+        i = self.rng.randrange(len(self.edges))
+        dead = self.rng.random() < 0.5
+        if dead:
+            self.edges[i].kill()
+        n, db = self.counts["schemas changed"], self.database(i)
+        self.counts["schemas changed"] += 1
+        table = self.rng.choice(workload.user_tables(db))
+        db.execute(f"alter table {workload.quoted(table)} add column added_{n}")
+        db.execute(f"update {workload.quoted(table)} set added_{n} = rowid % 7"
+                   if table != "Order Details" else
+                   f'update "Order Details" set added_{n} = "Order ID"')
+        db.execute(f"create table new_{n} (id integer primary key, v)")
+        db.executemany(f"insert into new_{n} values (?, ?)", [(k, f"row {k}") for k in range(20)])
+        db.close()
+        if dead:
+            self.edges[i].start()
+
+    def database(self, i=None):
+        source = self.applications.sources[i] if i is not None else self.rng.choice(
+            self.applications.sources)
+        return sqlite3.connect(source.path, timeout=60, isolation_level=None)
 
     # --- the world -----------------------------------------------------------------------------
 
