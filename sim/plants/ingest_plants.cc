@@ -159,19 +159,33 @@ struct CreditTwice final : IngestWrap {
   void on_room(ingest::Effects&) override {}
 };
 
-// A starved child is not woken when there is room again.
+// A child that was told to stop is not told that there is room again.
 struct NeverWakes final : IngestWrap {
   using IngestWrap::IngestWrap;
-  void on_room(ingest::Effects&) override {}
-  void on_durable(Position durable_end, ingest::Effects& effects) override {
-    ingest::Effects own;
-    real_->on_durable(durable_end, own);
-    std::set<std::uint32_t> seen;
-    for (const auto& ack : own.acks) {
-      // Of two acks for one session in one call the second is the waking one.
-      if (seen.insert(ack.session.value).second) effects.acks.push_back(ack);
+  std::set<std::uint32_t> starved;
+  void keep_starved(ingest::Effects& effects) {
+    for (auto& ack : effects.acks) {
+      if (ack.ack.credit_bytes == 0) starved.insert(ack.session.value);
+      if (starved.contains(ack.session.value)) ack.ack.credit_bytes = 0;
     }
-    effects.batches.insert(effects.batches.end(), own.batches.begin(), own.batches.end());
+  }
+  ingest::HelloOutcome on_hello(ingest::SessionId session, const wire::Hello& hello,
+                                UnixMillis now) override {
+    starved.erase(session.value);
+    return real_->on_hello(session, hello, now);
+  }
+  void on_room(ingest::Effects& effects) override {
+    real_->on_room(effects);
+    keep_starved(effects);
+  }
+  void on_persisted(std::string_view source, Epoch epoch, Lsn lsn,
+                    ingest::Effects& effects) override {
+    real_->on_persisted(source, epoch, lsn, effects);
+    keep_starved(effects);
+  }
+  void on_durable(Position durable_end, ingest::Effects& effects) override {
+    real_->on_durable(durable_end, effects);
+    keep_starved(effects);
   }
 };
 

@@ -287,7 +287,7 @@ std::vector<PlantInfo> landing_plants() {
       {"order-broken", "two batches of a source change places", "swarm", make_one<SwapsBatches>},
       {"clock-back-stalls-flushes", "deadlines are on the wall clock", "clocks",
        make_one<WallClock>},
-      {"orphans-swept-too-early", "files of a live flush are taken for orphans", "store",
+      {"orphans-swept-too-early", "files of a live flush are taken for orphans", "kills",
        make_one<SweepsTooEarly>},
   };
 }

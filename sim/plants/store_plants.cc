@@ -1,6 +1,8 @@
 // Bugs of flushes, store and catalog: what an answer that does not come is taken for.
+#include <cstdlib>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "sim/plants/plant_list.h"
 #include "sim/plants/wraps.h"
@@ -10,46 +12,73 @@ namespace {
 
 // --- requests and their answers
 
+constexpr std::string_view position_text = "\"evodb.position\":\"";
+
+// Of a table's snapshots and of its properties, ascending, each once.
+std::vector<std::uint64_t> positions_in(const std::string& json) {
+  std::set<std::uint64_t> found;
+  for (auto at = json.find(position_text); at != std::string::npos;
+       at = json.find(position_text, at + 1)) {
+    found.insert(std::strtoull(json.c_str() + at + position_text.size(), nullptr, 10));
+  }
+  return {found.begin(), found.end()};
+}
+
+void replace_position(std::string& json, std::uint64_t from, std::uint64_t to) {
+  const std::string old = std::string(position_text) + std::to_string(from) + "\"";
+  const std::string other = std::string(position_text) + std::to_string(to) + "\"";
+  for (auto at = json.find(old); at != std::string::npos; at = json.find(old, at + 1)) {
+    json.replace(at, old.size(), other);
+  }
+}
+
 // The watermark is written by a commit of its own, later: here, by the table's next one.
 class WatermarkApart final : public Plant {
  public:
   void before_io(table::IoRequest& io) override {
     auto* put = std::get_if<table::PutObject>(&io);
     if (put == nullptr || !put->key.ends_with(".metadata.json")) return;
+    const std::vector<std::uint64_t> positions = positions_in(put->bytes);
+    if (positions.empty()) return;
     const std::string table = put->key.substr(0, put->key.find("/metadata/"));
-    const std::string now = position_of(put->bytes);
-    const std::string before = std::exchange(newest_[table], now);
-    if (before.empty() || before == now) return;
-    const std::string text = "\"evodb.position\":\"";
-    // The snapshots before keep theirs; the newest one and the properties get the old position.
-    for (auto at = put->bytes.find(text + now + "\""); at != std::string::npos;
-         at = put->bytes.find(text + now + "\"", at + 1)) {
-      put->bytes.replace(at + text.size(), now.size(), before);
+    const std::uint64_t before = std::exchange(newest_[table], positions.back());
+    if (before != 0 && before != positions.back()) {
+      replace_position(put->bytes, positions.back(), before);
     }
   }
 
  private:
-  static std::string position_of(const std::string& json) {
-    std::uint64_t highest = 0;
-    const std::string text = "\"evodb.position\":\"";
-    for (auto at = json.find(text); at != std::string::npos; at = json.find(text, at + 1)) {
-      highest = std::max<std::uint64_t>(
-          highest, std::strtoull(json.c_str() + at + text.size(), nullptr, 10));
-    }
-    return std::to_string(highest);
-  }
-  std::map<std::string, std::string> newest_;  // by table
+  std::map<std::string, std::uint64_t> newest_;  // by table
 };
 
-// A swap whose answer was lost is taken for one that failed: nobody looks.
+// A swap whose answer was lost is taken for one that failed, and nobody looks: what the table says
+// of our watermark afterwards is not read.
 class RetriesBlindly final : public Plant {
  public:
   void after_io(const table::IoRequest& io, table::IoResponse& response,
-                store::ObjectStore&) override {
-    if (!std::holds_alternative<table::SwapTable>(io) || response) return;
-    if (response.error().kind != ErrorKind::kOutcomeUnknown) return;
-    response = fail(ErrorKind::kRetry, response.error().text);
+                store::ObjectStore& store) override {
+    if (const auto* swap = std::get_if<table::SwapTable>(&io)) {
+      if (response || response.error().kind != ErrorKind::kOutcomeUnknown) return;
+      response = fail(ErrorKind::kRetry, response.error().text);
+      if (const auto key = store.key_of(swap->metadata_location)) unread_.insert(*key);
+    }
+    const auto* get = std::get_if<table::GetObject>(&io);
+    if (get != nullptr && response && unread_.contains(get->key)) {
+      hide_newest_watermark(response->bytes);
+    }
   }
+
+ private:
+  // The properties and the newest snapshot get the position of the snapshot before.
+  static void hide_newest_watermark(std::string& json) {
+    const std::vector<std::uint64_t> positions = positions_in(json);
+    std::uint64_t before = 0;
+    for (const std::uint64_t p : positions) {
+      if (p != positions.back()) before = std::max(before, p);
+    }
+    if (before != 0) replace_position(json, positions.back(), before);
+  }
+  std::set<std::string> unread_;
 };
 
 // Its data files are removed, since the commit "failed".
@@ -111,18 +140,29 @@ class CatalogPlant final : public Plant {
 };
 
 // A parent that was replaced may go on committing: each swap comes as from the newest writer.
-struct NotFenced final : CatalogWrap {
-  using CatalogWrap::CatalogWrap;
-  static inline table::WriterEpoch newest;  // shared by the lives of one history
-  Result<table::WriterEpoch> claim() override {
-    newest = EVODB_TRY(real_.claim());
-    return newest;
+class NotFenced final : public Plant {
+ public:
+  table::Catalog& catalog(table::Catalog& real) override {
+    catalogs_.push_back(std::make_unique<Wrap>(real, newest_));
+    return *catalogs_.back();
   }
-  Result<void> swap(table::WriterEpoch, const std::string& table,
-                    const std::optional<std::string>& expected,
-                    const std::string& metadata_location) override {
-    return real_.swap(newest, table, expected, metadata_location);
-  }
+
+ private:
+  struct Wrap final : CatalogWrap {
+    Wrap(table::Catalog& real, table::WriterEpoch& newest) : CatalogWrap(real), newest_(newest) {}
+    Result<table::WriterEpoch> claim() override {
+      newest_ = EVODB_TRY(real_.claim());
+      return newest_;
+    }
+    Result<void> swap(table::WriterEpoch, const std::string& table,
+                      const std::optional<std::string>& expected,
+                      const std::string& metadata_location) override {
+      return real_.swap(newest_, table, expected, metadata_location);
+    }
+    table::WriterEpoch& newest_;
+  };
+  table::WriterEpoch newest_;  // of all lives
+  std::vector<std::unique_ptr<Wrap>> catalogs_;
 };
 
 // A swap does not compare: what another one committed meanwhile is lost.
@@ -185,8 +225,7 @@ std::vector<PlantInfo> store_plants() {
        make_one<PutTakenForDone>},
       {"slow-table-blocks-all", "a flush that waits keeps all others waiting", "swarm",
        make_one<OneSlowTable>},
-      {"zombie-not-fenced", "a replaced parent goes on committing", "zombies",
-       make_one<CatalogPlant<NotFenced>>},
+      {"zombie-not-fenced", "a replaced parent goes on committing", "zombies", make_one<NotFenced>},
       {"swap-without-compare", "a commit overwrites another", "zombies",
        make_one<CatalogPlant<SwapsWithoutComparing>>},
       {"journal-loss-unnoticed", "a new journal counts as the old one", "disaster",

@@ -139,15 +139,15 @@ struct Parent::Impl : gate::GateHandlers,
     }
     trouble.clear();
     tables_loaded = true;
-    auto lake =
-        lake::Lake::create(options.lake, {identity.parent_id, identity.writer, journal->id()});
+    auto lake = wraps.lake(
+        lake::Lake::create(options.lake, {identity.parent_id, identity.writer, journal->id()}));
     std::vector<std::string> names;
     for (auto& state : *states) {
       if (state.watermark) names.push_back(state.name);
       lake->add_table(std::move(state));
     }
     if (landed_filter) lake->set_landed_filter(std::move(landed_filter));
-    auto shared = std::make_shared<std::unique_ptr<lake::Lake>>(wraps.lake(std::move(lake)));
+    auto shared = std::make_shared<std::unique_ptr<lake::Lake>>(std::move(lake));
     seams.landing.post(
         [self = shared_from_this(), shared] { self->landing->start(std::move(*shared)); });
     remove_orphans(std::move(names));

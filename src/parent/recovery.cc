@@ -22,6 +22,43 @@ std::string random_hex(base::Random& random) {
   return base::to_hex(bytes);
 }
 
+// Behind a lost journal every object must be read, in one go: a store that fails one call in a
+// hundred would never let a parent start that has a few hundred objects. So each read is tried some
+// times by itself. Without waiting: who tries all of it again waits longer each time.
+class PatientReads final : public store::ObjectStore {
+ public:
+  explicit PatientReads(store::ObjectStore& store) : store_(store) {}
+  Result<void> put(const std::string& key, std::string_view bytes, store::PutMode mode) override {
+    return store_.put(key, bytes, mode);
+  }
+  Result<std::string> get(const std::string& key) override {
+    return again([&] { return store_.get(key); });
+  }
+  Result<void> remove(const std::string& key) override { return store_.remove(key); }
+  Result<std::vector<store::ObjectInfo>> list(const std::string& prefix) override {
+    return again([&] { return store_.list(prefix); });
+  }
+  std::string location(const std::string& key) const override { return store_.location(key); }
+  Result<std::string> key_of(const std::string& location) const override {
+    return store_.key_of(location);
+  }
+  Result<void> check() override { return store_.check(); }
+
+ private:
+  static constexpr int attempts_max = 4;
+
+  template <class Call>
+  static auto again(Call call) -> decltype(call()) {
+    for (int attempt = 1;; ++attempt) {
+      auto result = call();
+      const bool hopeless = !result && result.error().kind != ErrorKind::kRetry;
+      if (result || hopeless || attempt == attempts_max) return result;
+    }
+  }
+
+  store::ObjectStore& store_;
+};
+
 // What every table holds, by (table, source, epoch).
 Result<std::unique_ptr<lake::LandedFilter>> scan_tables(store::ObjectStore& store,
                                                         table::Catalog& catalog) {
@@ -97,7 +134,13 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
 
   // Another journal, or none, wrote what the tables hold. First the filter on disk, then the
   // catalog's word that this journal is the one: a crash between the two scans again.
-  recovered.landed = EVODB_TRY(scan_tables(store, catalog));
+  PatientReads reads(store);
+  auto scanned = scan_tables(reads, catalog);
+  // Refused (credentials, a bucket's policy) is as good as away: somebody mends it, and we wait.
+  if (!scanned && scanned.error().kind == ErrorKind::kInvalid) {
+    return fail(ErrorKind::kRetry, std::move(scanned).error().text);
+  }
+  recovered.landed = EVODB_TRY(std::move(scanned));
   if (!recovered.landed->empty()) {
     EVODB_CHECK(base::write_file_atomically(disk, landed_path(journal_directory),
                                             recovered.landed->encode()));
