@@ -261,7 +261,7 @@ class WallClock final : public Plant {
 // A new life of a parent sweeps files that a flush has just put.
 class SweepsTooEarly final : public Plant {
  public:
-  void parent_options(parent::ParentOptions& options) override { options.orphan_age_ms_min = 0; }
+  void parent_options(parent::ParentOptions& options) override { options.orphan_age_ms_min = -1; }
 };
 
 }  // namespace
@@ -287,7 +287,7 @@ std::vector<PlantInfo> landing_plants() {
       {"order-broken", "two batches of a source change places", "swarm", make_one<SwapsBatches>},
       {"clock-back-stalls-flushes", "deadlines are on the wall clock", "clocks",
        make_one<WallClock>},
-      {"orphans-swept-too-early", "files of a live flush are taken for orphans", "kills",
+      {"orphans-swept-too-early", "files of a live flush are taken for orphans", "overload",
        make_one<SweepsTooEarly>},
   };
 }

@@ -97,6 +97,9 @@ void V1Child::dial() {
   auto dialled = loop_->dial("parent", 8787, *this);
   if (!dialled) return end();
   stream_ = *dialled;
+  loop_->after(answer_ms_max, [this, life = life_] {
+    if (life == life_ && !open_) end();
+  });
 }
 
 void V1Child::end() {
@@ -104,6 +107,7 @@ void V1Child::end() {
   stream_.reset();
   open_ = paused_ = false;
   under_way_.clear();
+  ++life_;
   loop_->after(100 + static_cast<std::int64_t>(random_.below(900)), [this] {
     if (!stream_) dial();
   });

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "capture/capture_plan.h"
 #include "capture/refresh.h"
 
@@ -89,6 +90,16 @@ Result<const KnownTable*> SqliteOutbox::table(std::int64_t id) {
   std::unique_ptr<KnownTable>& known = tables_[id];
   if (known == nullptr) {
     CapturedTable loaded = EVODB_TRY(load_captured(db_, id));
+    // A definition that no parent takes would be sent, and refused, for ever.
+    std::string encoded;
+    wire::encode_table_def(encoded, loaded.def);
+    base::ByteReader in(encoded);
+    if (const auto again = wire::decode_table_def(in); !again) {
+      return fail(ErrorKind::kCorrupt, "'" + db_.path() +
+                                           "': evodb_tables and evodb_columns say of " + "table " +
+                                           std::to_string(id) + ": " + again.error().text +
+                                           "; remove capture and install it again");
+    }
     known = std::make_unique<KnownTable>();
     known->table = std::move(loaded);
     known->fingerprint = known->table.def.fingerprint();

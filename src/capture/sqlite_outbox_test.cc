@@ -242,6 +242,18 @@ TEST_P(SqliteOutboxTest, StatusCountsWhatIsHeld) {
   EXPECT_EQ(now.source, must(outbox_->state()).source);
 }
 
+TEST_P(SqliteOutboxTest, ADefinitionThatNoParentTakesIsDamageAndNotSentForEver) {
+  insert(3);
+  app_.run("UPDATE evodb_columns SET key_ordinal = 16");
+  outbox_ = must(SqliteOutbox::open(path_, {}));
+  Collector sink;
+  const auto read = outbox_->read(Lsn(), sink);
+  ASSERT_FALSE(read.has_value());
+  EXPECT_EQ(read.error().kind, ErrorKind::kCorrupt);
+  EXPECT_THAT(read.error().text, HasSubstr("evodb_columns"));
+  EXPECT_THAT(sink.seen, IsEmpty());
+}
+
 TEST_P(SqliteOutboxTest, AnUncapturedDatabaseSaysHowToCaptureIt) {
   const std::string other = dir_.file("other.db");
   App(other).run("CREATE TABLE t(a)");

@@ -10,6 +10,7 @@
 
 #include "gate/connection.h"
 #include "gate/gate_test_world.h"
+#include "gate/inflate.h"
 
 namespace evodb::gate {
 namespace {
@@ -436,6 +437,30 @@ TEST(GateV2, ZstdBodiesAreInflatedAndBombsRefused) {
   w.network.run_for(50);
   EXPECT_TRUE(c->closed());
   EXPECT_EQ(w.ingest.batches.size(), 1u);
+  EXPECT_EQ(w.gate->stats().refused_size, 1u);
+  EXPECT_EQ(w.gate->stats().refused_frame, 0u);
+}
+
+TEST(GateV2, HowFarAZstdBodyInflatesFollowsItsSize) {
+  static_assert(inflated_bytes_max(100) == 1u << 20);
+  static_assert(inflated_bytes_max(1u << 20) == 256u << 20);
+  GateWorld w;
+  const auto refused = [&](const std::string& body) {
+    auto c = w.child();
+    std::string zstd(ZSTD_compressBound(body.size()), 0);
+    zstd.resize(ZSTD_compress(zstd.data(), zstd.size(), body.data(), body.size(), 3));
+    std::string frame;
+    wire::encode_envelope(frame, wire::FrameType::kBatch, wire::kFlagZstd, zstd);
+    c->binary(frame);
+    w.network.run_for(50);
+    const auto nack = c->next_frame<wire::Nack>();
+    return nack && nack->reason == wire::NackReason::kOverLimit;
+  };
+  EXPECT_FALSE(refused(std::string(1'000'000, 0)));  // far over the ratio, and small
+  EXPECT_TRUE(refused(std::string(1'100'000, 0)));
+  std::string noisy(3'000'000, 0);  // large, and not far from what was sent
+  for (std::size_t i = 0; i < noisy.size(); i += 16) noisy[i] = static_cast<char>(i * i >> 9);
+  EXPECT_FALSE(refused(noisy));
 }
 
 TEST(GateV2, AnotherMajorVersionIsToldBoth) {

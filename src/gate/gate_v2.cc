@@ -1,4 +1,6 @@
 // Sessions of wire v2: frames to ingest's events, its answers to frames.
+#include <algorithm>
+
 #include "base/limits.h"
 #include "gate/gate_impl.h"
 
@@ -42,7 +44,7 @@ void GateImpl::v2_frame(StreamId s, std::string_view message) {
   if ((envelope->flags & wire::kFlagZstd) && c.state == ConnectionState::kV2 &&
       envelope->type == static_cast<std::uint8_t>(wire::FrameType::kBatch)) {
     const std::size_t limit = options_.frame_bytes_max - wire::frame_header_bytes;
-    auto inflated = inflater_.inflate(body, limit);
+    auto inflated = inflater_.inflate(body, std::min(limit, inflated_bytes_max(body.size())));
     if (!inflated) {
       inflater_.shrink();
       return refuse(inflated.error());

@@ -9,14 +9,14 @@
 namespace evodb::gate {
 namespace {
 
-constexpr int window_log_max = 24;  // 16 MiB: no frame of ours inflates to more
-constexpr std::size_t kept_bytes_max = 1u << 20;
+constexpr int window_log_max = 24;                // 16 MiB: no frame of ours inflates to more
+constexpr std::size_t kept_bytes_max = 2u << 20;  // most frames, and most bombs, fit
 constexpr std::size_t first_bytes = 64u << 10;
 
 std::unexpected<Error> over(std::size_t bytes_max) {
   return fail(ErrorKind::kOverLimit, "the frame inflates to more than " +
                                          std::to_string(bytes_max) +
-                                         " bytes; send smaller batches");
+                                         " bytes; send it as it is, or smaller");
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 // limit, whatever the frame's header claims; the window that a frame may ask for is bounded too.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -16,6 +17,15 @@
 struct ZSTD_DCtx_s;
 
 namespace evodb::gate {
+
+// What a frame of so many bytes may inflate to. The cost of a frame then follows from what it cost
+// its sender: without a ratio, a few kilobytes buy the work of 16 MiB, again and again
+// (docs/formats/wire-v2.md, Frame).
+inline constexpr std::size_t inflated_bytes_free = 1u << 20;
+inline constexpr std::size_t inflate_ratio_max = 256;
+constexpr std::size_t inflated_bytes_max(std::size_t compressed_bytes) {
+  return std::max(inflated_bytes_free, compressed_bytes * inflate_ratio_max);
+}
 
 class Inflater {
  public:

@@ -66,7 +66,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if ((c == '}' || c == ']') && depth > 0) --depth;
   }
   if (text.find('\0') != std::string_view::npos) return 0;  // nlohmann's end
-  if (deepest > 32) return 0;                              // ours refuses from 64 on, and strings count here, too
+  if (deepest > 32) return 0;  // ours refuses from 64 on, and strings count here, too
   const Json theirs = Json::parse(text, nullptr, false);
   if (theirs.is_discarded()) {
     // What it refuses and we take: lone surrogates, numbers beyond a double.

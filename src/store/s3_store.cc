@@ -53,18 +53,34 @@ std::size_t write_download(char* from, std::size_t size, std::size_t count, void
   return size * count;
 }
 
+struct Head {
+  std::string bucket_region;
+  bool bounded = false;   // says where its body ends
+  bool complete = false;  // came to its empty line
+};
+
+bool starts_with_name(std::string_view line, std::string_view name) {
+  return line.size() > name.size() &&
+         std::equal(name.begin(), name.end(), line.begin(), [](char want, char c) {
+           return want == (c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c);
+         });
+}
+
 std::size_t read_header(char* from, std::size_t size, std::size_t count, void* opaque) {
-  constexpr std::string_view name = "x-amz-bucket-region:";
+  constexpr std::string_view region = "x-amz-bucket-region:";
   const std::string_view line(from, size * count);
-  const bool matches =
-      line.size() > name.size() &&
-      std::equal(name.begin(), name.end(), line.begin(), [](char want, char c) {
-        return want == (c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c);
-      });
-  if (matches) {
-    std::string_view value = line.substr(name.size());
+  auto& head = *static_cast<Head*>(opaque);
+  if (line.starts_with("HTTP/")) {
+    head = {};  // another one: behind a "100 Continue", or a connection tried again
+  } else if (line == "\r\n" || line == "\n") {
+    head.complete = true;
+  } else if (starts_with_name(line, region)) {
+    std::string_view value = line.substr(region.size());
     value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
-    *static_cast<std::string*>(opaque) = value.substr(0, value.find_first_of("\r\n "));
+    head.bucket_region = value.substr(0, value.find_first_of("\r\n "));
+  } else if (starts_with_name(line, "content-length:") ||
+             starts_with_name(line, "transfer-encoding:")) {
+    head.bounded = true;
   }
   return size * count;
 }
@@ -223,6 +239,7 @@ Result<S3Store::Answer> S3Store::perform(const Call& call) {
   Upload upload{call.body};
   Download download{.bytes_max = call.answer_max};
   Answer answer;
+  Head head;
   char detail[CURL_ERROR_SIZE] = "";
   // Room for the bytes on a slow line: a kilobyte a millisecond, on top.
   const long timeout_ms = static_cast<long>(options_.request_timeout_ms +
@@ -241,7 +258,7 @@ Result<S3Store::Answer> S3Store::perform(const Call& call) {
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &write_download);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &download);
   curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, &read_header);
-  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &answer.bucket_region);
+  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &head);
   if (call.method == "PUT") {
     curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
     curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(call.body.size()));
@@ -261,6 +278,14 @@ Result<S3Store::Answer> S3Store::perform(const Call& call) {
   if (code != CURLE_OK) {
     return fail(transport_error(call, code, request_bytes > 0, detail));
   }
+  // A connection cut within the head is a success to curl, with whatever had come: an empty object.
+  // And a body without a length ends wherever it is cut.
+  if (!head.complete || (!head.bounded && !download.bytes.empty())) {
+    return fail(transport_error(call, CURLE_PARTIAL_FILE, true,
+                                head.complete ? "the answer does not say how long it is"
+                                              : "the answer was cut off within its head"));
+  }
+  answer.bucket_region = std::move(head.bucket_region);
   answer.body = std::move(download.bytes);
   return answer;
 }

@@ -29,7 +29,10 @@ constexpr std::uint8_t flag_in_close_event = 16;  // its on_closed is running
 constexpr std::uint64_t wake_key = ~std::uint64_t{0};
 constexpr std::uint64_t listener_key = std::uint64_t{1} << 63;  // + index
 
-constexpr int accepts_per_round = 64;
+constexpr int accepts_per_round_min = 4;
+constexpr int accepts_per_round_max = 64;
+constexpr std::uint8_t young_turns = 4;     // upgrade, hello and a little more
+constexpr std::uint8_t read_shift_max = 6;  // of 256 KiB: 4 KiB
 constexpr std::int64_t accept_retry_ms = 100;
 
 std::uint64_t key_of(StreamId id, std::uint16_t generation) {
@@ -42,6 +45,12 @@ std::int64_t monotonic_ms() {
   timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return static_cast<std::int64_t>(t.tv_sec) * 1000 + t.tv_nsec / 1'000'000;
+}
+
+std::int64_t monotonic_us() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<std::int64_t>(t.tv_sec) * 1'000'000 + t.tv_nsec / 1000;
 }
 
 void set_option(int fd, int level, int name, int value) {
@@ -112,15 +121,44 @@ void EpollLoop::run_once(std::int64_t wait_ms_max) {
       std::uint64_t ignored;
       (void)!::read(wake_, &ignored, sizeof ignored);
     } else if ((key & listener_key) != 0) {
-      const std::size_t index = static_cast<std::size_t>(key & ~listener_key);
-      if (index < listeners_.size() && listeners_[index].fd >= 0) accept_from(listeners_[index]);
+      accepting_.push_back(static_cast<std::size_t>(key & ~listener_key));
     } else {
-      on_stream_event(StreamId(static_cast<std::uint32_t>(key)),
-                      static_cast<std::uint16_t>(key >> 32), events[i].events);
+      const Waiting event{StreamId(static_cast<std::uint32_t>(key)),
+                          static_cast<std::uint16_t>(key >> 32), events[i].events};
+      const Stream& s = stream(event.stream);
+      if (s.young > 0 || s.read_shift > 0) {
+        waiting_.push_back(event);
+      } else {
+        on_stream_event(event.stream, event.generation, event.events);
+      }
     }
   }
   run_timers();
   run_posted();
+  serve_strangers();
+}
+
+// What is not reached is level-triggered and reported again.
+void EpollLoop::serve_strangers() {
+  if (waiting_.empty() && accepting_.empty()) return;
+  const std::int64_t until_us = monotonic_us() + options_.round_us_max;
+  // Half of the time belongs to those who are here already.
+  for (const std::size_t index : accepting_) {
+    accept_from(index, until_us - options_.round_us_max / 2);
+  }
+  accepting_.clear();
+  const std::size_t n = waiting_.size();
+  std::size_t served = 0;
+  for (; served < n; ++served) {
+    const Waiting& event = waiting_[(waiting_first_ + served) % n];
+    on_stream_event(event.stream, event.generation, event.events);
+    if (monotonic_us() >= until_us) {
+      ++served;
+      break;
+    }
+  }
+  waiting_first_ = n == 0 ? 0 : (waiting_first_ + served) % n;
+  waiting_.clear();
 }
 
 std::int64_t EpollLoop::wait_ms(std::int64_t wait_ms_max) {
@@ -222,11 +260,12 @@ void EpollLoop::stop_listening() {
   }
 }
 
-void EpollLoop::accept_from(const Listener& listener) {
-  StreamEvents& events = *listener.events;
-  const int listener_fd = listener.fd;
-  const std::size_t index = static_cast<std::size_t>(&listener - listeners_.data());
-  for (int i = 0; i < accepts_per_round; ++i) {
+void EpollLoop::accept_from(std::size_t index, std::int64_t until_us) {
+  if (index >= listeners_.size() || listeners_[index].fd < 0) return;
+  StreamEvents& events = *listeners_[index].events;
+  const int listener_fd = listeners_[index].fd;
+  for (int i = 0; i < accepts_per_round_max; ++i) {
+    if (i >= accepts_per_round_min && monotonic_us() >= until_us) return;
     const bool full =
         options_.streams_max != 0 && stats_.streams + lingering_count_ >= options_.streams_max;
     if (full && !release_oldest_lingering()) return pause_accepting();
@@ -250,6 +289,7 @@ void EpollLoop::accept_from(const Listener& listener) {
       return;
     }
     ++stats_.accepted;
+    stream(*id).young = young_turns;
     events.on_accept(*id, format(peer));
     if (index >= listeners_.size() || listeners_[index].fd != listener_fd) return;  // stopped
   }
@@ -320,6 +360,8 @@ void EpollLoop::release(StreamId id) {
   s.events = nullptr;
   s.fd = -1;
   s.flags = 0;
+  s.young = 0;
+  s.read_shift = 0;
   ++s.generation;
   free_.push_back(id.value);
   if (accept_paused_) resume_accepting();
@@ -482,12 +524,27 @@ void EpollLoop::finish_dial(StreamId id, Stream& s) {
 void EpollLoop::read_from(StreamId id, Stream& s) {
   ssize_t n;
   do {
-    n = recv(s.fd, buffer_.get(), options_.receive_buffer_bytes, MSG_DONTWAIT);
+    n = recv(s.fd, buffer_.get(), options_.receive_buffer_bytes >> s.read_shift, MSG_DONTWAIT);
   } while (n < 0 && errno == EINTR);
-  if (n > 0) return s.events->on_data(id, std::string_view(buffer_.get(), static_cast<size_t>(n)));
+  if (n > 0) {
+    const std::uint16_t generation = s.generation;
+    const std::int64_t began_us = monotonic_us();
+    s.events->on_data(id, std::string_view(buffer_.get(), static_cast<size_t>(n)));
+    if (s.generation == generation) note_turn(s, monotonic_us() - began_us);
+    return;
+  }
   if (n == 0) return report_closed(id, "the other side closed");
   if (errno == EAGAIN || errno == EWOULDBLOCK) return;
   report_closed(id, why_text(errno));
+}
+
+void EpollLoop::note_turn(Stream& s, std::int64_t took_us) {
+  if (s.young > 0) --s.young;
+  if (took_us > options_.long_turn_us) {
+    if (s.read_shift < read_shift_max) ++s.read_shift;
+  } else if (took_us < options_.long_turn_us / 4 && s.read_shift > 0) {
+    --s.read_shift;
+  }
 }
 
 void EpollLoop::report_closed(StreamId id, const std::string& why) {

@@ -8,6 +8,12 @@
 // Why level-triggered: an idle stream costs the same either way, and a busy one gives the others
 // their turn after each buffer-full without a list of who is not finished.
 //
+// Fairness: in each round those come first whose turns are short. New connections, streams whose
+// last turn was long (a flood of tiny messages), and accepting itself get their turn afterwards,
+// within round_us_max together; whom it does not reach comes first in the next round. A stream with
+// long turns is read in smaller pieces. So strangers, however many and however fast, delay an
+// acknowledgement by about a round.
+//
 // Out of descriptors, streams_max or kernel memory: a lingering stream makes room, else accepting
 // pauses until a stream was closed or 100 ms passed; those who wait stay in the kernel's queue. It
 // never spins. A dead peer is found by the kernel (keepalive, TCP_USER_TIMEOUT), not by timers of
@@ -42,6 +48,8 @@ struct EpollLoopOptions {
   int dead_peer_ms_max = 60'000;  // TCP_USER_TIMEOUT
   std::int64_t lingering_ms_max = 2'000;
   std::size_t lingering_max = 1'024;  // beyond it, the oldest is closed hard
+  std::int64_t long_turn_us = 200;    // what makes a stream wait for those with short turns
+  std::int64_t round_us_max = 500;    // for those who wait, in one round
   std::size_t streams_max = 0;        // with lingering ones; then accepting pauses. 0: no limit
 };
 
@@ -88,7 +96,8 @@ class EpollLoop final : public Loop {
     int fd = -1;
     std::uint16_t generation = 0;  // tells an event for the id's former owner
     std::uint8_t flags = 0;
-    std::uint8_t spare = 0;
+    std::uint8_t young : 4 = 0;       // turns until it is no stranger
+    std::uint8_t read_shift : 4 = 0;  // reads are the receive buffer's size, halved so often
   };
   static_assert(sizeof(Stream) == 16);
   static constexpr std::size_t chunk_streams = 1024;
@@ -128,12 +137,20 @@ class EpollLoop final : public Loop {
   void set_flag(StreamId id, Stream& s, std::uint8_t flag, bool on);
   void tune(int fd);
 
-  void accept_from(const Listener& listener);
+  // One event of a stream that waits for those with short turns.
+  struct Waiting {
+    StreamId stream;
+    std::uint16_t generation;
+    std::uint32_t events;
+  };
+  void serve_strangers();
+  void accept_from(std::size_t index, std::int64_t until_us);
   void pause_accepting();
   void resume_accepting();
   void on_stream_event(StreamId id, std::uint16_t generation, std::uint32_t events);
   void finish_dial(StreamId id, Stream& s);
   void read_from(StreamId id, Stream& s);
+  void note_turn(Stream& s, std::int64_t took_us);
   void report_closed(StreamId id, const std::string& why);
   void drain_lingering(StreamId id, Stream& s);
   bool release_oldest_lingering();  // false: there is none
@@ -150,6 +167,10 @@ class EpollLoop final : public Loop {
   std::vector<std::unique_ptr<Chunk>> chunks_;
   std::vector<std::uint32_t> free_;
   std::vector<Listener> listeners_;
+  // Of this round: filled from epoll's events, served last.
+  std::vector<Waiting> waiting_;
+  std::vector<std::size_t> accepting_;
+  std::size_t waiting_first_ = 0;  // where the next round begins
   bool accept_paused_ = false;
   TimerId accept_timer_;
 

@@ -7,8 +7,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -273,6 +275,54 @@ TEST(EpollLoop, OutOfDescriptorsItPausesAcceptingAndGoesOn) {
   waitpid(child, &status, 0);
   ASSERT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+// Eight streams that take a millisecond a turn, and one that is quick.
+class Slow : public Echo {
+ public:
+  using Echo::Echo;
+  void on_data(StreamId s, std::string_view bytes) override {
+    turns.push_back(s.value);
+    if (bytes[0] != 's') return;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(1);
+    while (std::chrono::steady_clock::now() < end) {
+    }
+  }
+  std::vector<std::uint32_t> turns;
+};
+
+TEST(EpollLoop, ThoseWithShortTurnsComeFirstAndTheOthersAllGetOne) {
+  auto loop = *EpollLoop::create({.receive_buffer_bytes = 64});
+  Slow slow(*loop);
+  const std::string address = *loop->listen("127.0.0.1:0", slow);
+  const SocketAddress to = *resolve("127.0.0.1", port_of(address), false);
+  std::vector<int> fds;
+  for (int i = 0; i < 9; ++i) {
+    fds.push_back(socket(AF_INET, SOCK_STREAM, 0));
+    ASSERT_EQ(connect(fds.back(), reinterpret_cast<const sockaddr*>(&to.storage), to.size), 0);
+    while (slow.accepted <= i) loop->run_once(5);
+  }
+  const std::uint32_t quick = slow.last.value;
+  for (int turn = 0; turn < 5; ++turn) {  // so that it is no stranger any more
+    ASSERT_EQ(send(fds[8], "q", 1, 0), 1);
+    const std::size_t before = slow.turns.size();
+    while (slow.turns.size() == before) loop->run_once(5);
+  }
+  const std::string flood(4'000, 's');  // far more than one turn takes
+  for (int i = 0; i < 8; ++i) ASSERT_EQ(send(fds[i], flood.data(), flood.size(), 0), 4'000);
+  for (int i = 0; i < 60; ++i) loop->run_once(0);  // all are known for their long turns
+
+  slow.turns.clear();
+  ASSERT_EQ(send(fds[8], "q", 1, 0), 1);
+  loop->run_once(0);
+  ASSERT_GE(slow.turns.size(), 2u);
+  EXPECT_EQ(slow.turns[0], quick);
+  EXPECT_EQ(slow.turns.size(), 2u);  // one long turn is more than the round has for them
+
+  slow.turns.clear();
+  for (int i = 0; i < 8; ++i) loop->run_once(0);
+  EXPECT_EQ(std::set<std::uint32_t>(slow.turns.begin(), slow.turns.end()).size(), 8u);
+  for (const int fd : fds) ::close(fd);
 }
 
 // What is kept for others is never given to connections, nor to those that linger.
