@@ -72,6 +72,7 @@ void World::trouble_parent() {
     parent_.reset();
     crash_parent(false, random_);
   }
+  find_rot();
   if (parent_ && parent_->failure() && !disk_->crashed() && !disk_may_fail_ && !rotten_ &&
       parent_->failure()->kind != ErrorKind::kRetry) {
     violate(Invariant::kStarts, "the parent gives up: " + parent_->failure()->text);

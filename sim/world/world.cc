@@ -228,8 +228,13 @@ void World::heal() {
                   halted_)) {
     restart_parent();
   }
-  if (!parent_) start_parent();
-  if (!parent_) start_parent();  // the first try may have found rot, and its operator a new journal
+  // A start may find rot in the journal, or, once it has looked at the tables, that its end is
+  // gone.
+  for (int i = 0; i < 5; ++i) {
+    if (!parent_) start_parent();
+    network_.run_for(rotten_ ? 500 : 0);
+    if (parent_ && !find_rot()) break;
+  }
   disk_->crash_at(0);
 }
 

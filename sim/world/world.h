@@ -154,6 +154,9 @@ class World final : public EdgeWitness {
   void restart_parent();  // by its operator
   void stop_parent();
   void lose_journal();
+  // Whether the parent refused its journal because of flipped bits; then its operator has moved the
+  // journal aside, as the error asks.
+  bool find_rot();
   void replace_parent(Strike& strike);
   void bury_zombies(bool all);
 

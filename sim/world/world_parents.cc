@@ -28,7 +28,9 @@ void World::start_parent() {
   const auto started = parent_->start();
   if (!started) return on_failed_start(started.error());
   check_synced();
-  check_recovered_marks();
+  // Rot in the newest group may look like a torn tail: that much is said in
+  // docs/formats/journal.md, and every child of such a history waits for persisted.
+  if (!rotten_) check_recovered_marks();
 }
 
 void World::on_failed_start(const Error& error) {
@@ -45,6 +47,18 @@ void World::on_failed_start(const Error& error) {
     violate(Invariant::kStarts, "the parent does not start: " + error.text);
   }
   crash_parent(false, random_);
+}
+
+bool World::find_rot() {
+  if (!rotten_ || !parent_ || !parent_->failure() ||
+      parent_->failure()->kind != ErrorKind::kCorrupt) {
+    return false;
+  }
+  ++counts_.rot_found;
+  tell("it refuses its journal: " + parent_->failure()->text);
+  lose_journal();
+  parent_starts_at_ms_ = now();
+  return true;
 }
 
 void World::crash_parent(bool power_loss, base::Random& random) {

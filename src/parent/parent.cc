@@ -45,6 +45,7 @@ struct Parent::Impl : gate::GateHandlers,
   bool tables_loaded = false;
   bool stopping = false;
   RecoveredCatalog identity;
+  Position recovered_end;  // of the journal, when this process began
   base::MonotonicMillis started_at;
   std::uint64_t orphans_removed = 0;
   std::uint64_t commits = 0;
@@ -65,6 +66,7 @@ struct Parent::Impl : gate::GateHandlers,
         EVODB_TRY(recover_journal(seams.disk, options.journal_directory, options.journal,
                                   options.ingest, seams.random, wraps));
     journal = std::move(recovered.journal);
+    recovered_end = journal->durable_end();
     ingest = std::move(recovered.ingest);
     landed_filter = std::move(recovered.landed);
     gate = gate::Gate::create(seams.loop, seams.random, *ingest, *this, options.gate);
@@ -80,9 +82,9 @@ struct Parent::Impl : gate::GateHandlers,
   void find_catalog(std::int64_t retry_ms) {
     seams.store.run(
         [self = shared_from_this(), retry_ms](store::ObjectStore& store, table::Catalog& catalog) {
-          auto found = std::make_shared<Result<RecoveredCatalog>>(
-              recover_catalog(self->seams.disk, self->options.journal_directory,
-                              self->journal->id(), store, catalog, self->seams.random));
+          auto found = std::make_shared<Result<RecoveredCatalog>>(recover_catalog(
+              self->seams.disk, self->options.journal_directory,
+              {self->journal->id(), self->recovered_end}, store, catalog, self->seams.random));
           self->seams.loop.post([self, found, retry_ms] { self->on_catalog(*found, retry_ms); });
         });
   }
@@ -115,7 +117,9 @@ struct Parent::Impl : gate::GateHandlers,
     open = true;
     trouble = "reading the tables' state";
     on_open(address);
-    find_tables(recovery_retry_ms_min);
+    if (!identity.tables) return find_tables(recovery_retry_ms_min);
+    Result<std::vector<table::TableState>> states = *std::exchange(identity.tables, std::nullopt);
+    on_tables(states, recovery_retry_ms_min);
   }
 
   void find_tables(std::int64_t retry_ms) {
@@ -136,6 +140,11 @@ struct Parent::Impl : gate::GateHandlers,
         self->find_tables(std::min(retry_ms * 2, recovery_retry_ms_max));
       });
       return;
+    }
+    if (const auto sound = check_watermarks({journal->id(), recovered_end}, *states); !sound) {
+      // Nothing lands any more, and nobody else is let in: its operator must choose.
+      trouble = sound.error().text;
+      return gate->drain(trouble);
     }
     trouble.clear();
     tables_loaded = true;

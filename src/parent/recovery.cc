@@ -117,7 +117,7 @@ Result<RecoveredJournal> recover_journal(base::Disk& disk, const std::string& di
 }
 
 Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& journal_directory,
-                                         journal::JournalId journal, store::ObjectStore& store,
+                                         JournalExtent journal, store::ObjectStore& store,
                                          table::Catalog& catalog, base::Random& random) {
   RecoveredCatalog recovered;
   recovered.writer = EVODB_TRY(catalog.claim());
@@ -128,9 +128,16 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
     EVODB_CHECK(catalog.set_property(recovered.writer, parent_property, recovered.parent_id));
   }
 
-  const std::string ours = std::to_string(journal.value);
+  const std::string ours = std::to_string(journal.id.value);
   const auto remembered = EVODB_TRY(catalog.property(journal_property));
-  if (remembered == ours) return recovered;
+  if (remembered == ours) {
+    // Where the store is away, children are served all the same.
+    if (auto states = load_tables(store, catalog)) {
+      EVODB_CHECK(check_watermarks(journal, *states));
+      recovered.tables = *std::move(states);
+    }
+    return recovered;
+  }
 
   // Another journal, or none, wrote what the tables hold. First the filter on disk, then the
   // catalog's word that this journal is the one: a crash between the two scans again.
@@ -147,6 +154,21 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
   }
   EVODB_CHECK(catalog.set_property(recovered.writer, journal_property, ours));
   return recovered;
+}
+
+Result<void> check_watermarks(JournalExtent journal, const std::vector<table::TableState>& states) {
+  for (const auto& state : states) {
+    if (!state.watermark || state.watermark->journal != journal.id.value) continue;
+    if (state.watermark->position <= journal.durable_end) continue;
+    return fail(ErrorKind::kCorrupt,
+                "the journal ends at position " + std::to_string(journal.durable_end.value) +
+                    ", but table " + state.name + " holds what it had up to " +
+                    std::to_string(state.watermark->position.value) +
+                    ": its end is damaged. Restore it from a copy, or move the journal directory "
+                    "aside to begin a new journal: children that wait for persisted resend what "
+                    "the lakehouse does not have.");
+  }
+  return {};
 }
 
 Result<std::vector<table::TableState>> load_tables(store::ObjectStore& store,

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,13 +42,24 @@ struct RecoveredCatalog {
   // Set when the catalog remembers another journal than this one: what the tables hold. It is on
   // disk, and the catalog names this journal, when recover_catalog returns.
   std::unique_ptr<lake::LandedFilter> landed;
+  // Every table's state, where the store could be asked. Otherwise they are to be loaded later, and
+  // to be looked at by check_watermarks.
+  std::optional<std::vector<table::TableState>> tables;
 };
 
 // A scan sees all that ever landed, also from before an earlier loss. Errors: kRetry (store or
-// catalog away; call again), others are final.
+// catalog away; call again), kCorrupt as check_watermarks; others are final.
+struct JournalExtent {
+  journal::JournalId id;
+  Position durable_end;  // as recovered
+};
 Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& journal_directory,
-                                         journal::JournalId journal, store::ObjectStore& store,
+                                         JournalExtent journal, store::ObjectStore& store,
                                          table::Catalog& catalog, base::Random& random);
+
+// kCorrupt: a table holds what this journal no longer does. Damage in a journal's last group may
+// look like a torn tail (docs/formats/journal.md); going on would give old positions new meanings.
+Result<void> check_watermarks(JournalExtent journal, const std::vector<table::TableState>& states);
 
 // A table without a watermark is somebody else's; of one that we could not even write to, the name
 // is all that is given.
