@@ -32,6 +32,7 @@ constexpr std::uint64_t listener_key = std::uint64_t{1} << 63;  // + index
 constexpr int accepts_per_round_min = 4;
 constexpr int accepts_per_round_max = 64;
 constexpr std::uint8_t young_turns = 4;     // upgrade, hello and a little more
+constexpr int young_read_shift = 4;         // of 256 KiB: 16 KiB at a time from a stranger
 constexpr std::uint8_t read_shift_max = 6;  // of 256 KiB: 4 KiB
 constexpr std::int64_t accept_retry_ms = 100;
 
@@ -522,9 +523,11 @@ void EpollLoop::finish_dial(StreamId id, Stream& s) {
 }
 
 void EpollLoop::read_from(StreamId id, Stream& s) {
+  const int shift = std::max<int>(s.read_shift, s.young > 0 ? young_read_shift : 0);
+  const std::size_t bytes_max = std::max<std::size_t>(options_.receive_buffer_bytes >> shift, 1);
   ssize_t n;
   do {
-    n = recv(s.fd, buffer_.get(), options_.receive_buffer_bytes >> s.read_shift, MSG_DONTWAIT);
+    n = recv(s.fd, buffer_.get(), bytes_max, MSG_DONTWAIT);
   } while (n < 0 && errno == EINTR);
   if (n > 0) {
     const std::uint16_t generation = s.generation;
@@ -541,7 +544,9 @@ void EpollLoop::read_from(StreamId id, Stream& s) {
 void EpollLoop::note_turn(Stream& s, std::int64_t took_us) {
   if (s.young > 0) --s.young;
   if (took_us > options_.long_turn_us) {
-    if (s.read_shift < read_shift_max) ++s.read_shift;
+    for (; took_us > options_.long_turn_us && s.read_shift < read_shift_max; took_us /= 2) {
+      ++s.read_shift;
+    }
   } else if (took_us < options_.long_turn_us / 4 && s.read_shift > 0) {
     --s.read_shift;
   }

@@ -33,7 +33,10 @@ class Echo final : public StreamEvents {
     });
   }
 
-  void on_accept(StreamId s, std::string_view) override { streams_.push_back(s); }
+  void on_accept(StreamId s, std::string_view) override {
+    streams_.push_back(s);
+    ++accepted;
+  }
   void on_connected(StreamId) override {}
   void on_data(StreamId s, std::string_view bytes) override {
     pending_.append(bytes);
@@ -44,7 +47,7 @@ class Echo final : public StreamEvents {
     std::erase(streams_, s);
     ++closed;
   }
-  std::atomic<int> closed = 0;
+  std::atomic<int> accepted = 0, closed = 0;
 
  private:
   std::unique_ptr<EpollLoop> loop_;
@@ -106,7 +109,8 @@ TEST(PollLoop, TellsWhyAConnectionWasRefusedOrEnded) {
     port = echo.port();
     Client client(*loop);
     ASSERT_TRUE(loop->dial("127.0.0.1", port, client));
-    ASSERT_TRUE(run_until(*loop, [&] { return client.connected; }));
+    // Connected is the kernel's word; the other loop may accept it only after what is posted there.
+    ASSERT_TRUE(run_until(*loop, [&] { return client.connected && echo.accepted == 1; }));
     echo.close_all();
     ASSERT_TRUE(run_until(*loop, [&] { return !client.closed.empty(); }));
     EXPECT_EQ(client.closed, "the other side closed");
