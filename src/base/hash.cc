@@ -66,6 +66,10 @@ std::uint32_t crc32c(std::string_view bytes, std::uint32_t seed) {
   return ~crc32c_table(crc, bytes.data(), bytes.size());
 }
 
+std::uint32_t crc32c_portable(std::string_view bytes, std::uint32_t seed) {
+  return ~crc32c_table(~seed, bytes.data(), bytes.size());
+}
+
 std::uint64_t xxh64(std::string_view bytes, std::uint64_t seed) {
   return XXH64(bytes.data(), bytes.size(), seed);
 }

@@ -12,6 +12,9 @@ namespace evodb::base {
 // `seed` is the crc32c of what came before, so crc32c(ab) == crc32c(b, crc32c(a)).
 std::uint32_t crc32c(std::string_view bytes, std::uint32_t seed = 0);
 
+// The same on machines without such instructions. For tests: crc32c() chooses by itself.
+std::uint32_t crc32c_portable(std::string_view bytes, std::uint32_t seed = 0);
+
 std::uint64_t xxh64(std::string_view bytes, std::uint64_t seed = 0);
 
 }  // namespace evodb::base

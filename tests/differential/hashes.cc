@@ -1,9 +1,8 @@
 // hashes: cases are u64 seed and bytes; gives CRC32C (seeded with the low half) and XXH64, of the
 // bytes at eight alignments and in two pieces: all must agree.
-#include "base/hash.h"
-
 #include <cstring>
 
+#include "base/hash.h"
 #include "differential.h"
 
 namespace evodb::differential {

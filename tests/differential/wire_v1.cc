@@ -1,10 +1,9 @@
-// wire-v1: cases are 'b' or 't' and a binary or text message; says whether it is taken, and as what.
-// Bytes are hexadecimal, 64-bit numbers strings.
-#include "wire/v1.h"
-
+// wire-v1: cases are 'b' or 't' and a binary or text message; says whether it is taken, and as
+// what. Bytes are hexadecimal, 64-bit numbers strings.
 #include <nlohmann/json.hpp>
 
 #include "differential.h"
+#include "wire/v1.h"
 #include "wire/v1_text.h"
 
 namespace evodb::differential {
