@@ -106,7 +106,7 @@ class Scene:
 
     def calm(self):
         """Behind a lost journal a start waits for the store, so it must be there to wait for."""
-        return self.s3_proxy.trouble < 0.2 and self.s3.process.poll() is None
+        return self.s3_proxy.trouble < 0.05 and self.s3.process.poll() is None
 
     def kill_parent(self):
         self.parent.kill()
