@@ -51,7 +51,10 @@ class PatientReads final : public store::ObjectStore {
   static auto again(Call call) -> decltype(call()) {
     for (int attempt = 1;; ++attempt) {
       auto result = call();
-      const bool hopeless = !result && result.error().kind != ErrorKind::kRetry;
+      // A refusal (403) may be a moment's too: proxies and large stores give some.
+      const bool hopeless =
+          !result && result.error().kind != ErrorKind::kRetry &&
+          (result.error().kind != ErrorKind::kInvalid || store::is_missing(result.error()));
       if (result || hopeless || attempt == attempts_max) return result;
     }
   }
@@ -98,7 +101,16 @@ Result<RecoveredJournal> recover_journal(base::Disk& disk, const std::string& di
                       " is ahead of the journal beside it: segments are missing; restore them, or "
                       "move the whole directory away to start from the lakehouse");
     }
-    if (stands_for > from) from = stands_for;
+    if (stands_for < from) {
+      // The newest one is damaged, and the one before it stands for less than was trimmed since.
+      return fail(ErrorKind::kCorrupt,
+                  "the newest sound checkpoint in " + directory + " stands for position " +
+                      std::to_string(stands_for.value) + ", the journal begins at " +
+                      std::to_string(from.value) +
+                      ": a later checkpoint is damaged; restore it, or move the whole directory "
+                      "away to start from the lakehouse");
+    }
+    from = stands_for;
   } else if (from.value != 0 && !recovered.report.created && journal.trimmed()) {
     return fail(ErrorKind::kCorrupt,
                 "the journal in " + directory +
