@@ -172,6 +172,18 @@ TEST(Ingest, malformed_hellos_and_batches_are_refused_in_words) {
   EXPECT_EQ(w.ingest->stats().malformed, 5u);
 }
 
+TEST(Ingest, an_epoch_without_a_next_one_is_refused) {
+  IngestWorld w;
+  const ChildLog log = log_of(1);
+  wire::Hello hello = log.hello();
+  hello.epoch = Epoch(UINT64_MAX);
+  EXPECT_EQ(w.hello(1, hello).nack.reason, NackReason::kMalformed);
+  // So nobody else of this name is asked for the one after it.
+  hello.epoch = Epoch(1);
+  hello.trimmed = hello.head = Lsn(5);
+  EXPECT_EQ(w.hello(2, hello).welcome.epoch_min, Epoch(2));
+}
+
 TEST(Ingest, the_newer_session_of_a_source_takes_over) {
   IngestWorld w;
   const ChildLog log = log_of(6);

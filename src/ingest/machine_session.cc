@@ -10,6 +10,8 @@ namespace {
 
 // Less is not worth a frame.
 constexpr std::uint64_t grant_bytes_min = 64u << 10;
+// Children keep epochs in signed integers; see edge/uplink.cc, which asks for none beyond either.
+constexpr Epoch epoch_max{(std::uint64_t{1} << 63) - 1'000'001};
 
 std::string quoted(std::string_view source, Epoch epoch) {
   return "source '" + std::string(source) + "' epoch " + std::to_string(epoch.value);
@@ -161,6 +163,13 @@ HelloOutcome IngestMachine::on_hello(SessionId id, const wire::Hello& hello, Uni
   if (!hello.ordered) return hello_unordered(id, hello);
   if (hello.epoch.value == 0) {
     return refuse_hello(wire::NackReason::kMalformed, "epoch 0 is wire v1's; begin with 1");
+  }
+  // There would be no next one to ask for, and every later child of this name would be asked for
+  // it.
+  if (hello.epoch > epoch_max) {
+    return refuse_hello(wire::NackReason::kMalformed,
+                        "epoch " + std::to_string(hello.epoch.value) +
+                            " is beyond what a log can have; begin with the time in milliseconds");
   }
 
   SourceIndex index = sources_.find(hello.source, hello.epoch);
