@@ -18,7 +18,7 @@ import pytest
 import xxhash
 from pyiceberg.catalog.sql import SqlCatalog
 
-ROUNDS, BATCHES = 12, 20
+ROUNDS, BATCHES = 20, 20
 TYPES = ["INTEGER", "BIGINT", "TEXT", "VARCHAR(20)", "BLOB", "REAL", "DOUBLE", "DATETIME",
          "DECIMAL(10,2)", "NUMERIC", "BOOL", "JSON", ""]
 NAMES = ["id", "v", "Straße", "a b", "a.b", "_lsn", "_before", "_unfit.x", 'q"u', "😀", "", "x\ty"]

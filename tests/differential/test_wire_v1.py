@@ -7,7 +7,7 @@ import zlib
 
 import wire_v1_decoder as other
 
-CASES = 20_000
+CASES = 40_000
 VECTORS = pathlib.Path(__file__).resolve().parents[2] / "vectors" / "wire-v1"
 
 
