@@ -36,7 +36,9 @@ void World::start_parent() {
 void World::on_failed_start(const Error& error) {
   ++counts_.failed_starts;
   tell("it does not start: " + error.text);
-  if (rotten_ && error.kind == ErrorKind::kCorrupt && !disk_->crashed()) {
+  // A flipped bit may also make a file look like one of a later version.
+  const bool refused = error.kind == ErrorKind::kCorrupt || error.kind == ErrorKind::kInvalid;
+  if (rotten_ && refused && !disk_->crashed()) {
     // As its text asks: the journal is moved aside.
     ++counts_.rot_found;
     lose_journal();
