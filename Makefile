@@ -5,18 +5,26 @@
 #   make build    build/evodb, release
 #   make bench    the benchmarks, one JSON object each
 #   make format   clang-format          make lint    clang-format's check, clang-tidy, other checks
-#   make fuzz     each fuzz target for FUZZ_SECONDS (10)
+#   make prove    what takes longer: histories in virtual time, planted bugs, crash points, kills, abuse
+#   make fuzz     each fuzz target for MINUTES, or FUZZ_SECONDS (10)
+#   make soak     histories in virtual time for HOURS (1)
+#   make torture  the real binary under KILLS (1000) kills and worse
 #   make tsan     the tests of everything that has threads, under ThreadSanitizer
 #   make docs     docs/configuration.md from the code
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
-FUZZ_SECONDS ?= 10
+MINUTES ?=
+FUZZ_SECONDS ?= $(if $(MINUTES),$(shell echo $$(( $(MINUTES) * 60 ))),10)
+HISTORIES ?= 10000
+HOURS ?= 1
+KILLS ?= 1000
 TSAN_ROOMS := base journal store edge app
 empty :=
 space := $(empty) $(empty)
 PYTEST := .deps/venv/bin/python -m pytest -q -p no:cacheprovider
 
-.PHONY: setup build test unit system install-test walls fuzz tsan demo bench format lint docs clean
+.PHONY: setup build sim test unit system install-test walls fuzz tsan prove prove-sim crash-points \
+        torture soak demo bench format lint docs clean
 
 setup:
 	@scripts/setup
@@ -25,6 +33,11 @@ build: setup
 	@cmake --preset release -DEVODB_TESTS=OFF > build.log 2>&1 || { cat build.log; exit 1; }
 	@ninja -C build evodb evodb_client
 	@rm -f build.log
+
+# The simulator, the crash points, and the binaries that only tests want.
+sim: setup
+	@cmake --preset release -DEVODB_TESTS=OFF > /dev/null
+	@ninja -C build evodb-sim evodb-crash-points
 
 demo: build
 	@build/evodb demo --python .deps/venv/bin/python
@@ -40,7 +53,8 @@ unit: setup
 
 # The real binary, real disks, real sockets, readers that nobody here wrote.
 system: build
-	$(PYTEST) tests
+	@ninja -C build evodb-echo-gate evodb-echo-client evodb_differential
+	$(PYTEST) tests --ignore=tests/torture --ignore=tests/abuse
 
 install-test: setup
 	tests/install/run.sh
@@ -53,6 +67,25 @@ fuzz: setup
 	cmake --preset fuzz > /dev/null
 	ninja -C build-fuzz fuzzers
 	scripts/fuzz build-fuzz $(FUZZ_SECONDS)
+
+# One seed is one history; 10,000 of them; every planted bug. docs/TESTING.md says what all of it is.
+prove-sim: sim
+	scripts/prove-sim build/evodb-sim $(HISTORIES)
+
+crash-points: sim
+	build/evodb-crash-points
+
+prove: prove-sim crash-points build
+	KILLS=100 $(PYTEST) -s tests/torture tests/abuse
+	$(MAKE) fuzz FUZZ_SECONDS=60
+	scripts/sanitized-system thread
+	scripts/sanitized-system address
+
+torture: build
+	KILLS=$(KILLS) $(PYTEST) -s tests/torture
+
+soak: sim
+	scripts/soak build/evodb-sim $(HOURS)
 
 # Where threads meet: the loops, the journal, the client, and a whole parent in one process.
 tsan: setup
