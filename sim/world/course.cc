@@ -143,6 +143,7 @@ Result<Course> draw_course(std::string_view profile, std::uint64_t seed) {
     if (forced || (by_chance && profile != "calm")) feature.apply(course, own);
   }
   if (profile == "churn") course.visitors = 1'200;
+  if (random.below(8) == 0) course.snapshots_max = 100;
   const bool may_wait_durable = random.below(100) < 60;
   if (course.loses_journals()) {
     // What a database lost to a backup had sent cannot be told without the journal, and clients of

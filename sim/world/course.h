@@ -35,6 +35,7 @@ struct Course {
   std::int64_t delay_us_max = 500;      // of the network
   std::uint32_t window_bytes = 64u << 10;
   std::uint64_t buffer_bytes = 32u << 10;  // of the lake
+  std::uint32_t snapshots_max = 6;         // of a table, and as many former metadata files
 
   // A backup or a lost disk may take away what nobody can give back; then nobody may count on it.
   bool loses_journals() const { return rate(Fault::kJournalLost) > 0 || rate(Fault::kBitRot) > 0; }

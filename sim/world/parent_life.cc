@@ -28,6 +28,7 @@ parent::ParentOptions ParentLife::options(const Course& course) {
   options.lake.buffer_age_ms_max = 300;
   options.lake.flushes_max = 2;
   options.flush.retry_ms_max = 2'000;
+  options.flush.snapshots_max = options.flush.metadata_files_max = course.snapshots_max;
   options.orphan_age_ms_min = 3'600'000;
   return options;
 }

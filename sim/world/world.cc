@@ -10,7 +10,7 @@ namespace evodb::sim {
 
 namespace {
 
-constexpr std::int64_t step_ms = 20;
+constexpr std::int64_t step_ms = 20;  // on average
 constexpr std::size_t violations_max = 20;
 constexpr std::uint64_t visitor_transactions = 2;
 
@@ -284,7 +284,7 @@ void World::run() {
     write_some();
     visit();
     make_trouble();
-    network_.run_for(step_ms);
+    network_.run_for(1 + some_ms(2 * step_ms - 1));  // whatever anybody is in the middle of
     check_synced();
     check_bounds();
   }

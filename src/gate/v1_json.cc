@@ -236,6 +236,17 @@ Result<void> V1JsonParser::State::walk_value(Any& v, int depth) {
     od::object object;
     if (auto error = v.get_object().get(object)) return no_json(error);
     for (auto field : object) {
+      od::raw_json_string raw;
+      if (auto error = field.key().get(raw)) return no_json(error);
+      // simdjson looks at escapes only when it is asked to resolve them.
+      const char* const quote = raw.raw() - 1;
+      std::string_view name;
+      text.clear();
+      if (!between_quotes({quote, static_cast<std::size_t>(padded.data() + padded.size() - quote)},
+                          &name) ||
+          !append_json_unescaped(text, name)) {
+        return no_json("a name does not end, or has a malformed escape");
+      }
       od::value inner;
       if (auto error = field.value().get(inner)) return no_json(error);
       EVODB_CHECK(walk_value(inner, depth + 1));
