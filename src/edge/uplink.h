@@ -153,6 +153,7 @@ class Uplink final : private LinkEvents {
   void walk();
   void end_walk();
   void on_nack(const wire::Nack& nack);
+  void distrust(std::string why);
   void hold(Lsn resend_after, std::int64_t retry_after_ms);
   void release_hold();
 
@@ -217,10 +218,10 @@ class Uplink final : private LinkEvents {
 
   Epoch epoch_min_;
   std::string epoch_why_;
-  Lsn hello_head_;             // what the newest hello said of the log's end
+  Lsn hello_head_;                // what the newest hello said of the log's end
   bool judged_by_hello_ = false;  // an epoch seems needed, by the hello and not by a batch
-  int grown_since_hello_ = 0;  // times in a row that it had grown when an epoch seemed needed
-  int epochs_in_vain_ = 0;     // begun without an acknowledgement since
+  int grown_since_hello_ = 0;     // times in a row that it had grown when an epoch seemed needed
+  int epochs_in_vain_ = 0;        // begun without an acknowledgement since
   UplinkStats stats_;
 };
 

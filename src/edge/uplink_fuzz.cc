@@ -398,8 +398,6 @@ class Fuzzed final : public base::StreamEvents {
     output_.clear();
     parser_ = wire::WsParser(wire::WsParser::Role::kServer, 16u << 20);
     upgraded_ = welcomed_ = false;
-    outbox_.may_trim = true;
-    outbox_.begin_session();
   }
   void on_connected(base::StreamId) override {}
   void on_data(base::StreamId stream, std::string_view bytes) override {
@@ -436,6 +434,9 @@ class Fuzzed final : public base::StreamEvents {
     if (const auto* hello = std::get_if<wire::Hello>(&frame)) {
       if (hello->epoch != epoch_) chains_.clear();
       epoch_ = hello->epoch;
+      // Until then what an earlier session acknowledged may still be trimmed.
+      outbox_.may_trim = true;
+      outbox_.begin_session();
       chains_[hello->trimmed] = hello->trimmed_chain;
       had_ = hello->trimmed;
     }

@@ -104,7 +104,7 @@ void Uplink::on_nack(const wire::Nack& nack) {
       // While the histories are compared nothing was sent that could be refused.
       if (phase_ == Phase::kWalking || nack.resend_after > sent_ ||
           nack.resend_after < std::max({base_, durable_, persisted_})) {
-        return retry({ErrorKind::kRetry, "the parent asks for what it cannot lack: " + text});
+        return distrust("the parent asks for what it cannot lack: " + text);
       }
       stats_.last_error = text;
       return hold(nack.resend_after, nack.retry_after_ms);
@@ -120,6 +120,15 @@ void Uplink::on_nack(const wire::Nack& nack) {
     case wire::NackReason::kOverLimit:
       return fail_for_good({ErrorKind::kOverLimit, "the parent refused what we sent: " + text});
   }
+}
+
+// The parent contradicts itself: what it acknowledged in this session is not trimmed either, until
+// a welcome says it again.
+void Uplink::distrust(std::string why) {
+  trim_to_ = Lsn();
+  loop_.cancel(trim_timer_);
+  trim_timer_ = {};
+  retry({ErrorKind::kRetry, std::move(why)});
 }
 
 // Behind the batch that was refused others may be under way, and each will be refused as well. A

@@ -153,7 +153,7 @@ bool Uplink::pump_outbox() {
 void Uplink::on_ack(Lsn durable, Lsn persisted, std::uint64_t credit_bytes) {
   // Believed, it would trim what is sent later before anybody has it.
   if (durable > sent_ || persisted > sent_) {
-    return retry({ErrorKind::kRetry, "the parent acknowledges what was not sent to it"});
+    return distrust("the parent acknowledges what was not sent to it");
   }
   if (durable > durable_) {
     durable_ = durable;
