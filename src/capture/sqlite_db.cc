@@ -50,10 +50,12 @@ std::string quoted(std::string_view text, char quote) {
 }
 
 // What stat can say better than SQLite's "unable to open database file".
-Result<void> check_file(const std::string& path) {
+Result<void> check_file(const std::string& path, const OpenOptions& options) {
   if (path.empty()) return fail(ErrorKind::kInvalid, "no database file was named");
+  if (!options.vfs.empty()) return {};  // stat knows nothing of those
   struct stat found{};
   if (stat(path.c_str(), &found) != 0) {
+    if (errno == ENOENT && options.create) return {};
     if (errno == ENOENT || errno == ENOTDIR) {
       return fail(ErrorKind::kInvalid, "there is no file '" + path + "'");
     }
@@ -128,14 +130,16 @@ std::size_t Statement::payload_bytes(int column) const {
 }
 
 Result<Database> Database::open(const std::string& path, const OpenOptions& options) {
-  EVODB_CHECK(check_file(path));
+  EVODB_CHECK(check_file(path, options));
   Database db;
   db.path_ = std::make_unique<std::string>(path);
   // Builds of SQLite may read names that begin so as URIs; a file is a file here.
   const std::string name = path.starts_with("file:") || path.starts_with(":") ? "./" + path : path;
   sqlite3* handle = nullptr;
-  const int code =
-      sqlite3_open_v2(name.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
+                    (options.create ? SQLITE_OPEN_CREATE : 0);
+  const int code = sqlite3_open_v2(name.c_str(), &handle, flags,
+                                   options.vfs.empty() ? nullptr : options.vfs.c_str());
   db.handle_.reset(handle);
   if (code != SQLITE_OK) return sqlite_error(code, handle, path);
   sqlite3_extended_result_codes(handle, 1);

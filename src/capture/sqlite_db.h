@@ -54,12 +54,15 @@ class Statement {
 
 struct OpenOptions {
   int busy_timeout_ms = 5'000;
+  // Name of a registered sqlite3_vfs; "" is the machine's files.
+  std::string vfs;
+  bool create = false;  // an absent file is no error
 };
 
 class Database {
  public:
-  // The file must exist; nothing is created. Errors: kInvalid (missing, a directory, no permission,
-  // not a SQLite database), kRetry (locked), kCorrupt.
+  // The file must exist unless `create`. Errors: kInvalid (missing, a directory, no permission, not
+  // a SQLite database), kRetry (locked), kCorrupt.
   static Result<Database> open(const std::string& path, const OpenOptions& options);
 
   Result<Statement> prepare(std::string_view sql) const;

@@ -25,7 +25,7 @@ constexpr std::uint64_t change_bytes_guess = 200;
 
 Result<std::unique_ptr<SqliteOutbox>> SqliteOutbox::open(const std::string& path,
                                                          const SqliteOutboxOptions& options) {
-  Database db = EVODB_TRY(Database::open(path, {options.busy_timeout_ms}));
+  Database db = EVODB_TRY(Database::open(path, {options.busy_timeout_ms, options.vfs}));
   EVODB_CHECK(db.check_writable());
   std::unique_ptr<SqliteOutbox> outbox(new SqliteOutbox(std::move(db)));
   const CaptureState state = EVODB_TRY(require_state(outbox->db_));

@@ -1,10 +1,5 @@
 #include "edge/file_outbox.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -20,16 +15,6 @@ constexpr std::uint8_t has_key = 1, has_before = 2, has_after = 4;
 
 std::int64_t as_stored(std::uint64_t v) { return static_cast<std::int64_t>(v); }
 std::uint64_t as_read(std::int64_t v) { return static_cast<std::uint64_t>(v); }
-
-Result<void> create_empty(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (fd < 0) {
-    return fail(ErrorKind::kInvalid, "cannot make the outbox file '" + path + "': " +
-                                         strerror(errno) + "; check its directory and rights");
-  }
-  ::close(fd);
-  return {};
-}
 
 void put_rows(std::string& out, const NewChange& c) {
   out.clear();
@@ -64,8 +49,8 @@ bool take_rows(std::string_view bytes, capture::OutboxChange* change) {
 Result<std::unique_ptr<FileOutbox>> FileOutbox::open(const std::string& path,
                                                      const std::string& source, Epoch first_epoch,
                                                      const FileOutboxOptions& options) {
-  EVODB_CHECK(create_empty(path));
-  auto db = EVODB_TRY(capture::Database::open(path, {.busy_timeout_ms = 1'000}));
+  auto db = EVODB_TRY(capture::Database::open(
+      path, {.busy_timeout_ms = 1'000, .vfs = options.vfs, .create = true}));
   std::unique_ptr<FileOutbox> outbox(new FileOutbox(std::move(db), options));
   EVODB_CHECK(outbox->load(source, first_epoch));
   return outbox;

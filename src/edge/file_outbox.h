@@ -28,6 +28,7 @@ namespace evodb::edge {
 struct FileOutboxOptions {
   std::uint64_t bytes_max = 1u << 30;
   bool sync = true;  // false: a power loss may take the last changes, a crash of the process not
+  std::string vfs;   // a registered sqlite3_vfs; "": the machine's files
 };
 
 class FileOutbox final : public AppendableOutbox {

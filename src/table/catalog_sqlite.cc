@@ -67,9 +67,10 @@ class SqliteCatalog final : public Catalog {
       : path_(std::move(path)), catalog_(std::move(catalog)), space_(std::move(name_space)) {}
   ~SqliteCatalog() override { sqlite3_close(db_); }
 
-  Result<void> open() {
+  Result<void> open(const std::string& vfs) {
     const int code =
-        sqlite3_open_v2(path_.c_str(), &db_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+        sqlite3_open_v2(path_.c_str(), &db_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+                        vfs.empty() ? nullptr : vfs.c_str());
     if (code != SQLITE_OK) {
       return fail(ErrorKind::kInvalid, "cannot open the catalog " + path_ + ": " + message() +
                                            ": its directory must exist and be writable");
@@ -278,9 +279,10 @@ class SqliteCatalog final : public Catalog {
 
 Result<std::unique_ptr<Catalog>> open_sqlite_catalog(const std::string& path,
                                                      const std::string& catalog_name,
-                                                     const std::string& name_space) {
+                                                     const std::string& name_space,
+                                                     const std::string& vfs) {
   auto catalog = std::make_unique<SqliteCatalog>(path, catalog_name, name_space);
-  EVODB_CHECK(catalog->open());
+  EVODB_CHECK(catalog->open(vfs));
   return std::unique_ptr<Catalog>(std::move(catalog));
 }
 
