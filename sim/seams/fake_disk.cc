@@ -47,6 +47,7 @@ class FakeDisk::Handle final : public base::File {
     if (life_ != disk_.life_) return fail(off);
     const auto fault = disk_.next_mutation("sync " + path_);
     if (fault && disk_.crashed_) return fail(fault->error);
+    disk_.failed_sync_ = disk_.failed_sync_ || fault;
     if (!fault || fault->effect == Effect::kAll) {
       for (const Write& write : inode_->unsynced) apply(inode_->synced, write);
     }
@@ -251,6 +252,7 @@ void FakeDisk::restart(CrashModel model, base::Random& random) {
   ++life_;
   crashed_ = false;
   crash_at_ = 0;
+  failed_sync_ = false;
   failing_mutations_.clear();
   failing_reads_.clear();
   failing_all_.reset();

@@ -77,6 +77,8 @@ class FakeDisk final : public base::Disk {
   bool crashed() const { return crashed_; }
   // The call at which crash_at() or a failure struck last, for people: "sync j/0000.seg".
   const std::string& struck() const { return struck_; }
+  // Whether a sync has failed since the last restart.
+  bool failed_sync() const { return failed_sync_; }
   // After a crash (or instead of one). Files opened before keep failing.
   void restart(CrashModel model, base::Random& random);
 
@@ -133,6 +135,7 @@ class FakeDisk final : public base::Disk {
   std::uint64_t crash_at_ = 0;
   std::uint64_t life_ = 0;
   bool crashed_ = false;
+  bool failed_sync_ = false;
   std::string struck_;
   std::map<std::uint64_t, Fault> failing_mutations_;
   std::map<std::uint64_t, Error> failing_reads_;

@@ -19,10 +19,6 @@ std::string directory_of(const std::string& path) {
   return slash == std::string::npos ? "." : path.substr(0, slash);
 }
 
-int code_of(const Error& error, int otherwise) {
-  return error.kind == ErrorKind::kOverLimit ? SQLITE_FULL : otherwise;
-}
-
 }  // namespace
 
 struct SqliteDisk::Shared {
@@ -104,7 +100,9 @@ struct SqliteDiskCalls {
       return SQLITE_OK;
     }
     const auto done = f.file->pwrite(at, bytes);
-    return done ? SQLITE_OK : code_of(done.error(), SQLITE_IOERR_WRITE);
+    if (done) return SQLITE_OK;
+    // Of all calls only this one tells a full disk from others, in SQLite's own VFS too.
+    return done.error().kind == ErrorKind::kOverLimit ? SQLITE_FULL : SQLITE_IOERR_WRITE;
   }
 
   static int truncate(sqlite3_file* handle, sqlite3_int64 size) {
@@ -114,16 +112,16 @@ struct SqliteDiskCalls {
       return SQLITE_OK;
     }
     const auto done = f.file->truncate(static_cast<std::uint64_t>(size));
-    return done ? SQLITE_OK : code_of(done.error(), SQLITE_IOERR_TRUNCATE);
+    return done ? SQLITE_OK : SQLITE_IOERR_TRUNCATE;
   }
 
   static int sync(sqlite3_file* handle, int) {
     OpenFile& f = of(handle);
     if (!f.file) return SQLITE_OK;
-    if (const auto done = f.file->sync(); !done) return code_of(done.error(), SQLITE_IOERR_FSYNC);
+    if (const auto done = f.file->sync(); !done) return SQLITE_IOERR_FSYNC;
     if (!f.sync_directory_too) return SQLITE_OK;
     const auto done = f.owner->disk_.sync_directory(directory_of(f.path));
-    if (!done) return code_of(done.error(), SQLITE_IOERR_DIR_FSYNC);
+    if (!done) return SQLITE_IOERR_DIR_FSYNC;
     f.sync_directory_too = false;
     return SQLITE_OK;
   }
@@ -269,11 +267,12 @@ struct SqliteDiskCalls {
       if (!*there && (flags & SQLITE_OPEN_CREATE) == 0) return SQLITE_CANTOPEN;
       auto opened = disk.disk_.open(file->path,
                                     *there ? base::OpenMode::kReadWrite : base::OpenMode::kCreate);
-      if (!opened) return code_of(opened.error(), SQLITE_CANTOPEN);
+      if (!opened) return SQLITE_CANTOPEN;
       file->file = std::move(*opened);
       constexpr int journals =
           SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_SUPER_JOURNAL | SQLITE_OPEN_WAL;
-      file->sync_directory_too = !*there && (flags & journals) != 0;
+      // Wherever it may have been created, not only where it was: by an opening that failed, too.
+      file->sync_directory_too = (flags & SQLITE_OPEN_CREATE) != 0 && (flags & journals) != 0;
       if ((flags & SQLITE_OPEN_MAIN_DB) != 0) file->shared = disk.shared_of(file->path);
     }
     static const sqlite3_io_methods methods = {2,
@@ -308,11 +307,11 @@ struct SqliteDiskCalls {
     if (!there) return SQLITE_IOERR_DELETE;
     if (!*there) return SQLITE_IOERR_DELETE_NOENT;
     if (const auto gone = disk.unlink(name); !gone) {
-      return code_of(gone.error(), SQLITE_IOERR_DELETE);
+      return SQLITE_IOERR_DELETE;
     }
     if (sync_directory == 0) return SQLITE_OK;
     const auto synced = disk.sync_directory(directory_of(name));
-    return synced ? SQLITE_OK : code_of(synced.error(), SQLITE_IOERR_DIR_FSYNC);
+    return synced ? SQLITE_OK : SQLITE_IOERR_DIR_FSYNC;
   }
 
   static int access(sqlite3_vfs* vfs, const char* name, int flags, int* result) {

@@ -9,7 +9,7 @@
 //   random);
 //
 // It behaves as SQLite's own VFS for Linux: rollback journals and WAL, sectors of 4096 bytes with
-// POWERSAFE_OVERWRITE, a new journal's directory synced after the journal's first sync, the
+// POWERSAFE_OVERWRITE, a journal's directory synced after the journal's first sync, the
 // directory of a new database not. One difference: where that sync of the directory fails it says
 // so; SQLite's own passes over it.
 //
