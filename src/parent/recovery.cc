@@ -60,7 +60,15 @@ Result<RecoveredJournal> recover_journal(base::Disk& disk, const std::string& di
                       " is ahead of the journal beside it: segments are missing; restore them, or "
                       "move the whole directory away to start from the lakehouse");
     }
-    if (stands_for > from) from = stands_for;
+    // An older checkpoint, because the newest one is damaged: the marks of what was trimmed since
+    // are nowhere, and without them the changes would land a second time.
+    if (stands_for < journal.first()) {
+      return fail(ErrorKind::kCorrupt,
+                  "the newest checkpoint in " + directory +
+                      " is damaged, and the journal was trimmed since the one before; restore it, "
+                      "or move the whole directory away to start from the lakehouse");
+    }
+    from = stands_for;
   } else if (from.value != 0 && !recovered.report.created && journal.trimmed()) {
     return fail(ErrorKind::kCorrupt,
                 "the journal in " + directory +
