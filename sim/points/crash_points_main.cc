@@ -2,13 +2,14 @@
 //
 //   evodb-crash-points                        all of them
 //   evodb-crash-points --workload journal     one; may be repeated
+//   evodb-crash-points --stride 10            every 10th point only, to look at something quickly
 //   evodb-crash-points --list                 their names, one a line
 //   evodb-crash-points --json                 one object on stdout
 //
 // Exit status: 0 all recovered to a right state, 1 one did not, 2 wrong usage.
 #include <chrono>
 #include <cstdio>
-#include <cstring>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -24,11 +25,13 @@ using evodb::sim::Workload;
 struct Asked {
   std::vector<Workload> workloads;
   bool json = false;
+  evodb::sim::Extent extent;
 };
 
 int usage(const std::string& wrong) {
-  std::fprintf(stderr, "%s\nusage: evodb-crash-points [--list] [--json] [--workload NAME]...\n",
-               wrong.c_str());
+  std::fprintf(
+      stderr, "%s\nusage: evodb-crash-points [--list] [--json] [--stride N] [--workload NAME]...\n",
+      wrong.c_str());
   return 2;
 }
 
@@ -87,6 +90,11 @@ int main(int argc, char** argv) {
       asked.json = true;
       continue;
     }
+    if (argument == "--stride" && i + 1 < argc) {
+      asked.extent.stride = std::strtoull(argv[++i], nullptr, 10);
+      if (asked.extent.stride == 0) return usage("--stride wants a number from 1 on");
+      continue;
+    }
     if (argument != "--workload") return usage("what is '" + argument + "'?");
     if (++i == argc) return usage("--workload wants a name");
     const std::size_t before = asked.workloads.size();
@@ -105,7 +113,7 @@ int main(int argc, char** argv) {
   for (const Workload& workload : asked.workloads) {
     Report report{std::string(workload.name)};
     const auto begin = std::chrono::steady_clock::now();
-    workload.run({}, report);
+    workload.run(asked.extent, report);
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     points += report.points();

@@ -61,9 +61,11 @@ class JournalLives final : public DiskWorld {
   }
   void forget() override { world_.forget(); }
 
-  Result<void> check() override {
+  Result<void> recover() override {
     EVODB_CHECK(world_.open());
-    EVODB_CHECK(world_.check());
+    return world_.check();
+  }
+  Result<void> go_on() override {
     for (int i = 0; i < 4; ++i) world_.step();
     EVODB_CHECK(world_.commit() ? Result<void>() : off());
     return world_.check();

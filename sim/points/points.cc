@@ -1,5 +1,6 @@
 #include "sim/points/points.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "sim/seams/seeded_random.h"
@@ -52,14 +53,18 @@ class Enumeration {
       calls = world->disk().mutations();
       reads = world->disk().reads();
       restart(*world, CrashModel::kLost, 1);
-      if (const auto fine = world->check(); !fine) {
+      if (const auto fine = check(*world); !fine) {
         return report_.violate("undisturbed, then power lost: " + fine.error().text);
       }
       recovery_calls = world->disk().mutations() - calls;
     }
     report_.calls += calls;
     for (std::uint64_t n = 1; n <= calls; n += extent_.stride) crash_at(n);
+    if (!points_.failures) return;
     for (std::uint64_t n = 1; n <= calls; n += extent_.stride) fail_at(n);
+    if (points_.failed_syncs) {
+      for (std::uint64_t n = 1; n <= calls; n += extent_.stride) fail_and_die_at(n);
+    }
     for (std::uint64_t n = 1; n <= reads; n += extent_.stride) fail_read_at(n);
     for (std::uint64_t n = 1; n <= recovery_calls; n += extent_.stride) fail_recovery_at(n);
   }
@@ -72,6 +77,11 @@ class Enumeration {
     world.disk().restart(model, random);
   }
 
+  static Result<void> check(DiskWorld& world) {
+    EVODB_CHECK(world.recover());
+    return world.go_on();
+  }
+
   std::string where(const DiskWorld&, std::uint64_t n, const std::string& struck,
                     const std::string& how) const {
     return "call " + std::to_string(n) + " (" + struck + "), " + how;
@@ -79,8 +89,7 @@ class Enumeration {
 
   void crash_at(std::uint64_t n) {
     for (const Model& model : models) {
-      if (!points_.power_loss && model.model != CrashModel::kKilled) continue;
-      const std::uint64_t seeds = model.random ? extent_.seeds : 1;
+      const std::uint64_t seeds = model.random ? std::min(extent_.seeds, points_.seeds_max) : 1;
       for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
         const std::string how = std::string(model.name) + " seed " + std::to_string(seed);
         ++report_.crashes;
@@ -88,15 +97,23 @@ class Enumeration {
         if (!world) return;
         const std::string at = where(*world, n, world->disk().struck(), how);
         const std::uint64_t before = world->disk().mutations();
-        if (const auto fine = world->check(); !fine) {
+        auto fine = world->recover();
+        const std::uint64_t calls = world->disk().mutations() - before;
+        if (fine) fine = world->go_on();
+        if (!fine) {
           report_.violate(at + ": " + fine.error().text);
           continue;
         }
-        if (points_.second_crashes && seed == 1 && model.model != CrashModel::kLost) {
-          second_crashes(n, model, seed, world->disk().mutations() - before, at);
+        if (points_.second_crashes && seed == 1 && crashes_twice(model)) {
+          second_crashes(n, model, seed, calls, at);
         }
       }
     }
+  }
+
+  bool crashes_twice(const Model& model) const {
+    return points_.through_sqlite ? model.model == CrashModel::kTorn
+                                  : model.model != CrashModel::kLost;
   }
 
   // The world after the machine stopped at its n-th call; null if it did not.
@@ -120,7 +137,7 @@ class Enumeration {
       if (!world) return;
       ++report_.second_crashes;
       world->disk().crash_at(world->disk().mutations() + m);
-      const auto first = world->check();
+      const auto first = world->recover();
       if (!world->disk().crashed()) {
         report_.violate(at + ", again at call " + std::to_string(m) +
                         " of the recovery: " + (first ? "it was never made" : first.error().text));
@@ -128,7 +145,7 @@ class Enumeration {
       }
       const std::string struck = world->disk().struck();
       restart(*world, model.model, seed + m);
-      if (const auto fine = world->check(); !fine) {
+      if (const auto fine = check(*world); !fine) {
         report_.violate(at + ", again at call " + std::to_string(m) + " of the recovery (" +
                         struck + "): " + fine.error().text);
       }
@@ -141,21 +158,21 @@ class Enumeration {
               CrashModel model) {
     if (!worked) return report_.violate(at + ": " + worked.error().text);
     restart(world, model, 1);
-    if (const auto fine = world.check(); !fine) {
+    if (const auto fine = check(world); !fine) {
       return report_.violate(at + ", then a crash: " + fine.error().text);
     }
-    if (!points_.power_loss) return;
     restart(world, CrashModel::kLost, 2);
-    if (const auto fine = world.check(); !fine) {
+    if (const auto fine = check(world); !fine) {
       report_.violate(at + ", then a crash, a start and a power loss: " + fine.error().text);
     }
   }
 
   void fail_at(std::uint64_t n) {
     for (const DiskFault& fault : disk_faults) {
+      if (!counts(fault)) continue;
       for (const Model& model : models) {
-        if (!points_.power_loss && model.model != CrashModel::kKilled) continue;
         if (model.model == CrashModel::kReordered) continue;
+        if (points_.through_sqlite && model.model != CrashModel::kKilled) continue;
         const auto world = make_();
         world->disk().fail_mutation(n, {fault.kind, fault.name}, fault.effect);
         ++report_.failures;
@@ -164,6 +181,47 @@ class Enumeration {
                where(*world, n, world->disk().struck(),
                      std::string(fault.name) + ", then " + model.name),
                model.model);
+      }
+    }
+  }
+
+  bool counts(const DiskFault& fault) const {
+    return !points_.through_sqlite || fault.kind == ErrorKind::kInternal ||
+           (fault.kind == ErrorKind::kOverLimit && fault.effect == Effect::kHalf);
+  }
+
+  // A sync fails and the process dies before it does anything about it. The next one reads what was
+  // never written, builds on it, and the power goes at each of its calls.
+  void fail_and_die_at(std::uint64_t n) {
+    const auto prepare = [&]() -> std::unique_ptr<DiskWorld> {
+      auto world = make_();
+      world->disk().fail_mutation(n, {ErrorKind::kInternal, "EIO"}, Effect::kNothing);
+      world->disk().crash_at(n + 1);
+      (void)world->work();
+      if (!world->disk().crashed()) return nullptr;
+      return world;
+    };
+    auto world = prepare();
+    if (!world || !world->disk().failed_sync()) return;
+    restart(*world, CrashModel::kKilled, 1);
+    const std::uint64_t before = world->disk().mutations();
+    const std::string at = "call " + std::to_string(n) + " (sync) fails, the process dies";
+    ++report_.failures;
+    if (const auto fine = check(*world); !fine) {
+      return report_.violate(at + ": " + fine.error().text);
+    }
+    const std::uint64_t calls = world->disk().mutations() - before;
+    for (std::uint64_t m = 1; m <= calls; m += extent_.stride) {
+      world = prepare();
+      restart(*world, CrashModel::kKilled, 1);
+      ++report_.failures;
+      world->disk().crash_at(world->disk().mutations() + m);
+      (void)check(*world);
+      const std::string struck = world->disk().struck();
+      restart(*world, CrashModel::kLost, m);
+      if (const auto fine = check(*world); !fine) {
+        report_.violate(at + ", power lost at call " + std::to_string(m) + " of the next (" +
+                        struck + "): " + fine.error().text);
       }
     }
   }
@@ -180,13 +238,14 @@ class Enumeration {
   // A call of the start itself fails. That start may fail for it, the next one must not.
   void fail_recovery_at(std::uint64_t m) {
     for (const DiskFault& fault : disk_faults) {
+      if (!counts(fault)) continue;
       const auto world = make_();
       if (!world->work()) return;
       restart(*world, CrashModel::kTorn, m);
       world->disk().fail_mutation(world->disk().mutations() + m, {fault.kind, fault.name},
                                   fault.effect);
       ++report_.failures;
-      (void)world->check();
+      (void)check(*world);
       const std::string at = "call " + std::to_string(m) + " of the recovery (" +
                              world->disk().struck() + "), " + fault.name;
       settle(*world, {}, at, CrashModel::kKilled);

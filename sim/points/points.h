@@ -64,16 +64,24 @@ class DiskWorld {
   virtual Result<void> work() = 0;
   // The processes died: everything in memory is forgotten. The disk restarts after it.
   virtual void forget() = 0;
-  // Starts anew and compares with what was acknowledged; works on a little and compares again. May
-  // be called many times. Errors: what it found, or that the disk is off or fails.
-  virtual Result<void> check() = 0;
+  // Starts anew and compares with what was acknowledged. Errors: what it found, or that the disk is
+  // off or fails.
+  virtual Result<void> recover() = 0;
+  // After recover(): works on a little and compares again.
+  virtual Result<void> go_on() = 0;
 };
 using MakeWorld = std::function<std::unique_ptr<DiskWorld>()>;
 
 struct DiskPoints {
-  bool second_crashes = true;  // at every call of check()
-  // Power losses that the workload survives; all but kKilled.
-  bool power_loss = true;
+  bool second_crashes = true;  // at every call of recover()
+  bool failures = true;
+  // SQLite hears of a disk's errors only that there was one, or in a write that the disk is full:
+  // other kinds would be the same points again.
+  bool through_sqlite = false;
+  // A process that dies of a failed sync, and a power loss at every call of the next one. Only what
+  // is ours to mend: not an application's own database.
+  bool failed_syncs = true;
+  std::uint64_t seeds_max = UINT64_MAX;
 };
 void enumerate_disk(const MakeWorld& make, const Extent& extent, Report& report,
                     const DiskPoints& points = {});
