@@ -71,6 +71,9 @@ function(evodb_folder name path)
     target_include_directories(evodb_${name}_test PRIVATE ${walls} ${EVODB_WALLS}/sim ${EVODB_WALLS}/store)
     target_link_libraries(evodb_${name}_test PRIVATE evodb_flags evodb_${name} evodb_sim_seams
                           GTest::gmock GTest::gtest GTest::gtest_main)
+    if("SQLite::SQLite3" IN_LIST ARG_LIBRARIES)
+      target_link_libraries(evodb_${name}_test PRIVATE evodb_sim_sqlite)
+    endif()
     target_compile_definitions(evodb_${name}_test PRIVATE
                                EVODB_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
     target_precompile_headers(evodb_${name}_test PRIVATE <gtest/gtest.h> <map> <memory> <string>
@@ -97,13 +100,14 @@ endfunction()
 enable_testing()
 
 # The fake clock, disk, loop and store of sim/seams, included as "sim/seams/fake_disk.h": for unit
-# tests and for the simulator. They see base and store's interface, no other room.
+# tests and for the simulator. They see base and store's interface, no other room. sqlite_disk is a
+# library of its own, evodb_sim_sqlite, so that the others do without SQLite.
 function(evodb_seams)
   file(MAKE_DIRECTORY ${EVODB_WALLS}/sim ${EVODB_WALLS}/store)
   file(CREATE_LINK ${CMAKE_SOURCE_DIR}/sim ${EVODB_WALLS}/sim/sim SYMBOLIC)
   file(CREATE_LINK ${CMAKE_SOURCE_DIR}/src/store ${EVODB_WALLS}/store/store SYMBOLIC)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/sim/seams/*.cc)
-  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "(_test|/sqlite_disk)\\.cc$")
   if(NOT sources)
     file(WRITE ${CMAKE_BINARY_DIR}/empty_seams.cc "")
     set(sources ${CMAKE_BINARY_DIR}/empty_seams.cc)
@@ -113,4 +117,10 @@ function(evodb_seams)
                              ${EVODB_WALLS}/sim ${EVODB_WALLS}/base ${EVODB_WALLS}/store)
   target_link_libraries(evodb_sim_seams PRIVATE evodb_flags INTERFACE evodb_base)
   evodb_precompile(evodb_sim_seams)
+  add_library(evodb_sim_sqlite STATIC ${CMAKE_SOURCE_DIR}/sim/seams/sqlite_disk.cc)
+  target_include_directories(evodb_sim_sqlite PRIVATE ${CMAKE_SOURCE_DIR}/include
+                             ${EVODB_WALLS}/sim ${EVODB_WALLS}/base)
+  target_link_libraries(evodb_sim_sqlite PRIVATE evodb_flags
+                        INTERFACE evodb_base SQLite::SQLite3)
+  evodb_precompile(evodb_sim_sqlite)
 endfunction()

@@ -45,15 +45,19 @@ class FakeDisk::Handle final : public base::File {
   Result<void> sync() override {
     const std::lock_guard lock(disk_.mutex_);
     if (life_ != disk_.life_) return fail(off);
-    auto error = disk_.next_mutation("sync " + path_);
-    if (!error && disk_.failing_sync_) error = std::exchange(disk_.failing_sync_, std::nullopt);
-    if (error) {
-      // The pages count as clean from now on although they never reached the platter.
-      if (!disk_.crashed_) inode_->unsynced.clear();
-      return fail(*error);
+    auto fault = disk_.next_mutation("sync " + path_);
+    if (!fault && disk_.failing_sync_) {
+      fault = Fault{*std::exchange(disk_.failing_sync_, std::nullopt), Effect::kNothing};
     }
-    for (const Write& write : inode_->unsynced) apply(inode_->synced, write);
+    if (fault && disk_.crashed_) return fail(fault->error);
+    disk_.failed_sync_ = disk_.failed_sync_ || fault;
+    if (!fault || fault->effect == Effect::kAll) {
+      for (const Write& write : inode_->unsynced) apply(inode_->synced, write);
+    }
+    // Even where it failed: the pages count as clean from now on although they never reached the
+    // platter.
     inode_->unsynced.clear();
+    if (fault) return fail(fault->error);
     return {};
   }
   Result<std::uint64_t> size() override {
@@ -67,14 +71,16 @@ class FakeDisk::Handle final : public base::File {
     const std::lock_guard lock(disk_.mutex_);
     if (life_ != disk_.life_) return fail(off);
     if (!writable_) return fail(ErrorKind::kInvalid, path_ + ": opened for reading only");
-    const bool was_on = !disk_.crashed_;
-    const auto error = disk_.next_mutation(std::string(what) + " " + path_);
-    if (error && (!was_on || write.truncates)) return fail(*error);
-    // Half of a write that fails is there; the one during which the machine stops was on its way.
-    if (error && !disk_.crashed_) write.bytes.resize(write.bytes.size() / 2);
-    apply(inode_->now, write);
-    inode_->unsynced.push_back(std::move(write));
-    if (error) return fail(*error);
+    const auto fault = disk_.next_mutation(std::string(what) + " " + path_);
+    if (fault && fault->effect == Effect::kHalf) {
+      if (write.truncates) return fail(fault->error);
+      write.bytes.resize(write.bytes.size() / 2);
+    }
+    if (!fault || fault->effect != Effect::kNothing) {
+      apply(inode_->now, write);
+      inode_->unsynced.push_back(std::move(write));
+    }
+    if (fault) return fail(fault->error);
     return {};
   }
 
@@ -96,17 +102,20 @@ void FakeDisk::apply(std::string& bytes, const Write& write) {
   bytes.replace(write.offset, write.bytes.size(), write.bytes);
 }
 
-std::optional<Error> FakeDisk::next_mutation(const std::string& what) {
-  if (crashed_) return off;
+std::optional<FakeDisk::Fault> FakeDisk::next_mutation(const std::string& what) {
+  if (crashed_) return Fault{off, Effect::kNothing};
   ++mutations_;
   if (mutations_ == crash_at_) {
     crashed_ = true;
-    return off;
+    struck_ = what;
+    return Fault{off, Effect::kAll};
   }
+  const auto say = [&](const Error& error) { return Error{error.kind, what + ": " + error.text}; };
   if (const auto found = failing_mutations_.find(mutations_); found != failing_mutations_.end()) {
-    return Error{found->second.kind, what + ": " + found->second.text};
+    struck_ = what;
+    return Fault{say(found->second.error), found->second.effect};
   }
-  if (failing_all_) return Error{failing_all_->kind, what + ": " + failing_all_->text};
+  if (failing_all_) return Fault{say(*failing_all_), Effect::kHalf};
   return std::nullopt;
 }
 
@@ -114,6 +123,7 @@ std::optional<Error> FakeDisk::next_read(const std::string& what) {
   if (crashed_) return off;
   ++reads_;
   if (const auto found = failing_reads_.find(reads_); found != failing_reads_.end()) {
+    struck_ = what;
     return Error{found->second.kind, what + ": " + found->second.text};
   }
   return std::nullopt;
@@ -134,11 +144,11 @@ Result<std::unique_ptr<base::File>> FakeDisk::open(const std::string& path, base
     if (!directories_.contains(directory_of(path))) {
       return fail(ErrorKind::kInvalid, path + ": no such directory");
     }
-    const auto error = next_mutation("create " + path);
-    if (error && !crashed_) return fail(*error);
+    const auto fault = next_mutation("create " + path);
+    if (fault && fault->effect != Effect::kAll) return fail(fault->error);
     auto inode = std::make_shared<Inode>();
     change_names({.directory = directory_of(path), .adds = path, .inode = inode});
-    if (error) return fail(*error);
+    if (fault) return fail(fault->error);
     return std::make_unique<Handle>(*this, std::move(inode), path, true);
   }
   if (found == names_.end()) return fail(ErrorKind::kInvalid, path + ": no such file");
@@ -156,11 +166,11 @@ Result<void> FakeDisk::rename(const std::string& from, const std::string& to) {
   if (crashed_) return fail(off);
   const auto found = names_.find(from);
   if (found == names_.end()) return fail(ErrorKind::kInvalid, from + ": no such file");
-  const auto error = next_mutation("rename " + from);
-  if (error && !crashed_) return fail(*error);
+  const auto fault = next_mutation("rename " + from);
+  if (fault && fault->effect != Effect::kAll) return fail(fault->error);
   change_names(
       {.directory = directory_of(to), .removes = from, .adds = to, .inode = found->second});
-  if (error) return fail(*error);
+  if (fault) return fail(fault->error);
   return {};
 }
 
@@ -168,10 +178,10 @@ Result<void> FakeDisk::unlink(const std::string& path) {
   const std::lock_guard lock(mutex_);
   if (crashed_) return fail(off);
   if (!names_.contains(path)) return fail(ErrorKind::kInvalid, path + ": no such file");
-  const auto error = next_mutation("unlink " + path);
-  if (error && !crashed_) return fail(*error);
+  const auto fault = next_mutation("unlink " + path);
+  if (fault && fault->effect != Effect::kAll) return fail(fault->error);
   change_names({.directory = directory_of(path), .removes = path});
-  if (error) return fail(*error);
+  if (fault) return fail(fault->error);
   return {};
 }
 
@@ -190,7 +200,8 @@ Result<void> FakeDisk::make_directories(const std::string& path) {
 Result<void> FakeDisk::sync_directory(const std::string& path) {
   const std::lock_guard lock(mutex_);
   if (crashed_) return fail(off);
-  if (const auto error = next_mutation("sync directory " + path)) return fail(*error);
+  const auto fault = next_mutation("sync directory " + path);
+  if (fault && (crashed_ || fault->effect != Effect::kAll)) return fail(fault->error);
   std::vector<NameChange> kept;
   for (NameChange& change : unsynced_names_) {
     if (change.directory != path) {
@@ -201,6 +212,7 @@ Result<void> FakeDisk::sync_directory(const std::string& path) {
     if (!change.adds.empty()) synced_names_[change.adds] = change.inode;
   }
   unsynced_names_ = std::move(kept);
+  if (fault) return fail(fault->error);
   return {};
 }
 
@@ -243,6 +255,7 @@ void FakeDisk::restart(CrashModel model, base::Random& random) {
   ++life_;
   crashed_ = false;
   crash_at_ = 0;
+  failed_sync_ = false;
   failing_mutations_.clear();
   failing_reads_.clear();
   failing_all_.reset();

@@ -57,17 +57,30 @@ class FakeDisk final : public base::Disk {
   // first is number 1.
   std::uint64_t mutations() const { return mutations_; }
   std::uint64_t reads() const { return reads_; }  // pread calls
-  // The n-th mutating call fails with `error`. A failing pwrite has written half of its bytes.
-  void fail_mutation(std::uint64_t n, Error error) { failing_mutations_[n] = std::move(error); }
+  // The n-th mutating call fails with `error`, and yet some of it may have happened: of a pwrite
+  // nothing, half of the bytes or all; other calls are not done by halves. A sync that fails after
+  // kAll has reached the platter.
+  enum class Effect : std::uint8_t { kNothing, kHalf, kAll };
+  void fail_mutation(std::uint64_t n, Error error, Effect effect = Effect::kHalf) {
+    failing_mutations_[n] = {std::move(error), effect};
+  }
   // The next sync of a file, whenever it comes.
   void fail_next_sync(Error error) { failing_sync_ = std::move(error); }
   void fail_read(std::uint64_t n, Error error) { failing_reads_[n] = std::move(error); }
-  // Every mutating call from now on fails so, until nullopt: a full or a dying disk.
+  // Every mutating call from now on fails so, until nullopt: a full or a dying disk. Half of a
+  // pwrite is there.
   void fail_all_mutations(std::optional<Error> error) { failing_all_ = std::move(error); }
   // The machine stops during the n-th mutating call: it may or may not have had its effect.
   void crash_at(std::uint64_t n) { crash_at_ = n; }
   void crash() { crashed_ = true; }
+  // Undoes crash(): for a process that is destroyed without its destructors having a say. Files
+  // opened before work on.
+  void resume() { crashed_ = false; }
   bool crashed() const { return crashed_; }
+  // The call at which crash_at() or a failure struck last, for people: "sync j/0000.seg".
+  const std::string& struck() const { return struck_; }
+  // Whether a sync has failed since the last restart.
+  bool failed_sync() const { return failed_sync_; }
   // After a crash (or instead of one). Files opened before keep failing.
   void restart(CrashModel model, base::Random& random);
 
@@ -106,8 +119,14 @@ class FakeDisk final : public base::Disk {
     InodePtr inode;             // of `adds`
   };
 
-  // Counts a mutating call; the error that it must give, if any.
-  std::optional<Error> next_mutation(const std::string& what);
+  struct Fault {
+    Error error;
+    Effect effect = Effect::kNothing;
+  };
+
+  // Counts a mutating call; how it must fail, if it must. When the machine stops during it
+  // (crashed_ from now on) it was on its way: kAll. A machine that is off already says kNothing.
+  std::optional<Fault> next_mutation(const std::string& what);
   std::optional<Error> next_read(const std::string& what);
   void change_names(NameChange change);
   static void apply(std::string& bytes, const Write& write);
@@ -122,7 +141,10 @@ class FakeDisk final : public base::Disk {
   std::uint64_t crash_at_ = 0;
   std::uint64_t life_ = 0;
   bool crashed_ = false;
-  std::map<std::uint64_t, Error> failing_mutations_, failing_reads_;
+  bool failed_sync_ = false;
+  std::string struck_;
+  std::map<std::uint64_t, Fault> failing_mutations_;
+  std::map<std::uint64_t, Error> failing_reads_;
   std::optional<Error> failing_all_, failing_sync_;
 };
 

@@ -4,33 +4,11 @@
 #include <array>
 
 #include "base/assert.h"
+#include "sim/world/quiet_store.h"
 
 namespace evodb::sim {
 
 namespace {
-
-// The store as a reader sees it whom no fault meets.
-class QuietStore final : public store::ObjectStore {
- public:
-  explicit QuietStore(const FakeStore& store) : store_(store) {}
-  Result<std::string> get(const std::string& key) override {
-    auto bytes = store_.peek(key);
-    if (!bytes) return fail(store::missing_object(key));
-    return *std::move(bytes);
-  }
-  std::string location(const std::string& key) const override { return store_.location(key); }
-  Result<std::string> key_of(const std::string& location) const override {
-    return store_.key_of(location);
-  }
-  Result<void> put(const std::string&, std::string_view, store::PutMode) override { return no(); }
-  Result<void> remove(const std::string&) override { return no(); }
-  Result<std::vector<store::ObjectInfo>> list(const std::string&) override { return no(); }
-  Result<void> check() override { return {}; }
-
- private:
-  static std::unexpected<Error> no() { return fail(ErrorKind::kInternal, "readers only read"); }
-  const FakeStore& store_;
-};
 
 std::string describe(const LandedRow& row) {
   std::string text = row.source + " epoch " + std::to_string(row.epoch.value) + " LSN " +

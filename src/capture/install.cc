@@ -164,7 +164,7 @@ Result<InstallReport> install_in(const Database& db, const InstallOptions& optio
 Result<InstallReport> install(const InstallOptions& options, base::Clock& clock,
                               base::Random& random) {
   EVODB_CHECK(check_source(options.source));
-  const Database db = EVODB_TRY(Database::open(options.db, {options.busy_timeout_ms}));
+  const Database db = EVODB_TRY(Database::open(options.db, {options.busy_timeout_ms, options.vfs}));
   EVODB_CHECK(db.check_writable());
   Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
   InstallReport report = EVODB_TRY(install_in(db, options, clock, random));

@@ -43,6 +43,7 @@ struct InstallOptions {
   std::string source;                // "": a random name, or the one that it has already
   bool snapshot = true;              // rows that exist already go in as SNAPSHOT changes
   int busy_timeout_ms = 5'000;       // how long to wait for a lock
+  std::string vfs;                   // a registered sqlite3_vfs; "": the machine's files
 };
 
 struct TableReason {

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "base/bytes.h"
+#include "base/hash.h"
+
 namespace evodb::capture {
 namespace {
 
@@ -63,6 +66,17 @@ Result<void> set_state(const Database& db, const char* key, std::int64_t value) 
   return put.run();
 }
 
+// SQLite checks nothing of what it stores, and what stands here decides what is sent and deleted.
+std::int64_t state_sum(const CaptureState& state) {
+  std::string bytes;
+  base::put_u64(bytes, state.epoch.value);
+  base::put_u64(bytes, state.trimmed.value);
+  base::put_u64(bytes, state.trimmed_chain.value);
+  base::put_u8(bytes, state.all_tables ? 1 : 0);
+  base::put_u8(bytes, state.paused ? 1 : 0);
+  return base::crc32c(state.source, base::crc32c(bytes));
+}
+
 Result<void> load_columns(const Database& db, CapturedTable& table) {
   Statement columns =
       EVODB_TRY(db.prepare("SELECT name, declared_type, key_ordinal FROM main.evodb_columns "
@@ -83,6 +97,7 @@ Result<std::optional<CaptureState>> load_state(const Database& db) {
   if (installed == 0) return std::optional<CaptureState>();
   CaptureState state;
   std::int64_t format = 0;
+  std::optional<std::int64_t> sum;  // not in databases that were captured before there was one
   Statement rows = EVODB_TRY(db.prepare("SELECT key, value FROM main.evodb_state"));
   while (EVODB_TRY(rows.step())) {
     const std::string_view key = rows.text(0);
@@ -95,11 +110,18 @@ Result<std::optional<CaptureState>> load_state(const Database& db) {
     }
     if (key == "all_tables") state.all_tables = rows.integer(1) != 0;
     if (key == "paused") state.paused = rows.integer(1) != 0;
+    if (key == "sum") sum = rows.integer(1);
   }
   if (format != outbox_format) {
     return fail(ErrorKind::kInvalid, "the capture in '" + db.path() + "' has format " +
                                          std::to_string(format) + ", this evodb knows " +
                                          std::to_string(outbox_format) + "; use a newer evodb");
+  }
+  if (sum && *sum != state_sum(state)) {
+    return fail(ErrorKind::kCorrupt,
+                "'" + db.path() +
+                    "': the checksum of evodb_state does not hold; restore a backup, "
+                    "or run: evodb capture remove --force, and install it anew");
   }
   return std::optional<CaptureState>(std::move(state));
 }
@@ -125,7 +147,8 @@ Result<void> save_state(const Database& db, const CaptureState& state) {
   EVODB_CHECK(set_state(db, "trimmed", static_cast<std::int64_t>(state.trimmed.value)));
   EVODB_CHECK(set_state(db, "trimmed_chain", static_cast<std::int64_t>(state.trimmed_chain.value)));
   EVODB_CHECK(set_state(db, "all_tables", state.all_tables ? 1 : 0));
-  return set_state(db, "paused", state.paused ? 1 : 0);
+  EVODB_CHECK(set_state(db, "paused", state.paused ? 1 : 0));
+  return set_state(db, "sum", state_sum(state));
 }
 
 Result<std::vector<CapturedTable>> load_captured(const Database& db) {

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -50,10 +51,12 @@ std::string quoted(std::string_view text, char quote) {
 }
 
 // What stat can say better than SQLite's "unable to open database file".
-Result<void> check_file(const std::string& path) {
+Result<void> check_file(const std::string& path, const OpenOptions& options) {
   if (path.empty()) return fail(ErrorKind::kInvalid, "no database file was named");
+  if (!options.vfs.empty()) return {};  // stat knows nothing of those
   struct stat found{};
   if (stat(path.c_str(), &found) != 0) {
+    if (errno == ENOENT && options.create) return {};
     if (errno == ENOENT || errno == ENOTDIR) {
       return fail(ErrorKind::kInvalid, "there is no file '" + path + "'");
     }
@@ -128,14 +131,16 @@ std::size_t Statement::payload_bytes(int column) const {
 }
 
 Result<Database> Database::open(const std::string& path, const OpenOptions& options) {
-  EVODB_CHECK(check_file(path));
+  EVODB_CHECK(check_file(path, options));
   Database db;
   db.path_ = std::make_unique<std::string>(path);
   // Builds of SQLite may read names that begin so as URIs; a file is a file here.
   const std::string name = path.starts_with("file:") || path.starts_with(":") ? "./" + path : path;
   sqlite3* handle = nullptr;
-  const int code =
-      sqlite3_open_v2(name.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int flags =
+      SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (options.create ? SQLITE_OPEN_CREATE : 0);
+  const int code = sqlite3_open_v2(name.c_str(), &handle, flags,
+                                   options.vfs.empty() ? nullptr : options.vfs.c_str());
   db.handle_.reset(handle);
   if (code != SQLITE_OK) return sqlite_error(code, handle, path);
   sqlite3_extended_result_codes(handle, 1);
@@ -174,6 +179,26 @@ Result<void> Database::check_writable() const {
   if (sqlite3_db_readonly(handle_.get(), "main") != 0) {
     return sqlite_error(SQLITE_READONLY, nullptr, *path_);
   }
+  return {};
+}
+
+Result<void> Database::write_log_again() const {
+  sqlite3_file* log = nullptr;
+  sqlite3_file_control(handle_.get(), "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+  if (log == nullptr || log->pMethods == nullptr) return {};  // no log yet
+  const auto done = [&](int code) { return code == SQLITE_OK; };
+  sqlite3_int64 size = 0;
+  int code = log->pMethods->xFileSize(log, &size);
+  std::string chunk(64u << 10, '\0');
+  for (sqlite3_int64 at = 0; done(code) && at < size;) {
+    const int n = static_cast<int>(
+        std::min<sqlite3_int64>(size - at, static_cast<sqlite3_int64>(chunk.size())));
+    code = log->pMethods->xRead(log, chunk.data(), n, at);
+    if (done(code)) code = log->pMethods->xWrite(log, chunk.data(), n, at);
+    at += n;
+  }
+  if (done(code) && size > 0) code = log->pMethods->xSync(log, SQLITE_SYNC_FULL);
+  if (!done(code)) return sqlite_error(code, nullptr, *path_);
   return {};
 }
 

@@ -54,12 +54,15 @@ class Statement {
 
 struct OpenOptions {
   int busy_timeout_ms = 5'000;
+  // Name of a registered sqlite3_vfs; "" is the machine's files.
+  std::string vfs;
+  bool create = false;  // an absent file is no error
 };
 
 class Database {
  public:
-  // The file must exist; nothing is created. Errors: kInvalid (missing, a directory, no permission,
-  // not a SQLite database), kRetry (locked), kCorrupt.
+  // The file must exist unless `create`. Errors: kInvalid (missing, a directory, no permission, not
+  // a SQLite database), kRetry (locked), kCorrupt.
   static Result<Database> open(const std::string& path, const OpenOptions& options);
 
   Result<Statement> prepare(std::string_view sql) const;
@@ -67,6 +70,13 @@ class Database {
   // First column of the first row; `otherwise` where there is none or NULL.
   Result<std::int64_t> integer(std::string_view sql, std::int64_t otherwise = 0) const;
 
+  // In WAL mode: writes the log's bytes again as they are, and syncs them. REQUIRES: a write
+  // transaction. Why: an earlier process's sync may have failed. The kernel then takes those pages
+  // for clean, SQLite's recovery reads them as committed, and everything built on them would go
+  // with them when the power does.
+  Result<void> write_log_again() const;
+  // SQLite's own code of the latest call that failed.
+  int error_code() const { return sqlite3_extended_errcode(handle_.get()); }
   std::int64_t changed_rows() const { return sqlite3_changes64(handle_.get()); }
   // Errors: kInvalid, the file or its permissions allow no writing.
   Result<void> check_writable() const;

@@ -26,7 +26,7 @@ constexpr std::uint64_t change_bytes_guess = 200;
 
 Result<std::unique_ptr<SqliteOutbox>> SqliteOutbox::open(const std::string& path,
                                                          const SqliteOutboxOptions& options) {
-  Database db = EVODB_TRY(Database::open(path, {options.busy_timeout_ms}));
+  Database db = EVODB_TRY(Database::open(path, {options.busy_timeout_ms, options.vfs}));
   EVODB_CHECK(db.check_writable());
   std::unique_ptr<SqliteOutbox> outbox(new SqliteOutbox(std::move(db)));
   const CaptureState state = EVODB_TRY(require_state(outbox->db_));
@@ -138,7 +138,16 @@ Result<bool> SqliteOutbox::read_slice(Lsn* after, Lsn* snapshot_head, ChangeSink
   row_ = OutboxRow();
   std::size_t changes = 0;
   std::size_t bytes = 0;
+  auto last_id = static_cast<std::int64_t>(after->value);
   while (EVODB_TRY(rows_.step())) {
+    // ORDER BY walks the table as it lies: a damaged page may hold any id.
+    if (rows_.integer(0) <= last_id) {
+      return fail(ErrorKind::kCorrupt, "'" + db_.path() + "': evodb_outbox is damaged, id " +
+                                           std::to_string(rows_.integer(0)) + " follows " +
+                                           std::to_string(last_id) +
+                                           "; see PRAGMA integrity_check, restore a backup");
+    }
+    last_id = rows_.integer(0);
     const KnownTable* const known = EVODB_TRY(table(rows_.integer(1)));
     const bool complete = EVODB_TRY(row_.add(rows_, *known));
     if (!complete) continue;

@@ -32,6 +32,7 @@ namespace evodb::capture {
 struct SqliteOutboxOptions {
   // How long a call waits for a lock before it gives kRetry.
   int busy_timeout_ms = 1'000;
+  std::string vfs;  // see OpenOptions
 };
 
 class SqliteOutbox final : public Outbox {

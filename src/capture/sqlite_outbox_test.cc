@@ -4,6 +4,8 @@
 
 #include "base/limits.h"
 #include "capture/capture_test_db.h"
+#include "sim/seams/fake_disk.h"
+#include "sim/seams/sqlite_disk.h"
 
 namespace evodb::capture {
 namespace {
@@ -260,6 +262,72 @@ TEST_P(SqliteOutboxTest, AnUncapturedDatabaseSaysHowToCaptureIt) {
   const auto opened = SqliteOutbox::open(other, {});
   ASSERT_FALSE(opened.has_value());
   EXPECT_THAT(opened.error().text, HasSubstr("evodb capture install"));
+}
+
+TEST_P(SqliteOutboxTest, DamagedMarksAreSaidAndNotActedOn) {
+  insert(5);
+  must(outbox_->trim(outbox_->state()->epoch, Lsn(1), ChainHash(7)));
+  outbox_.reset();
+  for (const std::string change :
+       {"value = 4 WHERE key = 'trimmed'", "value = 'shoq' WHERE key = 'source'",
+        "value = value + 1 WHERE key = 'epoch'", "value = 1 WHERE key = 'paused'"}) {
+    app_.run("CREATE TEMP TABLE kept AS SELECT * FROM evodb_state");
+    app_.run("UPDATE evodb_state SET " + change);
+    const auto opened = SqliteOutbox::open(path_, {});
+    ASSERT_FALSE(opened) << change;
+    EXPECT_EQ(opened.error().kind, ErrorKind::kCorrupt) << change;
+    EXPECT_THAT(opened.error().text, HasSubstr("checksum of evodb_state"));
+    app_.run("DELETE FROM evodb_state; INSERT INTO evodb_state SELECT * FROM kept");
+    app_.run("DROP TABLE temp.kept");
+  }
+  EXPECT_EQ(app_.number("SELECT count(*) FROM evodb_outbox"), 4) << "nothing was swept";
+  // As in a database that was captured before there was a checksum.
+  app_.run("DELETE FROM evodb_state WHERE key = 'sum'");
+  outbox_ = must(SqliteOutbox::open(path_, {}));
+  must(outbox_->trim(outbox_->state()->epoch, Lsn(2), ChainHash(8)));
+  EXPECT_EQ(app_.number("SELECT count(*) FROM evodb_state WHERE key = 'sum'"), 1);
+}
+
+// A page whose cells lie in another order: SQLite gives them as they lie.
+TEST(SqliteOutboxOnABadDisk, IdsThatDoNotGrowAreDamage) {
+  sim::FakeDisk disk;
+  sim::FakeClock clock;
+  sim::SeededRandom random(4);
+  sim::SqliteDisk sqlite(disk, clock, random);
+  (void)disk.make_directories("d");
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open_v2("d/a.db", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+                            sqlite.name().c_str()),
+            SQLITE_OK);
+  const auto run = [&](const char* sql) {
+    ASSERT_EQ(sqlite3_exec(db, sql, nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
+  };
+  run("CREATE TABLE t(a INTEGER PRIMARY KEY)");
+  ASSERT_TRUE(install({.db = "d/a.db", .vfs = sqlite.name()}, clock, random));
+  run("INSERT INTO t VALUES(1),(2),(3)");
+  std::int64_t root = 0, page = 0;
+  for (auto& [sql, into] :
+       {std::pair{"SELECT rootpage FROM sqlite_schema WHERE name='evodb_outbox'", &root},
+        std::pair{"PRAGMA page_size", &page}}) {
+    sqlite3_stmt* s = nullptr;
+    ASSERT_EQ(sqlite3_prepare_v2(db, sql, -1, &s, nullptr), SQLITE_OK);
+    ASSERT_EQ(sqlite3_step(s), SQLITE_ROW);
+    *into = sqlite3_column_int64(s, 0);
+    sqlite3_finalize(s);
+  }
+  sqlite3_close(db);
+  std::string bytes = disk.contents("d/a.db");
+  const auto cells = static_cast<std::size_t>((root - 1) * page + 8);
+  std::swap(bytes[cells], bytes[cells + 2]);
+  std::swap(bytes[cells + 1], bytes[cells + 3]);
+  disk.put("d/a.db", bytes);
+  auto outbox = SqliteOutbox::open("d/a.db", {.vfs = sqlite.name()});
+  ASSERT_TRUE(outbox) << outbox.error().text;
+  Collector got;
+  const auto read = (*outbox)->read(Lsn(0), got);
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().kind, ErrorKind::kCorrupt);
+  EXPECT_THAT(read.error().text, HasSubstr("evodb_outbox is damaged, id 1 follows 2"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Journals, SqliteOutboxTest, ::testing::Values("wal", "delete"),

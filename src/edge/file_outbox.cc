@@ -1,15 +1,11 @@
 #include "edge/file_outbox.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "base/hash.h"
 
 namespace evodb::edge {
 namespace {
@@ -19,23 +15,36 @@ constexpr std::uint64_t sweep_lsns_max = 10'000;
 constexpr std::uint8_t has_key = 1, has_before = 2, has_after = 4;
 // SQLite's integers are signed, and what is appended must lie above what is held.
 constexpr std::uint64_t lsn_max = std::uint64_t{1} << 62;
+constexpr std::uint8_t has_checksum = 8;  // four bytes at the end; not in files of before 0.2
+
+constexpr std::uint64_t row_overhead_bytes =
+    change_overhead_bytes - 4;  // the checksum is in `rows`
+constexpr const char* schema[] = {
+    "CREATE TABLE state(key TEXT PRIMARY KEY, value) WITHOUT ROWID",
+    "CREATE TABLE tables(id INTEGER PRIMARY KEY, def BLOB NOT NULL)",
+    "CREATE TABLE changes(lsn INTEGER PRIMARY KEY, txn INTEGER NOT NULL, time INTEGER NOT NULL, op "
+    "INTEGER NOT NULL, tbl INTEGER NOT NULL, rows BLOB NOT NULL)",
+};
 
 std::int64_t as_stored(std::uint64_t v) { return static_cast<std::int64_t>(v); }
 std::uint64_t as_read(std::int64_t v) { return static_cast<std::uint64_t>(v); }
 
-Result<void> create_empty(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (fd < 0) {
-    return fail(ErrorKind::kInvalid, "cannot make the outbox file '" + path + "': " +
-                                         strerror(errno) + "; check its directory and rights");
+// SQLite checks nothing of what it stores: everything of a change but its rows goes in as well.
+struct Envelope {
+  std::int64_t lsn, txn, time, op, table;
+};
+std::uint32_t checksum(const Envelope& envelope, std::string_view rows) {
+  std::string head;
+  for (const std::int64_t field :
+       {envelope.lsn, envelope.txn, envelope.time, envelope.op, envelope.table}) {
+    base::put_u64(head, as_read(field));
   }
-  ::close(fd);
-  return {};
+  return base::crc32c(rows, base::crc32c(head));
 }
 
-void put_rows(std::string& out, const NewChange& c) {
+void put_rows(std::string& out, const NewChange& c, const Envelope& envelope) {
   out.clear();
-  base::put_u8(out, static_cast<std::uint8_t>((c.key.present ? has_key : 0) |
+  base::put_u8(out, static_cast<std::uint8_t>(has_checksum | (c.key.present ? has_key : 0) |
                                               (c.before.present ? has_before : 0) |
                                               (c.after.present ? has_after : 0)));
   for (const wire::ValuesView* values : {&c.key, &c.before, &c.after}) {
@@ -43,12 +52,21 @@ void put_rows(std::string& out, const NewChange& c) {
     base::put_varint(out, values->count);
     base::put_string(out, values->bytes);
   }
+  base::put_u32(out, checksum(envelope, out));
 }
 
-bool take_rows(std::string_view bytes, capture::OutboxChange* change) {
+bool take_rows(std::string_view bytes, const Envelope& envelope, capture::OutboxChange* change) {
+  if (bytes.empty()) return false;
+  if ((static_cast<std::uint8_t>(bytes[0]) & has_checksum) != 0) {
+    if (bytes.size() < 5) return false;
+    const std::string_view sum = bytes.substr(bytes.size() - 4);
+    bytes.remove_suffix(4);
+    if (base::load_fixed<std::uint32_t>(sum.data()) != checksum(envelope, bytes)) return false;
+  }
   base::ByteReader in(bytes);
   std::uint8_t present = 0;
-  if (!in.u8(&present) || (present & ~(has_key | has_before | has_after)) != 0) return false;
+  if (!in.u8(&present) || (present & ~(has_key | has_before | has_after | has_checksum)) != 0)
+    return false;
   const auto take = [&](std::uint8_t bit, wire::ValuesView* values) {
     if ((present & bit) == 0) return true;
     std::uint64_t count = 0;
@@ -68,8 +86,8 @@ bool take_rows(std::string_view bytes, capture::OutboxChange* change) {
 Result<std::unique_ptr<FileOutbox>> FileOutbox::open(const std::string& path,
                                                      const std::string& source, Epoch first_epoch,
                                                      const FileOutboxOptions& options) {
-  EVODB_CHECK(create_empty(path));
-  auto db = EVODB_TRY(capture::Database::open(path, {.busy_timeout_ms = 1'000}));
+  auto db = EVODB_TRY(capture::Database::open(
+      path, {.busy_timeout_ms = 1'000, .vfs = options.vfs, .create = true}));
   std::unique_ptr<FileOutbox> outbox(new FileOutbox(std::move(db), options));
   EVODB_CHECK(outbox->load(source, first_epoch));
   return outbox;
@@ -90,14 +108,23 @@ Result<void> FileOutbox::load(const std::string& source, Epoch first_epoch) {
   EVODB_CHECK(db_.run("PRAGMA journal_mode=WAL"));
   EVODB_CHECK(db_.run(options_.sync ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"));
   EVODB_CHECK(create(source, first_epoch));
+  EVODB_CHECK(check_structure());
   EVODB_CHECK(prepare());
+  const std::int64_t none = -1;
+  std::int64_t sum = none;
   auto state = EVODB_TRY(db_.prepare("SELECT key, value FROM state"));
   while (EVODB_TRY(state.step())) {
     const std::string_view key = state.text(0);
+    if (key == "sum") sum = state.integer(1);
     if (key == "source") source_ = state.text(1);
     if (key == "epoch") epoch_ = Epoch(as_read(state.integer(1)));
     if (key == "trimmed") trimmed_ = Lsn(as_read(state.integer(1)));
     if (key == "trimmed_chain") trimmed_chain_ = ChainHash(as_read(state.integer(1)));
+  }
+  if (sum != none && sum != state_sum(epoch_, trimmed_, trimmed_chain_)) {
+    return fail(ErrorKind::kCorrupt, "'" + db_.path() +
+                                         "': the checksum of its marks does not hold; restore a "
+                                         "copy of it, or move it away to begin a new one");
   }
   if (source_ != source) {
     return fail(ErrorKind::kInvalid, "the outbox file '" + db_.path() + "' is of source '" +
@@ -112,13 +139,33 @@ Result<void> FileOutbox::load(const std::string& source, Epoch first_epoch) {
                                          "' has an LSN or epoch that no outbox has; restore it "
                                          "from a backup, or name another file");
   }
+  if (sum == none) EVODB_CHECK(set_marks(epoch_, trimmed_, trimmed_chain_));
   EVODB_CHECK(load_tables());
   while (EVODB_TRY(sweep())) {
   }
   const std::string held = "SELECT coalesce(sum(length(rows) + " +
-                           std::to_string(change_overhead_bytes) + "), 0) FROM changes";
+                           std::to_string(row_overhead_bytes) + "), 0) FROM changes";
   held_bytes_ = as_read(EVODB_TRY(db_.integer(held)));
   return {};
+}
+
+// Rows have checksums; that none of them fell out of the tree only its pages can tell, and that a
+// column still is what it was only the schema's text.
+Result<void> FileOutbox::check_structure() {
+  std::string why;
+  {
+    auto check = EVODB_TRY(db_.prepare("PRAGMA quick_check(1)"));
+    const bool said = EVODB_TRY(check.step());
+    if (!said || check.text(0) != "ok") why = said ? check.text(0) : "no answer";
+  }
+  for (const char* sql : schema) {
+    const std::int64_t found = EVODB_TRY(
+        db_.integer("SELECT count(*) FROM sqlite_schema WHERE sql = " + capture::quote_text(sql)));
+    if (found != 1) why = std::string("its schema lacks ") + sql;
+  }
+  if (why.empty()) return {};
+  return fail(ErrorKind::kCorrupt,
+              "'" + db_.path() + "' is damaged (" + why + "); restore a copy of it");
 }
 
 Result<void> FileOutbox::create(const std::string& source, Epoch first_epoch) {
@@ -126,16 +173,13 @@ Result<void> FileOutbox::create(const std::string& source, Epoch first_epoch) {
       EVODB_TRY(capture::Transaction::begin(db_, capture::Transaction::Kind::kWrite));
   const std::int64_t objects = EVODB_TRY(db_.integer("SELECT count(*) FROM sqlite_schema"));
   if (objects == 0) {
-    EVODB_CHECK(db_.run(
-        "PRAGMA application_id=" + std::to_string(file_mark) +
-        "; CREATE TABLE state(key TEXT PRIMARY KEY, value) WITHOUT ROWID"
-        "; CREATE TABLE tables(id INTEGER PRIMARY KEY, def BLOB NOT NULL)"
-        "; CREATE TABLE changes(lsn INTEGER PRIMARY KEY, txn INTEGER NOT NULL, time INTEGER NOT "
-        "NULL, op INTEGER NOT NULL, tbl INTEGER NOT NULL, rows BLOB NOT NULL)"
-        "; INSERT INTO state VALUES('source', " +
-        capture::quote_text(source) + "), ('epoch', " + std::to_string(first_epoch.value) +
-        "), ('trimmed', 0), ('trimmed_chain', 0)"));
+    EVODB_CHECK(db_.run("PRAGMA application_id=" + std::to_string(file_mark) + "; " +
+                        std::string(schema[0]) + "; " + schema[1] + "; " + schema[2] +
+                        "; INSERT INTO state VALUES('source', " + capture::quote_text(source) +
+                        "), ('epoch', " + std::to_string(first_epoch.value) +
+                        "), ('trimmed', 0), ('trimmed_chain', 0)"));
   }
+  EVODB_CHECK(db_.write_log_again());
   return transaction.commit();
 }
 
@@ -146,7 +190,9 @@ Result<void> FileOutbox::prepare() {
                             "VALUES(?1,?2,?3,?4,?5,CAST(?6 AS BLOB))"));
   rows_ = EVODB_TRY(
       db_.prepare("SELECT lsn, txn, time, op, tbl, rows FROM changes WHERE lsn > ?1 ORDER BY lsn"));
-  set_ = EVODB_TRY(db_.prepare("UPDATE state SET value = ?2 WHERE key = ?1"));
+  set_ =
+      EVODB_TRY(db_.prepare("INSERT INTO state(key, value) VALUES(?1, ?2) "
+                            "ON CONFLICT(key) DO UPDATE SET value = excluded.value"));
   return {};
 }
 
@@ -159,6 +205,10 @@ Result<void> FileOutbox::load_tables() {
       return fail(ErrorKind::kCorrupt, "'" + db_.path() + "': " + def.error().text);
     }
     const std::uint64_t fingerprint = def->fingerprint();
+    if (as_stored(fingerprint) != rows.integer(0)) {
+      return fail(ErrorKind::kCorrupt, "'" + db_.path() + "': the definition of table '" +
+                                           def->name + "' is damaged; restore a copy of it");
+    }
     tables_[rows.integer(0)] = {shelf_.keep(*def, fingerprint), fingerprint};
     ids_[fingerprint] = rows.integer(0);
   }
@@ -187,19 +237,26 @@ Result<std::uint64_t> FileOutbox::insert(std::span<const NewChange> changes) {
   std::uint64_t bytes = 0;
   for (const NewChange& c : changes) {
     EVODB_ASSERT(c.table_fingerprint != 0, "callers say the table's fingerprint");
-    const std::int64_t table = EVODB_TRY(table_id(c));
-    put_rows(encoded_, c);
-    bytes += encoded_.size() + change_overhead_bytes;
+    const Envelope envelope{as_stored(++lsn), as_stored(group), c.committed_at.value,
+                            static_cast<std::int64_t>(c.op), EVODB_TRY(table_id(c))};
+    put_rows(encoded_, c, envelope);
+    bytes += encoded_.size() + row_overhead_bytes;
     insert_.reset();
-    insert_.bind(1, as_stored(++lsn));
-    insert_.bind(2, as_stored(group));
-    insert_.bind(3, c.committed_at.value);
-    insert_.bind(4, static_cast<std::int64_t>(c.op));
-    insert_.bind(5, table);
+    insert_.bind(1, envelope.lsn);
+    insert_.bind(2, envelope.txn);
+    insert_.bind(3, envelope.time);
+    insert_.bind(4, envelope.op);
+    insert_.bind(5, envelope.table);
     insert_.bind(6, std::string_view(encoded_));
     EVODB_CHECK(insert_.run());
   }
-  EVODB_CHECK(transaction.commit());
+  if (auto committed = transaction.commit(); !committed) {
+    // The frames may have reached the log before its sync failed. This process writes over them; if
+    // it ends before it does, the next one finds them and takes them for committed.
+    const bool unknown = (db_.error_code() & 0xff) == SQLITE_IOERR;
+    return fail(unknown ? ErrorKind::kOutcomeUnknown : committed.error().kind,
+                std::move(committed.error().text));
+  }
   for (const NewChange& c : changes) {
     ids_.try_emplace(c.table_fingerprint, as_stored(c.table_fingerprint));
   }
@@ -243,16 +300,24 @@ Result<void> FileOutbox::read(Lsn after, capture::ChangeSink& sink) {
     capture::Statement& statement;
     ~ResetAtEnd() { statement.reset(); }
   } const reset{rows_};
+  // LSNs are dense: what is not there was damaged away.
+  std::uint64_t next = std::max(after, trimmed_).value;
+  const auto damaged = [&](const std::string& how) {
+    return fail(ErrorKind::kCorrupt, "'" + db_.path() + "': the change of LSN " +
+                                         std::to_string(next) + how + "; restore a copy of it");
+  };
   while (EVODB_TRY(rows_.step())) {
+    const Envelope envelope{rows_.integer(0), rows_.integer(1), rows_.integer(2), rows_.integer(3),
+                            rows_.integer(4)};
     capture::OutboxChange change;
-    change.lsn = Lsn(as_read(rows_.integer(0)));
-    const auto table = tables_.find(rows_.integer(4));
-    const std::int64_t op = rows_.integer(3);
+    change.lsn = Lsn(as_read(envelope.lsn));
+    if (change.lsn.value != ++next) return damaged(" is missing");
+    const auto table = tables_.find(envelope.table);
+    const std::int64_t op = envelope.op;
     // A row that only a parent would refuse would be sent for ever.
     if (table == tables_.end() || op < 0 || op > static_cast<std::int64_t>(Op::kSnapshot) ||
-        !take_rows(rows_.value(5).bytes, &change)) {
-      return fail(ErrorKind::kCorrupt, "'" + db_.path() + "': the change of LSN " +
-                                           std::to_string(change.lsn.value) + " is damaged");
+        !take_rows(rows_.value(5).bytes, envelope, &change)) {
+      return damaged(" is damaged");
     }
     change.op = static_cast<Op>(op);
     change.table = table->second.def;
@@ -260,6 +325,10 @@ Result<void> FileOutbox::read(Lsn after, capture::ChangeSink& sink) {
     change.txn = TxnId(as_read(rows_.integer(1)));
     change.committed_at = UnixMillis(rows_.integer(2));
     if (!sink.take(change)) return {};
+  }
+  if (next < head_.value) {
+    ++next;
+    return damaged(" is missing");
   }
   return {};
 }
@@ -271,19 +340,33 @@ Result<void> FileOutbox::set(std::string_view key, std::uint64_t value) {
   return set_.run();
 }
 
+std::int64_t FileOutbox::state_sum(Epoch epoch, Lsn trimmed, ChainHash chain) const {
+  std::string bytes;
+  base::put_u64(bytes, epoch.value);
+  base::put_u64(bytes, trimmed.value);
+  base::put_u64(bytes, chain.value);
+  return base::crc32c(source_, base::crc32c(bytes));
+}
+
+Result<void> FileOutbox::set_marks(Epoch epoch, Lsn trimmed, ChainHash chain) {
+  auto transaction =
+      EVODB_TRY(capture::Transaction::begin(db_, capture::Transaction::Kind::kWrite));
+  EVODB_CHECK(set("epoch", epoch.value));
+  EVODB_CHECK(set("trimmed", trimmed.value));
+  EVODB_CHECK(set("trimmed_chain", chain.value));
+  EVODB_CHECK(set("sum", as_read(state_sum(epoch, trimmed, chain))));
+  EVODB_CHECK(transaction.commit());
+  epoch_ = epoch;
+  trimmed_ = trimmed;
+  trimmed_chain_ = chain;
+  return {};
+}
+
 Result<void> FileOutbox::trim(Epoch epoch, Lsn through, ChainHash chain_at_through) {
   const std::lock_guard lock(mutex_);
   if (epoch != epoch_) return fail(ErrorKind::kFenced, "another epoch has begun");
   EVODB_ASSERT(through <= head_, "only what is held can be trimmed");
-  if (through > trimmed_) {
-    auto transaction =
-        EVODB_TRY(capture::Transaction::begin(db_, capture::Transaction::Kind::kWrite));
-    EVODB_CHECK(set("trimmed", through.value));
-    EVODB_CHECK(set("trimmed_chain", chain_at_through.value));
-    EVODB_CHECK(transaction.commit());
-    trimmed_ = through;
-    trimmed_chain_ = chain_at_through;
-  }
+  if (through > trimmed_) EVODB_CHECK(set_marks(epoch_, through, chain_at_through));
   for (;;) {
     const auto more = sweep();
     // The mark stands: what is left below it is deleted the next time.
@@ -297,8 +380,8 @@ Result<bool> FileOutbox::sweep() {
   if (first < 0 || as_read(first) > trimmed_.value) return false;
   const std::uint64_t through = std::min(trimmed_.value, as_read(first) + sweep_lsns_max);
   const std::string where = " FROM changes WHERE lsn <= " + std::to_string(through);
-  const std::int64_t bytes = EVODB_TRY(db_.integer(
-      "SELECT sum(length(rows) + " + std::to_string(change_overhead_bytes) + ")" + where));
+  const std::int64_t bytes = EVODB_TRY(
+      db_.integer("SELECT sum(length(rows) + " + std::to_string(row_overhead_bytes) + ")" + where));
   EVODB_CHECK(db_.run("DELETE" + where));
   held_bytes_ -= std::min(held_bytes_, as_read(bytes));
   return through < trimmed_.value;
@@ -307,13 +390,7 @@ Result<bool> FileOutbox::sweep() {
 Result<Epoch> FileOutbox::begin_epoch(Epoch at_least) {
   const std::lock_guard lock(mutex_);
   const Epoch next = std::max(Epoch(epoch_.value + 1), at_least);
-  auto transaction =
-      EVODB_TRY(capture::Transaction::begin(db_, capture::Transaction::Kind::kWrite));
-  EVODB_CHECK(set("epoch", next.value));
-  EVODB_CHECK(set("trimmed_chain", 0));
-  EVODB_CHECK(transaction.commit());
-  epoch_ = next;
-  trimmed_chain_ = ChainHash();
+  EVODB_CHECK(set_marks(next, trimmed_, ChainHash()));
   return epoch_;
 }
 

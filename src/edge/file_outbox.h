@@ -7,13 +7,15 @@
 // The file belongs to one process at a time: it is locked while open. Its source's name is that of
 // its first opening. Space of trimmed changes is used again; the file does not shrink.
 //
-//   state(key, value)                  source, epoch, trimmed, trimmed_chain
+//   state(key, value)                  source, epoch, trimmed, trimmed_chain; sum: CRC32C of these
 //   tables(id, def)                    wire::encode_table_def
 //   changes(lsn, txn, time, op, tbl, rows)   rows: presence, then each present list of values as
-//                                      varint count, string
+//                                      varint count, string; then CRC32C of all six columns
 //
 // Threads: any; calls wait for each other. Errors: kInvalid (another source's or another program's
-// file), kRetry (in use by another process, disk full), kCorrupt.
+// file), kRetry (in use by another process, disk full), kCorrupt; of append() also kOutcomeUnknown
+// (the disk failed while committing: appending again is right as long as this object lives; who
+// opens the file anew must read what is there first).
 #pragma once
 
 #include <mutex>
@@ -28,6 +30,7 @@ namespace evodb::edge {
 struct FileOutboxOptions {
   std::uint64_t bytes_max = 1u << 30;
   bool sync = true;  // false: a power loss may take the last changes, a crash of the process not
+  std::string vfs;   // a registered sqlite3_vfs; "": the machine's files
 };
 
 class FileOutbox final : public AppendableOutbox {
@@ -54,11 +57,14 @@ class FileOutbox final : public AppendableOutbox {
       : db_(std::move(db)), options_(options) {}
   Result<void> load(const std::string& source, Epoch first_epoch);
   Result<void> create(const std::string& source, Epoch first_epoch);
+  Result<void> check_structure();
   Result<void> prepare();
   Result<void> load_tables();
   Result<std::uint64_t> insert(std::span<const NewChange> changes);  // bytes, as counted
   Result<std::int64_t> table_id(const NewChange& change);
   Result<void> set(std::string_view key, std::uint64_t value);
+  Result<void> set_marks(Epoch epoch, Lsn trimmed, ChainHash chain);  // one transaction
+  std::int64_t state_sum(Epoch epoch, Lsn trimmed, ChainHash chain) const;
   Result<bool> sweep();  // false: nothing is left below the mark
 
   capture::Database db_;

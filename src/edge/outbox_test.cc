@@ -10,7 +10,10 @@
 
 #include "edge/file_outbox.h"
 #include "edge/memory_outbox.h"
+#include "sim/seams/fake_clock.h"
+#include "sim/seams/fake_disk.h"
 #include "sim/seams/seeded_random.h"
+#include "sim/seams/sqlite_disk.h"
 
 namespace evodb::edge {
 namespace {
@@ -241,6 +244,117 @@ TEST(FileOutbox, RefusesAnotherSourcesAndAnotherProgramsFileAndASecondProcess) {
   ASSERT_FALSE(foreign);
   EXPECT_THAT(foreign.error().text, HasSubstr("is a database of something else"));
   EXPECT_FALSE(FileOutbox::open("/no/such/directory/x", "db1", Epoch(1), {}));
+}
+
+// On the forgetful disk: what was found there by build/evodb-crash-points.
+class FileOutboxOnABadDisk : public ::testing::Test {
+ protected:
+  FileOutboxOnABadDisk() { (void)disk.make_directories("d"); }
+  Result<std::unique_ptr<FileOutbox>> open() {
+    return FileOutbox::open("d/o", "db1", Epoch(3), {.vfs = sqlite.name()});
+  }
+  void restart(std::unique_ptr<FileOutbox>& outbox, sim::CrashModel model) {
+    disk.crash();
+    outbox.reset();
+    sqlite.forget();
+    disk.restart(model, random);
+  }
+  // The next sync fails.
+  Error append_with_failing_sync(FileOutbox& outbox) {
+    for (std::uint64_t calls = 1; calls < 20; ++calls) {
+      const std::uint64_t n = disk.mutations() + calls;
+      disk.fail_mutation(n, {ErrorKind::kInternal, "EIO"}, sim::FakeDisk::Effect::kNothing);
+      const auto appended = outbox.append(std::vector{insert("late")});
+      if (!appended && disk.failed_sync()) return appended.error();
+    }
+    return {};
+  }
+  sim::FakeDisk disk;
+  sim::FakeClock clock;
+  sim::SeededRandom random{4};
+  sim::SqliteDisk sqlite{disk, clock, random};
+};
+
+TEST_F(FileOutboxOnABadDisk, AnAppendWhoseCommitFailsIsOfUnknownOutcome) {
+  auto outbox = std::move(*open());
+  ASSERT_TRUE(outbox->append(std::vector{insert("early")}));
+  const Error error = append_with_failing_sync(*outbox);
+  EXPECT_EQ(error.kind, ErrorKind::kOutcomeUnknown) << error.text;
+  // In this process it did not happen; the next one finds it in the log.
+  EXPECT_EQ(outbox->state()->head, Lsn(1));
+  restart(outbox, sim::CrashModel::kKilled);
+  outbox = std::move(*open());
+  EXPECT_EQ(outbox->state()->head, Lsn(2));
+}
+
+TEST_F(FileOutboxOnABadDisk, WhatIsBuiltOnALogWhoseSyncFailedSurvivesAPowerLoss) {
+  auto outbox = std::move(*open());
+  ASSERT_TRUE(outbox->append(std::vector{insert("early")}));
+  (void)append_with_failing_sync(*outbox);
+  restart(outbox, sim::CrashModel::kKilled);
+  outbox = std::move(*open());
+  ASSERT_EQ(*outbox->append(std::vector{insert("acknowledged")}), Lsn(3));
+  restart(outbox, sim::CrashModel::kLost);
+  outbox = std::move(*open());
+  Collect got;
+  ASSERT_TRUE(outbox->read(Lsn(0), got));
+  ASSERT_EQ(got.all.size(), 3u);
+  EXPECT_EQ(got.all[2].after, "1:acknowledged");
+}
+
+TEST_F(FileOutboxOnABadDisk, DamageIsSaidAndNeverServed) {
+  auto outbox = std::move(*open());
+  ASSERT_TRUE(outbox->append(std::vector{insert("first"), insert("second"), insert("third")}));
+  ASSERT_TRUE(outbox->trim(outbox->state()->epoch, Lsn(1), ChainHash(5)));
+  outbox.reset();
+  const std::string whole = disk.contents("d/o");
+  const auto damaged = [&](const std::string& sql) {
+    disk.put("d/o", whole);
+    sqlite3* db = nullptr;
+    EXPECT_EQ(sqlite3_open_v2("d/o", &db, SQLITE_OPEN_READWRITE, sqlite.name().c_str()), SQLITE_OK);
+    EXPECT_EQ(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK) << sql;
+    sqlite3_close(db);
+    auto opened = open();
+    if (!opened) return opened.error();
+    Collect got;
+    const auto read = (*opened)->read(Lsn(0), got);
+    return read ? Error{ErrorKind::kInternal, "served"} : read.error();
+  };
+  for (const char* sql :
+       {"UPDATE changes SET rows=CAST(replace(rows,'second','sekond') AS BLOB)",
+        "UPDATE changes SET txn=4 WHERE lsn=3", "UPDATE changes SET time=78 WHERE lsn=2",
+        "UPDATE changes SET op=2 WHERE lsn=2", "DELETE FROM changes WHERE lsn=2",
+        "UPDATE state SET value=2 WHERE key='trimmed'",
+        "UPDATE state SET value=4 WHERE key='epoch'",
+        "UPDATE state SET value=6 WHERE key='trimmed_chain'",
+        "UPDATE tables SET def=CAST(replace(def,'INTEGER','INTEGES') AS BLOB)",
+        "PRAGMA writable_schema=1;UPDATE sqlite_schema SET sql=replace(sql,'lsn INTEGER','lsn "
+        "INTEGES') WHERE name='changes'"}) {
+    const Error error = damaged(sql);
+    EXPECT_EQ(error.kind, ErrorKind::kCorrupt) << sql << ": " << error.text;
+    EXPECT_THAT(error.text, HasSubstr("d/o")) << sql;
+  }
+}
+
+TEST_F(FileOutboxOnABadDisk, AFileOfBeforeThereWereChecksumsIsRead) {
+  auto outbox = std::move(*open());
+  ASSERT_TRUE(outbox->append(std::vector{insert("first")}));
+  outbox.reset();
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open_v2("d/o", &db, SQLITE_OPEN_READWRITE, sqlite.name().c_str()), SQLITE_OK);
+  // presence, count, length, five bytes
+  ASSERT_EQ(sqlite3_exec(db,
+                         "DELETE FROM state WHERE key='sum';"
+                         "UPDATE changes SET rows=x'0401056669727374'",
+                         nullptr, nullptr, nullptr),
+            SQLITE_OK);
+  sqlite3_close(db);
+  outbox = std::move(*open());
+  Collect got;
+  ASSERT_TRUE(outbox->read(Lsn(0), got));
+  ASSERT_EQ(got.all.size(), 1u);
+  EXPECT_EQ(got.all[0].after, "1:first");
+  ASSERT_TRUE(outbox->trim(outbox->state()->epoch, Lsn(1), ChainHash(5)));
 }
 
 }  // namespace

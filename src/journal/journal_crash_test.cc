@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "journal/journal.h"
+#include "journal/journal_world.h"
 #include "journal/segment_format.h"
 #include "sim/seams/fake_disk.h"
 #include "sim/seams/seeded_random.h"
@@ -17,120 +18,16 @@ constexpr JournalOptions options{.segment_bytes = 8192, .max_bytes = 5 * 8192};
 constexpr CrashModel power_losses[] = {CrashModel::kLost, CrashModel::kTorn,
                                        CrashModel::kReordered};
 
-// What was appended, and what of it must be there.
-struct Model {
-  struct Entry {
-    Position position, end;
-    std::string payload;
-  };
-  std::vector<Entry> entries;  // all that were ever appended and not cut by a recovery
-  Position durable;            // the highest that commit() gave
-  Position trimmed;            // the highest that trim() was asked for
-  std::uint64_t counter = 0;   // payloads never repeat
-};
-
-class World {
- public:
-  explicit World(std::uint64_t seed) : random_(seed) {}
-
-  // False: refused, which no test here expects.
-  bool open() {
-    auto opened = Journal::open(disk, "j", options, random_, &report);
-    if (!opened) {
-      error = opened.error();
-      return false;
-    }
-    journal = std::move(*opened);
-    return true;
-  }
-
-  // One step that changes something. Errors are looked at by the caller, through disk and journal.
-  void step() {
-    switch (random_.below(8)) {
-      case 0: (void)commit(); break;
-      case 1:
-        if (!model.entries.empty()) {
-          const Position to = model.entries[random_.below(model.entries.size())].end;
-          if (to <= model.durable) {
-            model.trimmed = std::max(model.trimmed, to);
-            (void)journal->trim(to);
-          }
-        }
-        break;
-      case 2:  // a checkpoint beside it, as ingest writes them
-        (void)base::write_file_atomically(disk, "j/checkpoint-0000000000000001.ckpt", "marks");
-        break;
-      default: {
-        std::string payload = std::to_string(model.counter++) + ":";
-        payload.resize(payload.size() + random_.below(1500), static_cast<char>(model.counter));
-        const std::string_view part = payload;
-        auto appended = journal->append(RecordType::kBatch, {&part, 1});
-        if (appended) model.entries.push_back({appended->position, appended->end, payload});
-        if (random_.below(3) == 0) (void)commit();
-      }
-    }
-  }
-
-  bool commit() {
-    const auto done = journal->commit();
-    if (done) model.durable = std::max(model.durable, *done);
-    return done.has_value();
-  }
-
-  // The journal must hold every durable record that was not trimmed, in order, and nothing that was
-  // not appended.
-  void check() {
-    ASSERT_GE(journal->durable_end(), model.durable);
-    // A segment that is still there is allowed, a missing one is not.
-    ASSERT_LE(journal->first(), model.trimmed);
-    auto cursor = journal->read_from(journal->first());
-    Record record;
-    std::size_t i = 0;
-    while (i < model.entries.size() && model.entries[i].position < journal->first()) ++i;
-    while (true) {
-      const auto more = cursor->next(&record);
-      ASSERT_TRUE(more) << more.error().text;
-      if (!*more) break;
-      ASSERT_LT(i, model.entries.size()) << "invented a record";
-      ASSERT_EQ(record.position, model.entries[i].position);
-      ASSERT_EQ(record.end, model.entries[i].end);
-      ASSERT_EQ(record.payload, model.entries[i].payload);
-      ++i;
-    }
-    ASSERT_EQ(cursor->position(), journal->durable_end());
-    model.entries.resize(i);  // the rest was torn and is gone for good
-    model.durable = journal->durable_end();
-    std::uint64_t bytes = 0;
-    for (const std::string& path : disk.paths()) {
-      if (!path.ends_with(".ckpt") && !path.ends_with(".ckpt.tmp"))
-        bytes += disk.contents(path).size();
-    }
-    ASSERT_LE(bytes, options.max_bytes);
-  }
-
-  void restart(CrashModel how) {
-    journal.reset();
-    disk.restart(how, random_);
-  }
-
-  FakeDisk disk;
-  std::unique_ptr<Journal> journal;
-  RecoveryReport report;
-  Model model;
-  Error error;
-
- private:
-  SeededRandom random_;
-};
-
 constexpr int steps = 60;
+
+void must(const Result<void>& done) { ASSERT_TRUE(done) << done.error().text; }
 
 TEST(JournalCrash, after_every_mutating_call_nothing_durable_is_lost_and_nothing_invented) {
   std::uint64_t points = 0;
   for (std::uint64_t seed = 1; seed <= 5; ++seed) {
     std::uint64_t calls = 0;
     {
-      World world(seed);
+      JournalWorld world(seed, options);
       ASSERT_TRUE(world.open());
       for (int i = 0; i < steps; ++i) world.step();
       calls = world.disk.mutations();
@@ -139,30 +36,35 @@ TEST(JournalCrash, after_every_mutating_call_nothing_durable_is_lost_and_nothing
       for (const CrashModel model : power_losses) {
         SCOPED_TRACE("seed " + std::to_string(seed) + " call " + std::to_string(n) + " model " +
                      std::to_string(static_cast<int>(model)));
-        World world(seed);
+        SeededRandom chance(seed * 1'000 + n);
+        JournalWorld world(seed, options);
+        const auto restart = [&] {
+          world.forget();
+          world.disk.restart(model, chance);
+        };
         world.disk.crash_at(n);
         if (world.open()) {
           for (int i = 0; i < steps && !world.disk.crashed(); ++i) world.step();
         }
-        world.restart(model);
+        restart();
         ++points;
         // And again at a random moment of the life after it, the recovery included.
         world.disk.crash_at(world.disk.mutations() + 1 + n % 11);
-        if (world.open()) {
+        if (const auto opened = world.open()) {
           for (int i = 0; i < 20 && !world.disk.crashed(); ++i) {
-            if (i == 0) world.check();
+            if (i == 0) must(world.check());
             if (testing::Test::HasFatalFailure()) return;
             world.step();
           }
         } else {
-          ASSERT_TRUE(world.disk.crashed()) << world.error.text;
+          ASSERT_TRUE(world.disk.crashed()) << opened.error().text;
         }
-        world.restart(model);
-        ASSERT_TRUE(world.open()) << world.error.text;
-        world.check();
+        restart();
+        must(world.open());
+        must(world.check());
         if (testing::Test::HasFatalFailure()) return;
         for (int i = 0; i < 10; ++i) world.step();
-        world.check();
+        must(world.check());
         if (testing::Test::HasFatalFailure()) return;
       }
     }
@@ -175,7 +77,7 @@ TEST(JournalCrash, whichever_call_fails_what_was_acknowledged_stays) {
   for (std::uint64_t seed = 1; seed <= 3; ++seed) {
     std::uint64_t calls = 0;
     {
-      World world(seed);
+      JournalWorld world(seed, options);
       ASSERT_TRUE(world.open());
       for (int i = 0; i < steps; ++i) world.step();
       calls = world.disk.mutations();
@@ -186,7 +88,8 @@ TEST(JournalCrash, whichever_call_fails_what_was_acknowledged_stays) {
           SCOPED_TRACE("seed " + std::to_string(seed) + " call " + std::to_string(n) + " kind " +
                        std::to_string(static_cast<int>(kind)) + " then " +
                        std::to_string(static_cast<int>(after)));
-          World world(seed);
+          SeededRandom chance(seed * 1'000 + n);
+          JournalWorld world(seed, options);
           world.disk.fail_mutation(n, {kind, "injected"});
           ++points;
           if (world.open()) {
@@ -198,15 +101,14 @@ TEST(JournalCrash, whichever_call_fails_what_was_acknowledged_stays) {
               ASSERT_TRUE(world.commit());
             }
           }
-          world.restart(after);
-          ASSERT_TRUE(world.open()) << world.error.text;
-          world.check();
-          if (testing::Test::HasFatalFailure()) return;
           // What a reopened journal serves is durable, whatever the failed sync did to the pages.
-          world.restart(CrashModel::kLost);
-          ASSERT_TRUE(world.open()) << world.error.text;
-          world.check();
-          if (testing::Test::HasFatalFailure()) return;
+          for (const CrashModel how : {after, CrashModel::kLost}) {
+            world.forget();
+            world.disk.restart(how, chance);
+            must(world.open());
+            must(world.check());
+            if (testing::Test::HasFatalFailure()) return;
+          }
         }
       }
     }

@@ -64,7 +64,7 @@ struct Parent::Impl : gate::GateHandlers,
     started_at = seams.clock.monotonic();
     auto recovered =
         EVODB_TRY(recover_journal(seams.disk, options.journal_directory, options.journal,
-                                  options.ingest, seams.random, wraps));
+                                  options.ingest, seams.random, &wraps));
     journal = std::move(recovered.journal);
     recovered_end = journal->durable_end();
     ingest = std::move(recovered.ingest);

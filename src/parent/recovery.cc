@@ -85,12 +85,14 @@ Result<std::unique_ptr<lake::LandedFilter>> scan_tables(store::ObjectStore& stor
 Result<RecoveredJournal> recover_journal(base::Disk& disk, const std::string& directory,
                                          const journal::JournalOptions& journal_options,
                                          const ingest::IngestOptions& ingest_options,
-                                         base::Random& random, RoomWraps& wraps) {
+                                         base::Random& random, RoomWraps* wraps) {
+  RoomWraps none;
+  if (wraps == nullptr) wraps = &none;
   RecoveredJournal recovered;
-  recovered.journal = wraps.journal(EVODB_TRY(
+  recovered.journal = wraps->journal(EVODB_TRY(
       journal::Journal::open(disk, directory, journal_options, random, &recovered.report)));
   journal::Journal& journal = *recovered.journal;
-  recovered.ingest = wraps.ingest(ingest::Ingest::create(ingest_options, journal));
+  recovered.ingest = wraps->ingest(ingest::Ingest::create(ingest_options, journal));
 
   Position from = journal.first();
   if (auto checkpoint = EVODB_TRY(ingest::load_checkpoint(disk, directory, journal.id()))) {
@@ -101,14 +103,13 @@ Result<RecoveredJournal> recover_journal(base::Disk& disk, const std::string& di
                       " is ahead of the journal beside it: segments are missing; restore them, or "
                       "move the whole directory away to start from the lakehouse");
     }
+    // An older checkpoint, because the newest one is damaged: the marks of what was trimmed since
+    // are nowhere, and without them the changes would land a second time.
     if (stands_for < from) {
-      // The newest one is damaged, and the one before it stands for less than was trimmed since.
       return fail(ErrorKind::kCorrupt,
-                  "the newest sound checkpoint in " + directory + " stands for position " +
-                      std::to_string(stands_for.value) + ", the journal begins at " +
-                      std::to_string(from.value) +
-                      ": a later checkpoint is damaged; restore it, or move the whole directory "
-                      "away to start from the lakehouse");
+                  "the newest checkpoint in " + directory +
+                      " is damaged, and the journal was trimmed since the one before; restore it, "
+                      "or move the whole directory away to start from the lakehouse");
     }
     from = stands_for;
   } else if (from.value != 0 && !recovered.report.created && journal.trimmed()) {

@@ -34,7 +34,7 @@ struct RecoveredJournal {
 Result<RecoveredJournal> recover_journal(base::Disk& disk, const std::string& directory,
                                          const journal::JournalOptions& journal_options,
                                          const ingest::IngestOptions& ingest_options,
-                                         base::Random& random, RoomWraps& wraps);
+                                         base::Random& random, RoomWraps* wraps = nullptr);
 
 struct RecoveredCatalog {
   std::string parent_id;

@@ -45,9 +45,10 @@ class Catalog {
                                     const std::string& value) = 0;
 };
 
-// SQLite file in the JDBC layout.
+// SQLite file in the JDBC layout. `vfs` names a registered sqlite3_vfs; "": the machine's files.
 Result<std::unique_ptr<Catalog>> open_sqlite_catalog(const std::string& path,
                                                      const std::string& catalog_name,
-                                                     const std::string& name_space);
+                                                     const std::string& name_space,
+                                                     const std::string& vfs = "");
 
 }  // namespace evodb::table

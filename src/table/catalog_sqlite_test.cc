@@ -2,6 +2,8 @@
 
 #include <sqlite3.h>
 
+#include "sim/seams/fake_disk.h"
+#include "sim/seams/sqlite_disk.h"
 #include "table/append_world.h"
 #include "table/catalog.h"
 
@@ -139,6 +141,43 @@ TEST_F(SqliteCatalogTest, WhatIsNoCatalogSaysSo) {
   const auto other = open_sqlite_catalog(path, "evodb", "evodb");
   EXPECT_EQ(other.error().kind, ErrorKind::kInvalid);
   EXPECT_NE(other.error().text.find(path), std::string::npos);
+}
+
+// A commit whose sync failed, the process killed: the next one finds the commit in the page cache
+// and says that it happened, so it must outlive the power too.
+TEST(SqliteCatalogOnABadDisk, WhatALaterProcessFindsCommittedSurvivesAPowerLoss) {
+  sim::FakeDisk disk;
+  sim::FakeClock clock;
+  sim::SeededRandom random(4);
+  sim::SqliteDisk sqlite(disk, clock, random);
+  (void)disk.make_directories("d");
+  const auto open = [&] {
+    auto opened = open_sqlite_catalog("d/c", "evodb", "evodb", sqlite.name());
+    EXPECT_TRUE(opened) << opened.error().text;
+    return std::move(*opened);
+  };
+  auto catalog = open();
+  const auto restart = [&](sim::CrashModel model) {
+    disk.crash();
+    catalog.reset();
+    sqlite.forget();
+    disk.restart(model, random);
+    catalog = open();
+  };
+  const WriterEpoch writer = *catalog->claim();
+  ASSERT_TRUE(catalog->swap(writer, "t", std::nullopt, "m1"));
+  Result<void> swapped;
+  for (std::uint64_t calls = 1; calls < 20 && !disk.failed_sync(); ++calls) {
+    disk.fail_mutation(disk.mutations() + calls, {ErrorKind::kInternal, "EIO"},
+                       sim::FakeDisk::Effect::kNothing);
+    swapped = catalog->swap(writer, "t", "m1", "m2");
+  }
+  ASSERT_FALSE(swapped);
+  EXPECT_EQ(swapped.error().kind, ErrorKind::kOutcomeUnknown);
+  restart(sim::CrashModel::kKilled);
+  ASSERT_EQ(*catalog->load("t"), "m2");
+  restart(sim::CrashModel::kLost);
+  EXPECT_EQ(*catalog->load("t"), "m2");
 }
 
 }  // namespace
