@@ -41,6 +41,15 @@ CREATE TABLE main.evodb_selection(
   excluded INTEGER NOT NULL) WITHOUT ROWID;
 )sql";
 
+// There must be a next LSN and a next epoch, and SQLite's integers are signed.
+constexpr std::int64_t lsn_max = std::int64_t{1} << 62;
+
+Error beyond_counting(const Database& db) {
+  return {ErrorKind::kCorrupt, "'" + db.path() +
+                                   "': an LSN or epoch in evodb_outbox or evodb_state is one that "
+                                   "capture does not write; remove capture and install it again"};
+}
+
 Result<std::size_t> width_of(const Database& db, const std::string& table) {
   const std::int64_t found =
       EVODB_TRY(db.integer("SELECT count(*) FROM pragma_table_info(" + quote_text(table) +
@@ -97,6 +106,7 @@ Result<std::optional<CaptureState>> load_state(const Database& db) {
   if (installed == 0) return std::optional<CaptureState>();
   CaptureState state;
   std::int64_t format = 0;
+  bool sane = true;
   std::optional<std::int64_t> sum;  // not in databases that were captured before there was one
   Statement rows = EVODB_TRY(db.prepare("SELECT key, value FROM main.evodb_state"));
   while (EVODB_TRY(rows.step())) {
@@ -105,6 +115,9 @@ Result<std::optional<CaptureState>> load_state(const Database& db) {
     if (key == "source") state.source = rows.text(1);
     if (key == "epoch") state.epoch.value = static_cast<std::uint64_t>(rows.integer(1));
     if (key == "trimmed") state.trimmed.value = static_cast<std::uint64_t>(rows.integer(1));
+    if (key == "epoch" || key == "trimmed") {
+      sane &= rows.integer(1) >= 0 && rows.integer(1) <= lsn_max;
+    }
     if (key == "trimmed_chain") {
       state.trimmed_chain.value = static_cast<std::uint64_t>(rows.integer(1));
     }
@@ -117,6 +130,7 @@ Result<std::optional<CaptureState>> load_state(const Database& db) {
                                          std::to_string(format) + ", this evodb knows " +
                                          std::to_string(outbox_format) + "; use a newer evodb");
   }
+  if (!sane) return fail(beyond_counting(db));
   if (sum && *sum != state_sum(state)) {
     return fail(ErrorKind::kCorrupt,
                 "'" + db.path() +
@@ -264,6 +278,7 @@ Result<void> drop_outbox_tables(const Database& db) {
 
 Result<Lsn> outbox_head(const Database& db) {
   const std::int64_t head = EVODB_TRY(db.integer("SELECT max(id) FROM main.evodb_outbox"));
+  if (head < 0 || head > lsn_max) return fail(beyond_counting(db));
   return Lsn(static_cast<std::uint64_t>(head));
 }
 

@@ -256,6 +256,23 @@ TEST_P(SqliteOutboxTest, ADefinitionThatNoParentTakesIsDamageAndNotSentForEver) 
   EXPECT_THAT(sink.seen, IsEmpty());
 }
 
+TEST_P(SqliteOutboxTest, NumbersBeyondCountingAreDamage) {
+  insert(3);
+  for (const char* sql :
+       {"UPDATE evodb_state SET value = -1 WHERE key = 'epoch'",
+        "UPDATE evodb_state SET value = 9223372036854775807 WHERE key = 'trimmed'",
+        "UPDATE evodb_outbox SET id = 9223372036854775807 WHERE id = 3"}) {
+    app_.run("BEGIN");
+    app_.run(sql);
+    app_.run("COMMIT");
+    const auto opened = SqliteOutbox::open(path_, {});
+    ASSERT_FALSE(opened.has_value()) << sql;
+    EXPECT_EQ(opened.error().kind, ErrorKind::kCorrupt);
+    app_.run("UPDATE evodb_state SET value = 1 WHERE key = 'epoch'");
+    app_.run("UPDATE evodb_state SET value = 0 WHERE key = 'trimmed'");
+  }
+}
+
 TEST_P(SqliteOutboxTest, AnUncapturedDatabaseSaysHowToCaptureIt) {
   const std::string other = dir_.file("other.db");
   App(other).run("CREATE TABLE t(a)");

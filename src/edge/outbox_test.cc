@@ -264,7 +264,7 @@ class FileOutboxOnABadDisk : public ::testing::Test {
     for (std::uint64_t calls = 1; calls < 20; ++calls) {
       const std::uint64_t n = disk.mutations() + calls;
       disk.fail_mutation(n, {ErrorKind::kInternal, "EIO"}, sim::FakeDisk::Effect::kNothing);
-      const auto appended = outbox.append(std::vector{insert("late")});
+      const auto appended = outbox.append(std::vector{insert(text_value("late"))});
       if (!appended && disk.failed_sync()) return appended.error();
     }
     return {};
@@ -277,7 +277,7 @@ class FileOutboxOnABadDisk : public ::testing::Test {
 
 TEST_F(FileOutboxOnABadDisk, AnAppendWhoseCommitFailsIsOfUnknownOutcome) {
   auto outbox = std::move(*open());
-  ASSERT_TRUE(outbox->append(std::vector{insert("early")}));
+  ASSERT_TRUE(outbox->append(std::vector{insert(text_value("early"))}));
   const Error error = append_with_failing_sync(*outbox);
   EXPECT_EQ(error.kind, ErrorKind::kOutcomeUnknown) << error.text;
   // In this process it did not happen; the next one finds it in the log.
@@ -289,22 +289,23 @@ TEST_F(FileOutboxOnABadDisk, AnAppendWhoseCommitFailsIsOfUnknownOutcome) {
 
 TEST_F(FileOutboxOnABadDisk, WhatIsBuiltOnALogWhoseSyncFailedSurvivesAPowerLoss) {
   auto outbox = std::move(*open());
-  ASSERT_TRUE(outbox->append(std::vector{insert("early")}));
+  ASSERT_TRUE(outbox->append(std::vector{insert(text_value("early"))}));
   (void)append_with_failing_sync(*outbox);
   restart(outbox, sim::CrashModel::kKilled);
   outbox = std::move(*open());
-  ASSERT_EQ(*outbox->append(std::vector{insert("acknowledged")}), Lsn(3));
+  ASSERT_EQ(*outbox->append(std::vector{insert(text_value("acknowledged"))}), Lsn(3));
   restart(outbox, sim::CrashModel::kLost);
   outbox = std::move(*open());
   Collect got;
   ASSERT_TRUE(outbox->read(Lsn(0), got));
   ASSERT_EQ(got.all.size(), 3u);
-  EXPECT_EQ(got.all[2].after, "1:acknowledged");
+  EXPECT_EQ(got.all[2].after, "1:" + std::string(text_value("acknowledged")));
 }
 
 TEST_F(FileOutboxOnABadDisk, DamageIsSaidAndNeverServed) {
   auto outbox = std::move(*open());
-  ASSERT_TRUE(outbox->append(std::vector{insert("first"), insert("second"), insert("third")}));
+  ASSERT_TRUE(outbox->append(std::vector{insert(text_value("first")), insert(text_value("second")),
+                                         insert(text_value("third"))}));
   ASSERT_TRUE(outbox->trim(outbox->state()->epoch, Lsn(1), ChainHash(5)));
   outbox.reset();
   const std::string whole = disk.contents("d/o");
@@ -338,14 +339,14 @@ TEST_F(FileOutboxOnABadDisk, DamageIsSaidAndNeverServed) {
 
 TEST_F(FileOutboxOnABadDisk, AFileOfBeforeThereWereChecksumsIsRead) {
   auto outbox = std::move(*open());
-  ASSERT_TRUE(outbox->append(std::vector{insert("first")}));
+  ASSERT_TRUE(outbox->append(std::vector{insert(text_value("first"))}));
   outbox.reset();
   sqlite3* db = nullptr;
   ASSERT_EQ(sqlite3_open_v2("d/o", &db, SQLITE_OPEN_READWRITE, sqlite.name().c_str()), SQLITE_OK);
-  // presence, count, length, five bytes
+  // presence, count, length, the tag of a TEXT of five bytes, those
   ASSERT_EQ(sqlite3_exec(db,
                          "DELETE FROM state WHERE key='sum';"
-                         "UPDATE changes SET rows=x'0401056669727374'",
+                         "UPDATE changes SET rows=x'0401062b6669727374'",
                          nullptr, nullptr, nullptr),
             SQLITE_OK);
   sqlite3_close(db);
@@ -353,7 +354,7 @@ TEST_F(FileOutboxOnABadDisk, AFileOfBeforeThereWereChecksumsIsRead) {
   Collect got;
   ASSERT_TRUE(outbox->read(Lsn(0), got));
   ASSERT_EQ(got.all.size(), 1u);
-  EXPECT_EQ(got.all[0].after, "1:first");
+  EXPECT_EQ(got.all[0].after, "1:" + std::string(text_value("first")));
   ASSERT_TRUE(outbox->trim(outbox->state()->epoch, Lsn(1), ChainHash(5)));
 }
 
