@@ -45,9 +45,10 @@ CREATE TABLE main.evodb_selection(
 constexpr std::int64_t lsn_max = std::int64_t{1} << 62;
 
 Error beyond_counting(const Database& db) {
-  return {ErrorKind::kCorrupt, "'" + db.path() +
-                                   "': an LSN or epoch in evodb_outbox or evodb_state is one that "
-                                   "capture does not write; remove capture and install it again"};
+  return {ErrorKind::kCorrupt,
+          "'" + db.path() +
+              "': an LSN or epoch in evodb_outbox or evodb_state is one that "
+              "capture does not write; remove capture with --force, install again"};
 }
 
 Result<std::size_t> width_of(const Database& db, const std::string& table) {
