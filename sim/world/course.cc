@@ -17,7 +17,7 @@ std::uint32_t one_of(base::Random& random, std::initializer_list<std::uint32_t> 
   return choices.begin()[random.below(choices.size())];
 }
 
-constexpr std::array<Profile, 21> all_profiles = {{
+constexpr std::array<Profile, 22> all_profiles = {{
     {"swarm", "any of the others' features, each by chance"},
     {"calm", "nothing goes wrong at all"},
     {"kills", "parent and edges are killed"},
@@ -39,9 +39,11 @@ constexpr std::array<Profile, 21> all_profiles = {{
     {"odd-values", "values that do not fit, rows that cannot land"},
     {"upgrades", "children of a later minor version, LSNs beyond 32 bits"},
     {"churn", "sources that come and go by the thousand"},
+    {"sqlite",
+     "one edge's database is real SQLite, with capture's triggers, on a disk that forgets"},
 }};
 
-constexpr std::array<Feature, 20> features = {{
+constexpr std::array<Feature, 21> features = {{
     {"kills", 55,
      [](Course& c, base::Random& r) {
        c.rate(Fault::kParentKill) = one_of(r, {80, 150, 500});
@@ -119,6 +121,7 @@ constexpr std::array<Feature, 20> features = {{
        c.first_lsn = r.below(2) == 0 ? 0 : (1ull << 32) - 100 - r.below(200);
      }},
     {"churn", 3, [](Course& c, base::Random& r) { c.visitors = one_of(r, {30, 100, 300}); }},
+    {"sqlite", 4, [](Course& c, base::Random&) { c.sqlite = true; }},
     {"", 40, [](Course& c, base::Random&) { c.slow_table_ms_max = 600; }},
 }};
 

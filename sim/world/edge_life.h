@@ -33,13 +33,14 @@ struct EdgeLifeOptions {
 
 class EdgeLife final : private edge::UplinkObserver {
  public:
-  EdgeLife(FakeNetwork& network, base::Random& random, ModelOutbox& outbox,
+  // `log` is what is streamed: `outbox` itself, or a real database of which it is the memory.
+  EdgeLife(FakeNetwork& network, base::Random& random, ModelOutbox& outbox, capture::Outbox& log,
            const EdgeLifeOptions& options, EdgeWitness& witness, Plant& plant)
       : loop_(network, outbox.source()),
         child_loop_(loop_, options.newer_minor),
         outbox_(outbox),
         witness_(witness),
-        uplink_(child_loop_, random, plant.outbox(outbox), uplink_options(options.wait, plant),
+        uplink_(child_loop_, random, plant.outbox(log), uplink_options(options.wait, plant),
                 *this) {
     loop_.set_wall_offset_ms(options.wall_offset_ms);
     uplink_.start();

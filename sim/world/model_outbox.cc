@@ -262,6 +262,30 @@ Result<void> ModelOutbox::trim(Epoch epoch, Lsn through, ChainHash chain_at_thro
   return {};
 }
 
+void ModelOutbox::begin_with_snapshot(Epoch epoch) {
+  epoch_ = epoch;
+  epoch_base_ = trimmed_;
+  trimmed_chain_ = ChainHash(0);
+  for (std::size_t table = 0; table < rows_.size(); ++table) {
+    for (const auto& [id, row] : rows_[table]) {
+      append(Op::kSnapshot, table, UnixMillis(), "", row);
+    }
+  }
+}
+
+void ModelOutbox::note_captured(const capture::OutboxChange& captured) {
+  if (captured.lsn.value <= first_lsn_ || captured.lsn > head_) return;
+  Change& change = written_[captured.lsn.value - first_lsn_ - 1];
+  // The trigger's clock ticks between the application's statements; a snapshot's time is capture's.
+  const std::int64_t late_ms = captured.committed_at.value - change.committed_at.value;
+  if ((late_ms >= 0 && late_ms <= 5) || change.op == Op::kSnapshot) {
+    change.committed_at = captured.committed_at;
+  }
+  fingerprints_[change.table] = captured.table_fingerprint;
+  // A process that begins anew may give another label to what no parent has received yet.
+  captured_labels_[captured.lsn.value].insert(captured.txn.value);
+}
+
 Result<Epoch> ModelOutbox::begin_epoch(Epoch at_least) {
   epoch_ = std::max(Epoch(epoch_.value + 1), at_least);
   epoch_base_ = trimmed_;

@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,12 +35,33 @@ class ModelOutbox final : public capture::Outbox, public Application {
  public:
   explicit ModelOutbox(const ModelOptions& options);
 
+  // Everything that the application ever did: what must land.
+  struct Change {
+    Op op = Op::kInsert;
+    std::size_t table = 0;
+    Lsn lsn;
+    UnixMillis committed_at;
+    std::string key, before, after;  // encoded values, "" if absent
+    std::string reason;
+  };
+  const Change& change(Lsn lsn) const { return written_[lsn.value - first_lsn_ - 1]; }
+  const std::vector<wire::TableDef>& tables() const { return tables_; }
+
+  // --- for a database that is a real one (sqlite_database.h): what capture decides
+  void begin_at(Epoch epoch) { first_epoch_ = epoch_ = epoch; }
+  void begin_with_snapshot(Epoch epoch);
+  void note_captured(const capture::OutboxChange& change);
+
   // One committed transaction of one to five changes.
   void transact(UnixMillis now);
   // From here on it writes other things than the database that it is a copy of.
   void diverge(std::uint64_t seed) { random_ = SeededRandom(seed); }
   bool wrote(const std::string& table, const LandedRow& row) const override;
-  bool labelled(const LandedRow& row) const override { return row.txn == label(row.lsn); }
+  bool labelled(const LandedRow& row) const override {
+    const auto captured = captured_labels_.find(row.lsn.value);
+    return captured == captured_labels_.end() ? row.txn == label(row.lsn)
+                                              : captured->second.contains(row.txn.value);
+  }
   std::uint64_t changes() const { return written_.size(); }
   Lsn first() const { return Lsn(first_lsn_ + 1); }
   // The chain hash over all that was written in the present epoch.
@@ -49,6 +71,7 @@ class ModelOutbox final : public capture::Outbox, public Application {
   Lsn head() const { return head_; }
   Lsn trimmed() const { return trimmed_; }
   Epoch epoch() const { return epoch_; }
+  Epoch first_epoch() const { return first_epoch_; }
   // What lies at or before it was sent under epochs before this one.
   Lsn epoch_base() const { return epoch_base_; }
   const std::string& source() const { return source_; }
@@ -60,15 +83,6 @@ class ModelOutbox final : public capture::Outbox, public Application {
   Result<Epoch> begin_epoch(Epoch at_least) override;
 
  private:
-  // Everything that the application ever did: what must land.
-  struct Change {
-    Op op = Op::kInsert;
-    std::size_t table = 0;
-    Lsn lsn;
-    UnixMillis committed_at;
-    std::string key, before, after;  // encoded values, "" if absent
-    std::string reason;
-  };
   void append(Op op, std::size_t table, UnixMillis now, std::string before, std::string after);
   std::string encode_row(std::size_t table, std::int64_t id);
   Columns columns_of(const Change& change) const;
@@ -83,12 +97,13 @@ class ModelOutbox final : public capture::Outbox, public Application {
   std::vector<std::uint64_t> fingerprints_;
   std::vector<std::map<std::int64_t, std::string>> rows_;  // id -> encoded row, by table
   std::vector<Change> written_;  // the n-th has LSN first_lsn_ + n; held from trimmed_ on
-  Epoch epoch_{1};
+  Epoch first_epoch_{1}, epoch_{1};
   Lsn head_, trimmed_, epoch_base_;
   ChainHash trimmed_chain_;
   std::int64_t id_next_ = 1;
   TxnId resumed_label_;
-  std::map<std::uint64_t, std::uint64_t> group_ends_;  // last LSN of a group, itself
+  std::map<std::uint64_t, std::set<std::uint64_t>> captured_labels_;  // by LSN; see note_captured
+  std::map<std::uint64_t, std::uint64_t> group_ends_;                 // last LSN of a group, itself
 };
 
 }  // namespace evodb::sim

@@ -167,10 +167,10 @@ void Oracle::judge(const ModelOutbox& outbox, const std::string& when) {
   std::uint64_t missing = 0, first_missing = 0;
   for (std::uint64_t lsn = outbox.first().value; lsn <= outbox.head().value; ++lsn) {
     bool found = false;
-    for (std::uint64_t epoch = 1; epoch <= outbox.epoch().value && !found; ++epoch) {
-      const auto& log = landed_[{outbox.source(), epoch}];
-      const auto row = log.find(lsn);
-      found = row != log.end() && outbox.wrote(row->second.table, row->second.row);
+    for (auto log = landed_.lower_bound({outbox.source(), 0});
+         log != landed_.end() && log->first.first == outbox.source() && !found; ++log) {
+      const auto row = log->second.find(lsn);
+      found = row != log->second.end() && outbox.wrote(row->second.table, row->second.row);
     }
     if (found) continue;
     if (missing++ == 0) first_missing = lsn;

@@ -165,9 +165,19 @@ void World::trouble_edge(std::size_t index) {
     start_edge(*edge);
   }
   if (strike(Fault::kEdgeKill)) start_edge(*edge);
+  if (edge->database) {
+    // Restores, copies and second processes are the models' part.
+    if (auto power = strike(Fault::kEdgePowerLoss)) {
+      const CrashModel models[] = {CrashModel::kLost, CrashModel::kTorn, CrashModel::kReordered};
+      tell(edge->outbox->source() + "'s machine loses power");
+      restart_database(*edge, models[power->random.below(3)]);
+      start_edge(*edge);
+    }
+    return;
+  }
   if (edge->twin && now() >= edge->twin_ends_at_ms) edge->twin.reset();
   if (auto twin = strike(Fault::kTwin); twin && !edge->twin) {
-    edge->twin = std::make_unique<EdgeLife>(network_, random_, *edge->outbox,
+    edge->twin = std::make_unique<EdgeLife>(network_, random_, *edge->outbox, *edge->outbox,
                                             EdgeLifeOptions{.wait = edge->wait}, *this, plant_);
     edge->twin_ends_at_ms = now() + 200 + twin->ms_below(4'000);
   }

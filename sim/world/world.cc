@@ -55,6 +55,7 @@ World::World(WorldOptions options)
       network_(options_.seed),
       random_(options_.seed * 0x9e3779b97f4a7c15u + 1),
       ground_(network_, "ground"),
+      app_clock_(network_, "application"),
       disk_(std::make_unique<FakeDisk>()),
       store_(ground_.clock()),
       catalog_(shipped_catalog(), ground_, plan_, [this](const Strike& s) { note(s); }),
@@ -133,16 +134,19 @@ std::vector<const Application*> World::applications(const std::string& source) c
 void World::begin() {
   for (std::uint32_t i = 0; i < course_.edges; ++i) {
     Edge edge;
+    const bool real = course_.sqlite && i == 0;
     // Streams of its own: fewer edges leave the others as they were.
     edge.random = SeededRandom(options_.seed * 31 + i);
     edge.outbox = std::make_unique<ModelOutbox>(
         ModelOptions{.source = "edge-" + std::to_string(i),
                      .seed = edge.random.next(),
-                     .first_lsn = course_.first_lsn == 0 ? 0 : course_.first_lsn + 7 * i,
-                     .odd_values = course_.odd_values});
+                     .first_lsn = course_.first_lsn == 0 || real ? 0 : course_.first_lsn + 7 * i,
+                     // SQLite's affinities would make other values of them.
+                     .odd_values = course_.odd_values && !real});
     if (course_.wait_durable && edge.random.below(2) == 0) edge.wait = WaitLevel::kDurable;
     edges_.push_back(std::move(edge));
   }
+  if (course_.sqlite) create_database(edges_[0]);
   for (auto& edge : edges_) start_edge(edge);
   for (std::uint32_t i = 0; i < course_.v1_children; ++i) {
     v1_children_.push_back(
@@ -151,10 +155,29 @@ void World::begin() {
   }
 }
 
+void World::create_database(Edge& edge) {
+  edge.database =
+      std::make_unique<SqliteDatabase>(*edge.outbox, app_clock_.clock(), options_.seed * 7 + 3);
+  if (const auto created = edge.database->create(); !created) {
+    violate(Invariant::kStarts, "capture cannot be installed: " + created.error().text);
+    edge.database.reset();
+  }
+}
+
+void World::restart_database(Edge& edge, CrashModel model) {
+  edge.life.reset();
+  if (const auto there = edge.database->restart(model); !there) {
+    violate(Invariant::kNothingLost, edge.outbox->source() + ": " + there.error().text);
+  }
+}
+
 void World::start_edge(Edge& edge) {
   edge.life.reset();
+  if (edge.database) restart_database(edge, CrashModel::kKilled);
+  capture::Outbox& log = edge.database ? static_cast<capture::Outbox&>(*edge.database)
+                                       : static_cast<capture::Outbox&>(*edge.outbox);
   edge.life = std::make_unique<EdgeLife>(
-      network_, random_, *edge.outbox,
+      network_, random_, *edge.outbox, log,
       EdgeLifeOptions{.wait = edge.wait,
                       .newer_minor = strike(Fault::kNewerMinor).has_value(),
                       .wall_offset_ms = edge.wall_offset_ms},
@@ -173,6 +196,12 @@ void World::write_some() {
     if (counts_.transactions >= options_.transactions_max) return;
     ++counts_.transactions;
     edge.outbox->transact(UnixMillis(wall_now().value + edge.wall_offset_ms));
+    if (edge.database) {
+      app_clock_.set_wall_offset_ms(edge.wall_offset_ms);
+      if (const auto written = edge.database->apply(); !written) {
+        violate(Invariant::kStarts, edge.outbox->source() + ": " + written.error().text);
+      }
+    }
     edge.life->notify();
     if (edge.twin) edge.twin->notify();
     edge.writes_at_ms = now() + pause_ms(edge.random);

@@ -37,6 +37,7 @@
 #include "sim/world/model_outbox.h"
 #include "sim/world/oracle.h"
 #include "sim/world/parent_life.h"
+#include "sim/world/sqlite_database.h"
 #include "sim/world/v1_child.h"
 
 namespace evodb::sim {
@@ -87,6 +88,7 @@ class World final : public EdgeWitness {
  private:
   struct Edge {
     std::unique_ptr<ModelOutbox> outbox;
+    std::unique_ptr<SqliteDatabase> database;          // of the one that has a real one
     std::vector<std::unique_ptr<ModelOutbox>> former;  // lives of the log that a restore ended
     std::unique_ptr<ModelOutbox> backup;
     std::int64_t loses_power_at_ms = -1;  // then `backup` is what was on its disk
@@ -126,6 +128,8 @@ class World final : public EdgeWitness {
   // --- course
   void begin();
   void start_edge(Edge& edge);
+  void create_database(Edge& edge);
+  void restart_database(Edge& edge, CrashModel model);
   void write_some();
   void visit();
   void heal();
@@ -184,7 +188,8 @@ class World final : public EdgeWitness {
   FaultPlan plan_;
   FakeNetwork network_;
   SeededRandom random_;
-  FakeLoop ground_;  // never crashes: the clock of what outlives every process
+  FakeLoop ground_;     // never crashes: the clock of what outlives every process
+  FakeLoop app_clock_;  // of the machine with the real database
   std::unique_ptr<FakeDisk> disk_;
   FakeStore store_;
   FaultyCatalog catalog_;

@@ -183,8 +183,9 @@ void World::judge_at_the_end() {
   for (const auto& edge : edges_) {
     oracle_.judge(*edge.outbox, "at the end");
     counts_.changes += edge.outbox->changes();
-    counts_.new_epochs += edge.outbox->epoch().value - 1;
-    if (!edge.forked && edge.outbox->epoch() != Epoch(1)) {
+    const bool another = edge.outbox->epoch() != edge.outbox->first_epoch();
+    if (another && !edge.database) counts_.new_epochs += edge.outbox->epoch().value - 1;
+    if (!edge.forked && another) {
       violate(Invariant::kEpochs,
               edge.outbox->source() + " began a new epoch, and nothing was restored");
     }
