@@ -53,7 +53,8 @@ class DisasterWorld final : public EdgeWitness {
   std::uint64_t first_disk = 0, second_disk = 0, second_calls = 0;
 
   void run(const Plan& plan) {
-    edge_ = std::make_unique<EdgeLife>(network_, random_, outbox_, outbox_, EdgeLifeOptions{}, *this, none_);
+    edge_ = std::make_unique<EdgeLife>(network_, random_, outbox_, outbox_, EdgeLifeOptions{},
+                                       *this, none_);
     if (plan.lose_at != 0) disk_.crash_at(plan.lose_at);
     start_parent();
     for (int i = 0; i < 5; ++i) {
