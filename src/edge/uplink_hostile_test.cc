@@ -114,7 +114,11 @@ class Hostile : public testing::Test {
   RawParent parent{network, loop};
   MemoryOutbox outbox{"db1", Epoch(7)};
   Observer observer;
-  Uplink uplink{edge, network.random(), outbox, {.host = "parent", .port = 8787}, observer};
+  Uplink uplink{edge,
+                network.random(),
+                outbox,
+                {.host = "parent", .port = 8787, .batch_bytes = 50'000},
+                observer};
 };
 
 TEST_F(Hostile, AnAckOfWhatWasNotSentEndsTheSessionAndTrimsNothing) {
@@ -206,18 +210,21 @@ TEST_F(Hostile, PingsOfAParentThatDoesNotReadDoNotPileUp) {
 
 // A link as fast as the outbox fills, or slower, is never quite drained.
 TEST_F(Hostile, AParentThatReadsSlowlyDoesNotMakeTheOutputGrow) {
-  network.options().window_bytes = 8u << 10;
   welcome();
+  network.options().window_bytes = 8u << 10;
+  network.options().delay_us_min = network.options().delay_us_max = 10'000;
   std::uint64_t most = 0;
-  for (std::uint64_t i = 0; i < 200; ++i) {
-    append(1, 20'000);
-    network.run_for(1);
+  std::size_t drained = 0;
+  for (int i = 0; i < 300; ++i) {
+    append(2, 20'000);  // and 20 ms in which the link takes 16 KiB at most
     const Lsn had = parent.batches.empty() ? Lsn() : parent.batches.back();
-    parent.say(wire::Ack{had, had, 4u << 20});
+    parent.say(wire::Ack{had, had, 64u << 20});
     most = std::max(most, uplink.stats().held_bytes);
+    drained += i > 10 && uplink.stats().held_bytes == 0;
   }
-  EXPECT_GT(parent.batches.size(), 20u);
-  EXPECT_LE(most, 1u << 20) << "of 4 MB sent";
+  ASSERT_EQ(drained, 0u) << "the link is never idle";
+  EXPECT_GT(uplink.stats().bytes_sent, 2u << 20) << "that much went through";
+  EXPECT_LE(most, 1u << 20);
 }
 
 }  // namespace
