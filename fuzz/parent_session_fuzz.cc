@@ -267,7 +267,7 @@ class Fuzzed final : public gate::GateHandlers {
       case 5: return batch(c, in);
       case 6: return v1_batch(c, in);
       case 7: return v1_text(c, in);
-      case 8: return commit(), true;
+      case 8: return commit(op & 0x80), true;
       case 9: return persisted(in);
       case 10: {
         std::uint16_t ms = 0;
@@ -397,12 +397,19 @@ class Fuzzed final : public gate::GateHandlers {
   }
 
   // --- the parent's other half ---
-  void commit() {
+  // As two threads do it: what is appended between a sync and the word of it waits for the next
+  // one.
+  void commit(bool tell_later) {
+    if (synced_) tell_durable();
     const auto durable = journal_->commit();
     read_durable();
     if (!durable) return;
+    synced_ = *durable;
+    if (!tell_later) tell_durable();
+  }
+  void tell_durable() {
     ingest::Effects effects;
-    ingest_->on_durable(*durable, effects);
+    ingest_->on_durable(*std::exchange(synced_, std::nullopt), effects);
     gate_->deliver(effects);
   }
   bool persisted(base::ByteReader& in) {
@@ -575,6 +582,7 @@ class Fuzzed final : public gate::GateHandlers {
   std::unique_ptr<gate::Gate> gate_;
   std::vector<std::unique_ptr<Client>> clients_;
 
+  std::optional<Position> synced_;  // and ingest was not told
   DurableSide side_;
   std::map<Life, Lsn> persisted_, acked_;
   std::map<std::string, std::set<std::uint64_t>> v1_acked_;

@@ -160,6 +160,7 @@ parent = {
     "restart": UP + hello(4) + batch(0, 3) + COMMIT + LEAVE + UP + hello(4, 4) + batch(4, 2) + COMMIT,
     "disk": UP + hello(4) + batch(0, 3) + b"\x8e" + COMMIT + b"\x0e" + COMMIT + batch(4, 3) + COMMIT,
     "disk-full": UP + hello(4) + batch(0, 3) + b"\xce" + COMMIT + b"\x0e" + COMMIT + COMMIT,
+    "told-late": UP + hello(4) + batch(0, 3) + b"\x88" + batch(4, 3) + COMMIT + batch(8, 1) + COMMIT,
     "http": bytes([15, 6]) + b"status" + bytes([15, 3]) + b"big", "slow": UP + b"\x8c" + hello(4)
     + batch(0, 3) + COMMIT + b"\x0c" + WAIT, "epoch": UP + hello(4, 50, 20) + UP + hello(12, 5),
     "ws": UP + bytes([2, 9, 4]) + b"ping" + bytes([2, 0x81, 3]) + b"abc" + bytes([2, 0x80, 1]) + b"d"}
