@@ -1,4 +1,4 @@
-"""Our wire v1 decoder against the one in wire_v1_decoder.py: the same messages taken, as the same."""
+"""Our wire v1 decoder against the one in wire_v1_decoder.py: both take the same, as the same."""
 
 import json
 import pathlib
@@ -22,7 +22,8 @@ def u64(rng):
 
 def head(rng, kind, flags):
     zero = bytes(3) if rng.random() < 0.9 else rng.randbytes(3)
-    return struct.pack("<HBBB", 0xCDC2, 1, kind, flags) + zero + struct.pack("<QQ", u64(rng), u64(rng))
+    numbers = struct.pack("<QQ", u64(rng), u64(rng))
+    return struct.pack("<HBBB", 0xCDC2, 1, kind, flags) + zero + numbers
 
 
 def batch(rng):
@@ -122,7 +123,7 @@ def field(rng, name):
     if name in NUMBERS:
         small = rng.getrandbits(20)
         return rng.choice([small, small, small, u64(rng), -small, float(small), small + 0.5,
-                           1e300, -0.0, float(1 << 53)])
+                           -small - 0.5, 1e300, -0.0, float(1 << 53)])
     if name in FLAGS:
         return rng.random() < 0.5
     if name in ("before", "after"):
