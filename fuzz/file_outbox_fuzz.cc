@@ -11,9 +11,8 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
-#include "edge/batch_assembler.h"
 #include "fuzz/hostile_sqlite.h"
-#include "wire/frame.h"
+#include "fuzz/sent_batch.h"
 
 namespace {
 
@@ -65,39 +64,6 @@ bool step(fuzz::HostileSql& sql, base::ByteReader& in) {
   }
 }
 
-class Sink final : public capture::ChangeSink {
- public:
-  explicit Sink(Lsn after) : last(after) {
-    assembler_.begin_session();
-    assembler_.begin_batch(after, ChainHash());
-  }
-  bool take(const capture::OutboxChange& change) override {
-    EVODB_ASSERT(change.lsn > last, "changes in order");
-    last = change.lsn;
-    appended = change.after.bytes.ends_with("appended");
-    return assembler_.add(change);
-  }
-  void check() {
-    if (assembler_.count() == 0) return;
-    std::string bytes;
-    assembler_.finish(bytes);
-    const auto frame = wire::decode_frame(bytes);
-    EVODB_ASSERT(frame.has_value(), "a frame that nobody can read");
-    wire::BatchReader reader(std::get<wire::Batch>(*frame).body);
-    std::uint32_t ref = 0;
-    for (wire::TableDef def; reader.next_table(&ref, &def);) {
-    }
-    for (wire::ChangeView change; reader.next(&change);) {
-    }
-    EVODB_ASSERT(reader.status().has_value(), reader.status().error().text.c_str());
-  }
-  Lsn last;
-  bool appended = false;
-
- private:
-  edge::BatchAssembler assembler_;
-};
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -117,14 +83,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   edge::FileOutbox& outbox = **opened;
   const auto before = *outbox.state();
   EVODB_ASSERT(before.head >= before.trimmed, "the newest is not older than the mark");
-  Sink all(before.trimmed);
+  fuzz::SentBatch all(before.trimmed);
   const auto read = outbox.read(before.trimmed, all);
   all.check();
   const auto appended = append(outbox);
   if (!appended) return 0;
   EVODB_ASSERT(*appended > before.head, "a change behind all others");
-  Sink newest(before.head);
-  EVODB_ASSERT(outbox.read(before.head, newest) && newest.appended && newest.last == *appended,
+  fuzz::SentBatch newest(before.head);
+  EVODB_ASSERT(outbox.read(before.head, newest) && newest.last_after.ends_with("appended") &&
+                   newest.last == *appended,
                "what was appended does not come back");
   if (!read) return 0;
   EVODB_ASSERT(outbox.trim(before.epoch, *appended, ChainHash(5)).has_value(),

@@ -10,11 +10,10 @@
 #include "base/bytes.h"
 #include "capture/install.h"
 #include "capture/sqlite_outbox.h"
-#include "edge/batch_assembler.h"
 #include "fuzz/hostile_sqlite.h"
+#include "fuzz/sent_batch.h"
 #include "sim/seams/fake_clock.h"
 #include "sim/seams/seeded_random.h"
-#include "wire/frame.h"
 
 namespace {
 
@@ -63,39 +62,6 @@ bool step(fuzz::HostileSql& sql, base::ByteReader& in) {
   }
 }
 
-class Sink final : public capture::ChangeSink {
- public:
-  explicit Sink(Lsn after) : last(after) {
-    assembler_.begin_session();
-    assembler_.begin_batch(after, ChainHash());
-  }
-  bool take(const capture::OutboxChange& change) override {
-    EVODB_ASSERT(change.lsn > last, "changes in order");
-    EVODB_ASSERT(change.txn.value >= change.lsn.value, "a group ends at or behind its change");
-    last = change.lsn;
-    return assembler_.add(change);
-  }
-  // Everything taken must be what a parent takes.
-  void check() {
-    if (assembler_.count() == 0) return;
-    std::string bytes;
-    assembler_.finish(bytes);
-    const auto frame = wire::decode_frame(bytes);
-    EVODB_ASSERT(frame.has_value(), "a frame that nobody can read");
-    wire::BatchReader reader(std::get<wire::Batch>(*frame).body);
-    std::uint32_t ref = 0;
-    for (wire::TableDef def; reader.next_table(&ref, &def);) {
-    }
-    for (wire::ChangeView change; reader.next(&change);) {
-    }
-    EVODB_ASSERT(reader.status().has_value(), reader.status().error().text.c_str());
-  }
-  Lsn last;
-
- private:
-  edge::BatchAssembler assembler_;
-};
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -113,7 +79,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto before = outbox.state();
   if (!before) return 0;
   EVODB_ASSERT(before->head >= before->trimmed, "the newest is not older than the mark");
-  Sink sink(before->trimmed);
+  fuzz::SentBatch sink(before->trimmed);
+  sink.groups_end_behind = true;
   const auto read = outbox.read(before->trimmed, sink);
   sink.check();
   if (!read) {

@@ -11,18 +11,15 @@ namespace {
 template <class Wrap>
 class DiskPlant final : public Plant {
  public:
-  base::Disk& disk(base::Disk& real) override {
-    disks_.push_back(std::make_unique<Wrap>(real));
-    return *disks_.back();
-  }
+  base::Disk& disk(base::Disk& real) override { return disks_.make(real); }
 
  private:
-  std::vector<std::unique_ptr<Wrap>> disks_;  // rooms hold files of them for as long as they live
+  Kept<Wrap> disks_;
 };
 
 // A disk whose files of a kind are wrapped in `File`.
 template <class File>
-class FilesPlant : public DiskWrap {
+class FilesWrap : public DiskWrap {
  public:
   using DiskWrap::DiskWrap;
   Result<std::unique_ptr<base::File>> open(const std::string& path, base::OpenMode mode) override {
@@ -124,19 +121,19 @@ struct CheckpointUnsynced final : FileWrap {
 std::vector<PlantInfo> disk_plants() {
   return {
       {"ack-before-sync", "every other sync is left for later", "power",
-       make_one<DiskPlant<FilesPlant<SyncsLate>>>},
+       make_one<DiskPlant<FilesWrap<SyncsLate>>>},
       {"failed-sync-retried", "and the second sync succeeds, with nothing to write", "disk",
-       make_one<DiskPlant<FilesPlant<RetriesSync>>>},
+       make_one<DiskPlant<FilesWrap<RetriesSync>>>},
       {"short-write-ignored", "half a group counts as written", "disk",
-       make_one<DiskPlant<FilesPlant<ShortWriteIgnored>>>},
+       make_one<DiskPlant<FilesWrap<ShortWriteIgnored>>>},
       {"torn-record-accepted", "a record's checksum is not looked at", "power",
-       make_one<DiskPlant<FilesPlant<AcceptsTorn>>>},
+       make_one<DiskPlant<FilesWrap<AcceptsTorn>>>},
       {"directory-not-synced", "a new segment's name may vanish", "power",
        make_one<DiskPlant<NamesUnsynced>>},
       {"recovery-stops-early", "in the middle of the segments", "kills",
        make_one<DiskPlant<StopsInTheMiddle>>},
       {"checkpoint-not-synced", "renamed before its bytes are there", "power",
-       make_one<DiskPlant<FilesPlant<CheckpointUnsynced>>>},
+       make_one<DiskPlant<FilesWrap<CheckpointUnsynced>>>},
   };
 }
 

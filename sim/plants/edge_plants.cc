@@ -1,6 +1,4 @@
 // Bugs of an edge's side: its outbox, and what it does with acknowledgements.
-#include <deque>
-
 #include "sim/plants/plant_list.h"
 #include "sim/plants/wraps.h"
 
@@ -17,10 +15,10 @@ class TrimsAtDurable final : public Plant {
 template <class Wrap>
 class OutboxPlant final : public Plant {
  public:
-  capture::Outbox& outbox(capture::Outbox& real) override { return wraps_.emplace_back(real); }
+  capture::Outbox& outbox(capture::Outbox& real) override { return wraps_.make(real); }
 
  private:
-  std::deque<Wrap> wraps_;  // edges hold them: they never move
+  Kept<Wrap> wraps_;
 };
 
 // A restored database goes on under the epoch that it had.

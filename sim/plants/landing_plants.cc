@@ -120,50 +120,41 @@ struct StopsUnflushed final : LakeWrap {
   }
 };
 
-// A change that cannot land is counted, and its row of the rejects is not written.
-class DropsRejects final : public Plant {
+// A plant whose bug is in what a flush's columns become.
+template <class Encoder>
+class EncoderPlant : public Plant {
  public:
-  lake::FileEncoder& encoder(lake::FileEncoder& real) override {
-    encoders_.push_back(std::make_unique<Encoder>(real));
-    return *encoders_.back();
-  }
+  lake::FileEncoder& encoder(lake::FileEncoder& real) override { return encoders_.make(real); }
 
  private:
-  struct Encoder final : lake::FileEncoder {
-    explicit Encoder(lake::FileEncoder& r) : real(r) {}
-    Result<std::vector<lake::EncodedFile>> encode(const lake::FlushJob& job,
-                                                  std::uint64_t file_bytes_max) override {
-      if (job.table == "rejects") return std::vector<lake::EncodedFile>();
-      return real.encode(job, file_bytes_max);
-    }
-    lake::FileEncoder& real;
-  };
-  std::vector<std::unique_ptr<Encoder>> encoders_;
+  Kept<Encoder> encoders_;
 };
 
-// Of two files of one flush only the first is committed.
-class DropsLastFile final : public Plant {
+// A change that cannot land is counted, and its row of the rejects is not written.
+struct DropsRejects final : EncoderWrap {
+  using EncoderWrap::EncoderWrap;
+  Result<std::vector<lake::EncodedFile>> encode(const lake::FlushJob& job,
+                                                std::uint64_t file_bytes_max) override {
+    if (job.table == "rejects") return std::vector<lake::EncodedFile>();
+    return real_.encode(job, file_bytes_max);
+  }
+};
+
+// Of the files of one flush all but the last are committed.
+struct DropsLast final : EncoderWrap {
+  using EncoderWrap::EncoderWrap;
+  Result<std::vector<lake::EncodedFile>> encode(const lake::FlushJob& job,
+                                                std::uint64_t file_bytes_max) override {
+    auto files = EVODB_TRY(real_.encode(job, file_bytes_max));
+    if (files.size() > 1) files.pop_back();
+    return files;
+  }
+};
+class DropsLastFile final : public EncoderPlant<DropsLast> {
  public:
   void parent_options(parent::ParentOptions& options) override {
-    options.flush.file_bytes_max = 2'000;
+    options.flush.file_bytes_max = 2'000;  // so that there are several
   }
-  lake::FileEncoder& encoder(lake::FileEncoder& real) override {
-    encoders_.push_back(std::make_unique<Encoder>(real));
-    return *encoders_.back();
-  }
-
- private:
-  struct Encoder final : lake::FileEncoder {
-    explicit Encoder(lake::FileEncoder& r) : real(r) {}
-    Result<std::vector<lake::EncodedFile>> encode(const lake::FlushJob& job,
-                                                  std::uint64_t file_bytes_max) override {
-      auto files = EVODB_TRY(real.encode(job, file_bytes_max));
-      if (files.size() > 1) files.pop_back();
-      return files;
-    }
-    lake::FileEncoder& real;
-  };
-  std::vector<std::unique_ptr<Encoder>> encoders_;
 };
 
 // Two batches of one source change places on their way from the journal to the lake.
@@ -243,10 +234,7 @@ class SwapsBatches final : public Plant {
 // The landing's deadlines are on the wall clock, which somebody sets back.
 class WallClock final : public Plant {
  public:
-  base::Clock& clock(base::Clock& real) override {
-    clocks_.push_back(std::make_unique<Clock>(real));
-    return *clocks_.back();
-  }
+  base::Clock& clock(base::Clock& real) override { return clocks_.make(real); }
 
  private:
   struct Clock final : base::Clock {
@@ -255,7 +243,7 @@ class WallClock final : public Plant {
     base::MonotonicMillis monotonic() override { return base::MonotonicMillis(real.wall().value); }
     base::Clock& real;
   };
-  std::vector<std::unique_ptr<Clock>> clocks_;
+  Kept<Clock> clocks_;
 };
 
 // A new life of a parent sweeps files that a flush has just put.
@@ -281,7 +269,7 @@ std::vector<PlantInfo> landing_plants() {
       {"last-batch-lost-at-stop", "a stop lands nothing of the buffers", "stops",
        make_one<LakePlant<StopsUnflushed>>},
       {"reject-dropped", "a rejected change is counted and not kept", "odd-values",
-       make_one<DropsRejects>},
+       make_one<EncoderPlant<DropsRejects>>},
       {"last-file-dropped", "a flush of several files commits all but one", "overload",
        make_one<DropsLastFile>},
       {"order-broken", "two batches of a source change places", "swarm", make_one<SwapsBatches>},

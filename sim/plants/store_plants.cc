@@ -130,22 +130,16 @@ class OneSlowTable final : public Plant {
 template <class Wrap>
 class CatalogPlant final : public Plant {
  public:
-  table::Catalog& catalog(table::Catalog& real) override {
-    catalogs_.push_back(std::make_unique<Wrap>(real));
-    return *catalogs_.back();
-  }
+  table::Catalog& catalog(table::Catalog& real) override { return catalogs_.make(real); }
 
  private:
-  std::vector<std::unique_ptr<Wrap>> catalogs_;
+  Kept<Wrap> catalogs_;
 };
 
 // A parent that was replaced may go on committing: each swap comes as from the newest writer.
 class NotFenced final : public Plant {
  public:
-  table::Catalog& catalog(table::Catalog& real) override {
-    catalogs_.push_back(std::make_unique<Wrap>(real, newest_));
-    return *catalogs_.back();
-  }
+  table::Catalog& catalog(table::Catalog& real) override { return catalogs_.make(real, newest_); }
 
  private:
   struct Wrap final : CatalogWrap {
@@ -162,7 +156,7 @@ class NotFenced final : public Plant {
     table::WriterEpoch& newest_;
   };
   table::WriterEpoch newest_;  // of all lives
-  std::vector<std::unique_ptr<Wrap>> catalogs_;
+  Kept<Wrap> catalogs_;
 };
 
 // A swap does not compare: what another one committed meanwhile is lost.
@@ -192,10 +186,7 @@ class JournalLossUnnoticed final : public Plant {
     id_ = std::to_string(real->id().value);
     return real;
   }
-  table::Catalog& catalog(table::Catalog& real) override {
-    catalogs_.push_back(std::make_unique<Wrap>(real, *this));
-    return *catalogs_.back();
-  }
+  table::Catalog& catalog(table::Catalog& real) override { return catalogs_.make(real, *this); }
 
  private:
   struct Wrap final : CatalogWrap {
@@ -208,7 +199,7 @@ class JournalLossUnnoticed final : public Plant {
     JournalLossUnnoticed& plant_;
   };
   std::string id_;
-  std::vector<std::unique_ptr<Wrap>> catalogs_;
+  Kept<Wrap> catalogs_;
 };
 
 }  // namespace

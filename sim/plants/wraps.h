@@ -201,6 +201,18 @@ class CatalogWrap : public table::Catalog {
   table::Catalog& real_;
 };
 
+class EncoderWrap : public lake::FileEncoder {
+ public:
+  explicit EncoderWrap(lake::FileEncoder& real) : real_(real) {}
+  Result<std::vector<lake::EncodedFile>> encode(const lake::FlushJob& job,
+                                                std::uint64_t file_bytes_max) override {
+    return real_.encode(job, file_bytes_max);
+  }
+
+ protected:
+  lake::FileEncoder& real_;
+};
+
 class OutboxWrap : public capture::Outbox {
  public:
   explicit OutboxWrap(capture::Outbox& real) : real_(real) {}

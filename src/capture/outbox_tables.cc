@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "base/limits.h"
 
 namespace evodb::capture {
 namespace {
@@ -41,8 +42,9 @@ CREATE TABLE main.evodb_selection(
   excluded INTEGER NOT NULL) WITHOUT ROWID;
 )sql";
 
-// There must be a next LSN and a next epoch, and SQLite's integers are signed.
-constexpr std::int64_t lsn_max = std::int64_t{1} << 62;
+bool is_countable(std::int64_t lsn_or_epoch) {
+  return lsn_or_epoch >= 0 && lsn_or_epoch <= static_cast<std::int64_t>(base::stored_number_max);
+}
 
 Error beyond_counting(const Database& db) {
   return {ErrorKind::kCorrupt,
@@ -117,7 +119,7 @@ Result<std::optional<CaptureState>> load_state(const Database& db) {
     if (key == "epoch") state.epoch.value = static_cast<std::uint64_t>(rows.integer(1));
     if (key == "trimmed") state.trimmed.value = static_cast<std::uint64_t>(rows.integer(1));
     if (key == "epoch" || key == "trimmed") {
-      sane &= rows.integer(1) >= 0 && rows.integer(1) <= lsn_max;
+      sane &= is_countable(rows.integer(1));
     }
     if (key == "trimmed_chain") {
       state.trimmed_chain.value = static_cast<std::uint64_t>(rows.integer(1));
@@ -279,7 +281,7 @@ Result<void> drop_outbox_tables(const Database& db) {
 
 Result<Lsn> outbox_head(const Database& db) {
   const std::int64_t head = EVODB_TRY(db.integer("SELECT max(id) FROM main.evodb_outbox"));
-  if (head < 0 || head > lsn_max) return fail(beyond_counting(db));
+  if (!is_countable(head)) return fail(beyond_counting(db));
   return Lsn(static_cast<std::uint64_t>(head));
 }
 

@@ -2,9 +2,10 @@
 
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
+
+#include "base/sqlite_log.h"
 
 namespace evodb::capture {
 namespace {
@@ -183,22 +184,8 @@ Result<void> Database::check_writable() const {
 }
 
 Result<void> Database::write_log_again() const {
-  sqlite3_file* log = nullptr;
-  sqlite3_file_control(handle_.get(), "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
-  if (log == nullptr || log->pMethods == nullptr) return {};  // no log yet
-  const auto done = [&](int code) { return code == SQLITE_OK; };
-  sqlite3_int64 size = 0;
-  int code = log->pMethods->xFileSize(log, &size);
-  std::string chunk(64u << 10, '\0');
-  for (sqlite3_int64 at = 0; done(code) && at < size;) {
-    const int n = static_cast<int>(
-        std::min<sqlite3_int64>(size - at, static_cast<sqlite3_int64>(chunk.size())));
-    code = log->pMethods->xRead(log, chunk.data(), n, at);
-    if (done(code)) code = log->pMethods->xWrite(log, chunk.data(), n, at);
-    at += n;
-  }
-  if (done(code) && size > 0) code = log->pMethods->xSync(log, SQLITE_SYNC_FULL);
-  if (!done(code)) return sqlite_error(code, nullptr, *path_);
+  const int code = base::write_sqlite_log_again(handle_.get());
+  if (code != SQLITE_OK) return sqlite_error(code, nullptr, *path_);
   return {};
 }
 

@@ -70,10 +70,7 @@ class Database {
   // First column of the first row; `otherwise` where there is none or NULL.
   Result<std::int64_t> integer(std::string_view sql, std::int64_t otherwise = 0) const;
 
-  // In WAL mode: writes the log's bytes again as they are, and syncs them. REQUIRES: a write
-  // transaction. Why: an earlier process's sync may have failed. The kernel then takes those pages
-  // for clean, SQLite's recovery reads them as committed, and everything built on them would go
-  // with them when the power does.
+  // See base/sqlite_log.h. REQUIRES: a write transaction.
   Result<void> write_log_again() const;
   // SQLite's own code of the latest call that failed.
   int error_code() const { return sqlite3_extended_errcode(handle_.get()); }

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "base/limits.h"
 
 namespace evodb::edge {
 namespace {
@@ -13,8 +14,6 @@ namespace {
 constexpr std::int64_t file_mark = 0x45764f62;  // "EvOb": PRAGMA application_id
 constexpr std::uint64_t sweep_lsns_max = 10'000;
 constexpr std::uint8_t has_key = 1, has_before = 2, has_after = 4;
-// SQLite's integers are signed, and what is appended must lie above what is held.
-constexpr std::uint64_t lsn_max = std::uint64_t{1} << 62;
 constexpr std::uint8_t has_checksum = 8;  // four bytes at the end; not in files of before 0.2
 
 constexpr std::uint64_t row_overhead_bytes =
@@ -134,7 +133,8 @@ Result<void> FileOutbox::load(const std::string& source, Epoch first_epoch) {
   head_ = Lsn(as_read(EVODB_TRY(db_.integer("SELECT max(lsn) FROM changes"))));
   head_ = std::max(head_, trimmed_);
   const std::int64_t first = EVODB_TRY(db_.integer("SELECT min(lsn) FROM changes", 1));
-  if (head_.value > lsn_max || epoch_.value > lsn_max || first < 1) {
+  if (head_.value > base::stored_number_max || epoch_.value > base::stored_number_max ||
+      first < 1) {
     return fail(ErrorKind::kCorrupt, "'" + db_.path() +
                                          "' has an LSN or epoch that no outbox has; restore it "
                                          "from a backup, or name another file");

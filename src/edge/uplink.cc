@@ -13,8 +13,7 @@ constexpr std::int64_t busy_retry_ms = 20;
 // The third epoch in a row that brings nothing waits so long: each may be a snapshot of everything.
 constexpr int epochs_in_vain_max = 2;
 constexpr int grown_since_hello_max = 3;
-// Readers and SQLite keep an epoch in a signed 64-bit integer, and the next one must be larger.
-constexpr Epoch epoch_asked_max{(std::uint64_t{1} << 63) - 1'000'000};
+constexpr Epoch epoch_asked_max{base::epoch_max + 1};
 
 std::string describe(std::string_view what, std::string_view text) {
   std::string out(what);

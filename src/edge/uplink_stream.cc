@@ -210,7 +210,8 @@ void Uplink::trim() {
     // Another process of this database has begun an epoch: what we sent counts no more.
     if (trimmed.error().kind == ErrorKind::kFenced) {
       trim_to_ = Lsn();
-      return link_.is_closed() ? void() : retry(trimmed.error());
+      if (!link_.is_closed()) retry(trimmed.error());
+      return;
     }
     if (trimmed.error().kind == ErrorKind::kRetry) return schedule_trim(busy_retry_ms);
     return fail_for_good(

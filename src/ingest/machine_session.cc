@@ -10,8 +10,6 @@ namespace {
 
 // Less is not worth a frame.
 constexpr std::uint64_t grant_bytes_min = 64u << 10;
-// Children keep epochs in signed integers; see edge/uplink.cc, which asks for none beyond either.
-constexpr Epoch epoch_max{(std::uint64_t{1} << 63) - 1'000'001};
 
 std::string quoted(std::string_view source, Epoch epoch) {
   return "source '" + std::string(source) + "' epoch " + std::to_string(epoch.value);
@@ -166,7 +164,7 @@ HelloOutcome IngestMachine::on_hello(SessionId id, const wire::Hello& hello, Uni
   }
   // There would be no next one to ask for, and every later child of this name would be asked for
   // it.
-  if (hello.epoch > epoch_max) {
+  if (hello.epoch.value > base::epoch_max) {
     return refuse_hello(wire::NackReason::kMalformed,
                         "epoch " + std::to_string(hello.epoch.value) +
                             " is beyond what a log can have; begin with the time in milliseconds");

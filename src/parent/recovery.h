@@ -47,12 +47,13 @@ struct RecoveredCatalog {
   std::optional<std::vector<table::TableState>> tables;
 };
 
-// A scan sees all that ever landed, also from before an earlier loss. Errors: kRetry (store or
-// catalog away; call again), kCorrupt as check_watermarks; others are final.
 struct JournalExtent {
   journal::JournalId id;
   Position durable_end;  // as recovered
 };
+
+// A scan sees all that ever landed, also from before an earlier loss. Errors: kRetry (store or
+// catalog away; call again), kCorrupt as check_watermarks; others are final.
 Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& journal_directory,
                                          JournalExtent journal, store::ObjectStore& store,
                                          table::Catalog& catalog, base::Random& random);

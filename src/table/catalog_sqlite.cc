@@ -10,6 +10,7 @@
 #include <sqlite3.h>
 
 #include "base/assert.h"
+#include "base/sqlite_log.h"
 #include "table/catalog.h"
 
 namespace evodb::table {
@@ -201,23 +202,10 @@ class SqliteCatalog final : public Catalog {
     return code == SQLITE_OK ? Result<void>() : fail(error(code, "use"));
   }
 
-  // An earlier process's sync may have failed: the kernel then takes those pages of the log for
-  // clean, and SQLite's recovery reads them as committed. Before anybody believes such a commit it
-  // must be on the disk. Same bytes, under the write lock: readers do not notice.
+  // Before anybody believes a commit that is found in the log, it must be on the disk.
   Result<void> write_log_again() {
     EVODB_CHECK(run("BEGIN IMMEDIATE"));
-    sqlite3_file* log = nullptr;
-    sqlite3_file_control(db_, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
-    int code = SQLITE_OK;
-    if (log != nullptr && log->pMethods != nullptr) {
-      sqlite3_int64 size = 0;
-      code = log->pMethods->xFileSize(log, &size);
-      std::string bytes(static_cast<std::size_t>(size), '\0');
-      const int n = static_cast<int>(size);  // kept below a megabyte by wal_autocheckpoint
-      if (code == SQLITE_OK && n > 0) code = log->pMethods->xRead(log, bytes.data(), n, 0);
-      if (code == SQLITE_OK && n > 0) code = log->pMethods->xWrite(log, bytes.data(), n, 0);
-      if (code == SQLITE_OK && n > 0) code = log->pMethods->xSync(log, SQLITE_SYNC_FULL);
-    }
+    const int code = base::write_sqlite_log_again(db_);
     sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
     if (code != SQLITE_OK) return fail(error(code, "recover"));
     return {};

@@ -6,16 +6,14 @@ text that is not UTF-8, blobs, booleans, and values that do not fit their column
 that columns join later and files differ in their schemas.
 """
 
-import importlib.util
 import json
 import math
-import pathlib
 import struct
 
-import duckdb
 import pyarrow.parquet as pq
 import pytest
 import xxhash
+from harness.lakehouse import duckdb_with_iceberg
 from pyiceberg.catalog.sql import SqlCatalog
 
 ROUNDS, BATCHES = 20, 20
@@ -159,13 +157,7 @@ def check(rows, sent, fields, reader):
 # --- readers ------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def duck():
-    connection = duckdb.connect(config={"autoinstall_known_extensions": False,
-                                        "autoload_known_extensions": False})
-    for name in ("httpfs", "avro", "iceberg"):
-        origin = importlib.util.find_spec("duckdb_extension_" + name).origin
-        extensions = pathlib.Path(origin).parent / "extensions" / f"v{duckdb.__version__}"
-        connection.execute(f"LOAD '{extensions}/{name}.duckdb_extension'")
-    return connection
+    return duckdb_with_iceberg()
 
 
 def by_pyarrow(table):

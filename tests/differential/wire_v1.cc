@@ -24,18 +24,21 @@ Json time_of(const std::optional<UnixMillis>& time) {
 }
 std::string time_of(UnixMillis time) { return std::to_string(time.value); }
 
+// An entry of a batch, be it binary or text.
+Json entry_of(const auto& e) {
+  return {{"sequence", std::to_string(e.sequence)},
+          {"timestamp", time_of(e.timestamp)},
+          {"op", static_cast<int>(e.op)},
+          {"table", hex(e.table)},
+          {"row_id", hex(e.row_id)},
+          {"before", hex(e.before)},
+          {"after", hex(e.after)}};
+}
+
 Json batch(std::string_view message) {
   wire::V1BatchReader reader(message);
   Json entries = Json::array();
-  for (V1Entry e; reader.next(&e);) {
-    entries.push_back({{"sequence", std::to_string(e.sequence)},
-                       {"timestamp", time_of(e.timestamp)},
-                       {"op", static_cast<int>(e.op)},
-                       {"table", hex(e.table)},
-                       {"row_id", hex(e.row_id)},
-                       {"before", hex(e.before)},
-                       {"after", hex(e.after)}});
-  }
+  for (V1Entry e; reader.next(&e);) entries.push_back(entry_of(e));
   if (!reader.status()) return nullptr;
   const auto& h = reader.header();
   return {{"message", "batch"},
@@ -110,15 +113,7 @@ struct Describe {
   }
   Json operator()(const wire::V1TextBatch& m) const {
     Json entries = Json::array();
-    for (const auto& e : m.entries) {
-      entries.push_back({{"sequence", std::to_string(e.sequence)},
-                         {"timestamp", time_of(e.timestamp)},
-                         {"op", static_cast<int>(e.op)},
-                         {"table", hex(e.table)},
-                         {"row_id", hex(e.row_id)},
-                         {"before", hex(e.before)},
-                         {"after", hex(e.after)}});
-    }
+    for (const auto& e : m.entries) entries.push_back(entry_of(e));
     return {{"message", "cdc_batch"},
             {"timestamp", time_of(m.timestamp)},
             {"source", hex(m.source)},

@@ -7,6 +7,19 @@ import sqlite3
 from harness.s3 import BUCKET, S3_KEY, S3_SECRET
 
 
+def duckdb_with_iceberg():
+    """DuckDB with the extensions of its Python packages: nothing is fetched."""
+    import duckdb
+
+    connection = duckdb.connect(config={"autoinstall_known_extensions": False,
+                                        "autoload_known_extensions": False})
+    for name in ("httpfs", "avro", "iceberg"):
+        origin = importlib.util.find_spec("duckdb_extension_" + name).origin
+        folder = pathlib.Path(origin).parent / "extensions" / f"v{duckdb.__version__}"
+        connection.execute(f"LOAD '{folder}/{name}.duckdb_extension'")
+    return connection
+
+
 class Lakehouse:
     """The tables of a parent's data directory, by PyIceberg and by DuckDB."""
 
@@ -35,14 +48,7 @@ class Lakehouse:
         return self.catalog().load_table(f"evodb.{table}").scan().to_arrow()
 
     def duckdb(self):
-        import duckdb
-
-        connection = duckdb.connect(config={"autoinstall_known_extensions": False,
-                                            "autoload_known_extensions": False})
-        for name in ("httpfs", "avro", "iceberg"):
-            origin = importlib.util.find_spec("duckdb_extension_" + name).origin
-            folder = pathlib.Path(origin).parent / "extensions" / f"v{duckdb.__version__}"
-            connection.execute(f"LOAD '{folder}/{name}.duckdb_extension'")
+        connection = duckdb_with_iceberg()
         if self.s3:
             connection.execute(
                 f"CREATE SECRET s (TYPE s3, KEY_ID '{S3_KEY}', SECRET '{S3_SECRET}', "

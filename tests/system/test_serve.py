@@ -166,14 +166,19 @@ def test_malformed_frames_are_refused_with_a_reason(parent):
     assert p.get("/healthz")[0] == 200
 
 
-def test_stopped_and_continued_while_it_stops_is_no_reason_to_give_up(parent, s3):
-    p = parent(store=s3).start()
+def send_one_change(p):
+    """As a client of the first generation; acknowledged, so the journal has it."""
     with connect(p.url) as ws:
         entry = {"sequence": 1, "timestamp": 1, "operation": "INSERT", "table": "t", "rowId": "1",
                  "after": {"a": 1}}
         ws.send(json.dumps({"type": "cdc_batch", "sourceDoId": "d", "sequenceNumber": 1,
                             "timestamp": 1, "entries": [entry]}))
         assert json.loads(ws.recv(5))["type"] == "ack"
+
+
+def test_stopped_and_continued_while_it_stops_is_no_reason_to_give_up(parent, s3):
+    p = parent(store=s3).start()
+    send_one_change(p)
     s3.stop()  # so that stopping takes as long as it may
     p.process.send_signal(signal.SIGTERM)
     time.sleep(0.3)
@@ -190,12 +195,7 @@ def test_s3_with_wrong_credentials_says_so(parent, s3):
     environment = wrong.environment
     wrong.environment = lambda: {**environment(), "AWS_SECRET_ACCESS_KEY": "wrong"}
     p.start()
-    with connect(p.url) as ws:
-        entry = {"sequence": 1, "timestamp": 1, "operation": "INSERT", "table": "t", "rowId": "1",
-                 "after": {"a": 1}}
-        ws.send(json.dumps({"type": "cdc_batch", "sourceDoId": "d", "sequenceNumber": 1,
-                            "timestamp": 1, "entries": [entry]}))
-        assert json.loads(ws.recv(5))["type"] == "ack"  # durable: the journal has it
+    send_one_change(p)
 
     def said():
         code, text = p.get("/readyz")
@@ -214,12 +214,7 @@ def test_s3_with_wrong_credentials_says_so(parent, s3):
 
 def test_a_start_that_waits_for_the_store_says_why(parent, s3):
     p = parent(store=s3).start()
-    with connect(p.url) as ws:
-        entry = {"sequence": 1, "timestamp": 1, "operation": "INSERT", "table": "t", "rowId": "1",
-                 "after": {"a": 1}}
-        ws.send(json.dumps({"type": "cdc_batch", "sourceDoId": "d", "sequenceNumber": 1,
-                            "timestamp": 1, "entries": [entry]}))
-        assert json.loads(ws.recv(5))["type"] == "ack"
+    send_one_change(p)
     assert p.get("/flush", method="POST")[0] == 200
     p.stop()
     shutil.rmtree(p.data / "journal")  # so the tables must be read before anybody is let in
