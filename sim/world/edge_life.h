@@ -2,7 +2,6 @@
 // kill -9.
 #pragma once
 
-#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>

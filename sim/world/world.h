@@ -161,6 +161,7 @@ class World final : public EdgeWitness {
   // Whether the parent refused its journal because of flipped bits; then its operator has moved the
   // journal aside, as the error asks.
   bool find_rot();
+  void move_journal_aside();
   void replace_parent(Strike& strike);
   void bury_zombies(bool all);
 

@@ -38,13 +38,7 @@ void World::on_failed_start(const Error& error) {
   tell("it does not start: " + error.text);
   // A flipped bit may also make a file look like one of a later version.
   const bool refused = error.kind == ErrorKind::kCorrupt || error.kind == ErrorKind::kInvalid;
-  if (rotten_ && refused && !disk_->crashed()) {
-    // As its text asks: the journal is moved aside.
-    ++counts_.rot_found;
-    lose_journal();
-    parent_starts_at_ms_ = now();
-    return;
-  }
+  if (rotten_ && refused && !disk_->crashed()) return move_journal_aside();
   if (!disk_->crashed() && !disk_may_fail_) {
     violate(Invariant::kStarts, "the parent does not start: " + error.text);
   }
@@ -56,11 +50,15 @@ bool World::find_rot() {
       parent_->failure()->kind != ErrorKind::kCorrupt) {
     return false;
   }
-  ++counts_.rot_found;
   tell("it refuses its journal: " + parent_->failure()->text);
+  move_journal_aside();
+  return true;
+}
+
+void World::move_journal_aside() {
+  ++counts_.rot_found;
   lose_journal();
   parent_starts_at_ms_ = now();
-  return true;
 }
 
 void World::crash_parent(bool power_loss, base::Random& random) {
