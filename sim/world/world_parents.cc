@@ -123,7 +123,7 @@ void World::bury_zombies(bool all) {
     if (!all && now() < zombie.dies_at_ms) return false;
     tell("the replaced parent ends");
     zombie.disk->crash();
-    zombie.life->die(FakeLoop::Crash::kReset);
+    zombie.life.reset();  // before its disk, which what is left of it refers to
     return true;
   });
 }
