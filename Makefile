@@ -95,7 +95,7 @@ tsan: setup
 
 bench: build
 	@build/evodb bench ingest --json
-	@build/evodb bench land --json
+	@build/evodb bench land --json --python .deps/venv/bin/python
 	@build/evodb bench e2e --json
 	@build/evodb bench capture --json
 

@@ -20,6 +20,8 @@ double ms_between(SteadyClock::time_point a, SteadyClock::time_point b) {
   return std::chrono::duration<double, std::milli>(b - a).count();
 }
 
+constexpr std::int64_t wide_groups = 5;  // of four columns, in a row of kTyped20
+
 // Encodes rows; reuses its memory.
 class RowMaker {
  public:
@@ -40,14 +42,23 @@ class RowMaker {
       wire::put_value(bytes_, ValueView::of_text(text_));
       return {true, 2, bytes_};
     }
-    wire::put_value(bytes_, ValueView::of_real(static_cast<double>(n) / 7));
-    name_ = "customer-" + std::to_string(lsn % 5000);
-    wire::put_value(bytes_, ValueView::of_text(name_));
-    wire::put_value(bytes_, ValueView::of_integer(n % 97));
-    return {true, 4, bytes_};
+    put_three(n, 5000);
+    if (kind_ == RowKind::kTyped4) return {true, 4, bytes_};
+    for (std::int64_t group = 1; group < wide_groups; ++group) {
+      wire::put_value(bytes_, ValueView::of_integer(n * group));
+      put_three(n + group, 5000 / (group + 1));
+    }
+    return {true, static_cast<std::uint32_t>(4 * wide_groups), bytes_};
   }
 
  private:
+  void put_three(std::int64_t n, std::int64_t customers) {
+    wire::put_value(bytes_, ValueView::of_real(static_cast<double>(n) / 7));
+    name_ = "customer-" + std::to_string(n % customers);
+    wire::put_value(bytes_, ValueView::of_text(name_));
+    wire::put_value(bytes_, ValueView::of_integer(n % 97));
+  }
+
   RowKind kind_;
   std::string text_, name_, bytes_;
 };
@@ -242,10 +253,15 @@ wire::TableDef load_table(RowKind rows) {
     table.name = "payload";
     table.columns.push_back({"body", "TEXT", 0});
   } else {
-    table.name = "typed";
-    table.columns.push_back({"amount", "REAL", 0});
-    table.columns.push_back({"customer", "TEXT", 0});
-    table.columns.push_back({"kind", "INTEGER", 0});
+    table.name = rows == RowKind::kTyped4 ? "typed" : "wide";
+    const std::int64_t groups = rows == RowKind::kTyped4 ? 1 : wide_groups;
+    for (std::int64_t group = 0; group < groups; ++group) {
+      const std::string suffix = group == 0 ? "" : "_" + std::to_string(group);
+      if (group > 0) table.columns.push_back({"number" + suffix, "INTEGER", 0});
+      table.columns.push_back({"amount" + suffix, "REAL", 0});
+      table.columns.push_back({"customer" + suffix, "TEXT", 0});
+      table.columns.push_back({"kind" + suffix, "INTEGER", 0});
+    }
   }
   return table;
 }

@@ -17,10 +17,11 @@
 
 namespace evodb::bench {
 
-// What a row looks like. Both kinds are a pure function of the LSN.
+// What a row looks like. All kinds are a pure function of the LSN.
 enum class RowKind : std::uint8_t {
   kPayload200,  // an INTEGER and a TEXT that make 200 encoded bytes
   kTyped4,      // INTEGER, REAL, short TEXT, INTEGER
+  kTyped20,     // those four, five times over: other numbers, other texts
 };
 
 struct LoadOptions {

@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "bench/raw_disk.h"
 #include "child_process.h"
 #include "evodb/result.h"
 
@@ -23,6 +24,7 @@ struct BenchArguments {
   std::uint32_t window = 8;
   std::uint32_t batch_entries = 100;
   std::int64_t freshness_s = 20;
+  std::string python = "python3";
   bool json = false;
 };
 
@@ -36,6 +38,8 @@ Result<BenchParent> start_bench_parent(const BenchArguments& arguments);
 
 // POST /flush until everything has landed. Errors: kRetry.
 Result<void> land_everything(const ParentProcess& parent, std::int64_t timeout_ms);
+
+void add_raw_disk(BenchJson& metrics, const bench::RawDisk& disk);
 
 // {"bench", "checked", "settings", "metrics"}; each has run to its end, or is an error.
 Result<BenchJson> bench_ingest(const BenchArguments& arguments);
