@@ -164,7 +164,16 @@ void add_bench(CLI::App& app, int& exit_code) {
       sub->add_option("--freshness-seconds", arguments->freshness_s, "Length of that part")
           ->check(CLI::Range(1, 3600));
     }
-    sub->callback([arguments, run, &exit_code] {
+    if (std::string_view(name) == "idle") {
+      sub->add_option("--idle-seconds", arguments->idle_s, "How long everyone only pings")
+          ->check(CLI::Range(1, 3600));
+      sub->add_option("--rounds", arguments->rounds, "Rounds of connecting and closing all")
+          ->check(CLI::Range(0, 1'000));
+    }
+    sub->callback([arguments, run, sub, &exit_code] {
+      if (sub->get_name() == "idle" && sub->count("--connections") == 0) {
+        arguments->connections = 18'000;
+      }
       const auto report_of = run(*arguments);
       if (!report_of) {
         exit_code = report(report_of.error());
@@ -176,6 +185,7 @@ void add_bench(CLI::App& app, int& exit_code) {
   add("ingest", "Durable changes a second: sockets to synced journal", bench_ingest);
   add("land", "Rows a second: sockets to committed snapshots, a core beside PyArrow", bench_land);
   add("e2e", "Many children to visible rows, and how fresh a reader's view is", bench_e2e);
+  add("idle", "Memory, CPU and latency of connections that hardly say anything", bench_idle);
   add("capture", "What the triggers cost the application", bench_capture);
 }
 

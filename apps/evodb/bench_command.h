@@ -25,6 +25,8 @@ struct BenchArguments {
   std::uint32_t batch_entries = 100;
   std::int64_t freshness_s = 20;
   std::string python = "python3";
+  std::int64_t idle_s = 30;   // of bench idle: how long everyone only pings
+  std::uint32_t rounds = 20;  // of bench idle: connect all, close all
   bool json = false;
 };
 
@@ -45,6 +47,7 @@ void add_raw_disk(BenchJson& metrics, const bench::RawDisk& disk);
 Result<BenchJson> bench_ingest(const BenchArguments& arguments);
 Result<BenchJson> bench_land(const BenchArguments& arguments);
 Result<BenchJson> bench_e2e(const BenchArguments& arguments);
+Result<BenchJson> bench_idle(const BenchArguments& arguments);
 Result<BenchJson> bench_capture(const BenchArguments& arguments);
 
 }  // namespace evodb::app

@@ -1,0 +1,152 @@
+// `evodb bench idle`: what connections cost that say nothing, or hardly anything. A parent in a
+// process of its own, its children in another one, real handshakes over loopback.
+#include <signal.h>
+#include <time.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "bench/idle_children.h"
+#include "bench/process_cost.h"
+#include "bench_command.h"
+#include "descriptors.h"
+#include "http_client.h"
+#include "version.h"
+
+namespace evodb::app {
+
+namespace {
+
+constexpr double ping_every_s = 30;
+constexpr double wake_s = 10;
+constexpr double wake_share_per_s = 0.01;
+
+struct Memory {
+  double user = 0, kernel = 0;
+};
+
+Result<BenchJson> status_of(const ParentProcess& parent) {
+  const auto answer =
+      EVODB_TRY(http_request("GET", "http://" + parent.address + "/status", 10'000));
+  BenchJson status = BenchJson::parse(answer.body, nullptr, false);
+  if (answer.status != 200 || status.is_discarded()) {
+    return fail(ErrorKind::kInternal, "the parent has no status: " + answer.body);
+  }
+  return status;
+}
+
+// Waits until the parent counts so many children, and its memory has stayed the same for a second.
+Result<Memory> settled(const ParentProcess& parent, std::uint32_t children) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  std::uint64_t before = 0;
+  for (int same = 0; same < 4;) {
+    const BenchJson status = EVODB_TRY(status_of(parent));
+    const std::uint64_t now = EVODB_TRY(bench::anonymous_bytes(parent.process->pid()));
+    const bool right = status["connections"]["children"] == children;
+    same = right && now == before ? same + 1 : 0;
+    before = now;
+    if (std::chrono::steady_clock::now() > deadline) {
+      return fail(ErrorKind::kRetry, "the parent does not come to rest with " +
+                                         std::to_string(children) +
+                                         " children: " + status["connections"].dump());
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(250));
+  }
+  return Memory{static_cast<double>(before),
+                static_cast<double>(EVODB_TRY(bench::kernel_bytes()))};
+}
+
+// Bytes a connection, from the difference between few and many.
+struct Slope {
+  double user = 0, kernel = 0;
+  double open_s = 0;  // of the many
+};
+Result<Slope> measure_slope(const ParentProcess& parent, bench::IdleChildren& children,
+                            std::uint32_t few, std::uint32_t all) {
+  (void)EVODB_TRY(children.open(parent.port(), 0, few));
+  const Memory low = EVODB_TRY(settled(parent, few));
+  const auto rest = EVODB_TRY(children.open(parent.port(), few, all));
+  const Memory high = EVODB_TRY(settled(parent, all));
+  const double added = all - few;
+  return Slope{(high.user - low.user) / added, (high.kernel - low.kernel) / added, rest.seconds};
+}
+
+Result<double> idle_cores(const ParentProcess& parent, bench::IdleChildren& children,
+                          double seconds) {
+  const std::uint64_t before = EVODB_TRY(bench::cpu_ns(parent.process->pid()));
+  const auto begun = std::chrono::steady_clock::now();
+  (void)EVODB_TRY(children.idle(seconds, ping_every_s));
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
+  const std::uint64_t after = EVODB_TRY(bench::cpu_ns(parent.process->pid()));
+  return static_cast<double>(after - before) / 1e9 / took.count();
+}
+
+}  // namespace
+
+Result<BenchJson> bench_idle(const BenchArguments& arguments) {
+  raise_descriptor_limit();
+  const std::uint32_t all = arguments.connections;
+  const std::uint32_t few = all / 9;  // 2,000 of 18,000
+  const auto children = EVODB_TRY(bench::IdleChildren::start(all));
+  auto bench = EVODB_TRY(start_bench_parent(arguments));
+  BenchJson metrics;
+
+  // Sources that the parent has never seen: each costs its marks for ever, beside the connection.
+  const Slope fresh = EVODB_TRY(measure_slope(bench.parent, *children, few, all));
+  EVODB_CHECK(children->close_all(false));
+  (void)EVODB_TRY(settled(bench.parent, 0));
+
+  const auto storm = EVODB_TRY(children->open(bench.parent.port(), 0, all));
+  metrics["handshake_s"] = storm.seconds;
+  (void)EVODB_TRY(settled(bench.parent, all));
+  metrics["idle_cpu_cores"] =
+      EVODB_TRY(idle_cores(bench.parent, *children, static_cast<double>(arguments.idle_s)));
+
+  const auto wake = EVODB_TRY(children->wake(wake_s, wake_share_per_s * all));
+  metrics["wake_ms_p50"] = wake.ping_ms_p50;
+  metrics["wake_ms_p99"] = wake.ping_ms_p99;
+  metrics["wake_ms_max"] = wake.ping_ms_max;
+  metrics["wake_durable_ack_ms_p50"] = wake.batch_ms_p50;
+  metrics["wake_durable_ack_ms_p99"] = wake.batch_ms_p99;
+  EVODB_CHECK(children->close_all(false));
+  const Memory before_rounds = EVODB_TRY(settled(bench.parent, 0));
+  double round_s = 0;
+  for (std::uint32_t round = 0; round < arguments.rounds; ++round) {
+    round_s += EVODB_TRY(children->open(bench.parent.port(), 0, all)).seconds;
+    EVODB_CHECK(children->close_all(round % 2 == 0));  // with a reset, or with a close frame
+  }
+  const Memory after_rounds = EVODB_TRY(settled(bench.parent, 0));
+  metrics["rounds_growth_bytes"] = after_rounds.user - before_rounds.user;
+  if (arguments.rounds > 0) metrics["rounds_handshake_s"] = round_s / arguments.rounds;
+
+  // The same sources again, known from the checkpoint: what is left is the connection's.
+  bench.parent.process->signal(SIGTERM);
+  (void)EVODB_TRY(bench.parent.process->wait(60'000));
+  bench.parent = EVODB_TRY(start_parent_process(bench.data, "127.0.0.1:0", arguments.sets,
+                                                bench.scratch->path() + "/parent.log"));
+  const Slope known = EVODB_TRY(measure_slope(bench.parent, *children, few, all));
+  const BenchJson status = EVODB_TRY(status_of(bench.parent));
+  if (status["sources"]["known"] != all || status["sources"]["sessions"] != all) {
+    return fail(ErrorKind::kCorrupt, "the parent knows other sources: " + status["sources"].dump());
+  }
+  metrics["user_bytes_per_connection"] = known.user;
+  metrics["user_bytes_per_new_source"] = fresh.user - known.user;
+  metrics["kernel_bytes_per_connection"] = known.kernel;
+  metrics["parent_rss_mb"] = static_cast<double>(bench.parent.process->resident_bytes()) / 1e6;
+
+  return BenchJson{{"bench", "idle"},
+                   {"checked", true},
+                   {"settings",
+                    {{"version", version()},
+                     {"connections", all},
+                     {"slope_from", few},
+                     {"ping_every_s", ping_every_s},
+                     {"idle_s", arguments.idle_s},
+                     {"wake_share_per_s", wake_share_per_s},
+                     {"rounds", arguments.rounds},
+                     {"set", arguments.sets}}},
+                   {"metrics", metrics}};
+}
+
+}  // namespace evodb::app

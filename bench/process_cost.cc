@@ -1,0 +1,50 @@
+#include "bench/process_cost.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+namespace evodb::bench {
+
+namespace {
+
+// The number behind `word`, anywhere in the file.
+Result<std::uint64_t> number_after(const std::string& path, const std::string& word) {
+  std::ifstream in(path);
+  std::string found;
+  std::uint64_t number = 0;
+  while (in >> found) {
+    if (found == word && in >> number) return number;
+  }
+  return fail(ErrorKind::kInvalid, path + " has no '" + word + "'");
+}
+
+}  // namespace
+
+Result<std::uint64_t> anonymous_bytes(pid_t pid) {
+  const std::string path = "/proc/" + std::to_string(pid) + "/smaps_rollup";
+  return EVODB_TRY(number_after(path, "Anonymous:")) * 1024;
+}
+
+Result<std::uint64_t> cpu_ns(pid_t pid) {
+  std::uint64_t sum = 0;
+  std::error_code error;
+  const std::string tasks = "/proc/" + std::to_string(pid) + "/task";
+  for (const auto& task : std::filesystem::directory_iterator(tasks, error)) {
+    std::uint64_t run_ns = 0;
+    std::ifstream in(task.path() / "schedstat");
+    if (in >> run_ns) sum += run_ns;
+  }
+  if (error || sum == 0) return fail(ErrorKind::kInvalid, "no CPU times in " + tasks);
+  return sum;
+}
+
+Result<std::uint64_t> kernel_bytes() {
+  const std::uint64_t slab = EVODB_TRY(number_after("/proc/meminfo", "Slab:")) * 1024;
+  const std::uint64_t pages = EVODB_TRY(number_after("/proc/net/sockstat", "mem"));
+  return slab + pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+}  // namespace evodb::bench
