@@ -20,49 +20,6 @@ double ms_between(SteadyClock::time_point a, SteadyClock::time_point b) {
   return std::chrono::duration<double, std::milli>(b - a).count();
 }
 
-constexpr std::int64_t wide_groups = 5;  // of four columns, in a row of kTyped20
-
-// Encodes rows; reuses its memory.
-class RowMaker {
- public:
-  explicit RowMaker(RowKind kind) : kind_(kind), text_(190, 'x') {}
-
-  wire::ValuesView row(std::uint64_t lsn) {
-    bytes_.clear();
-    const auto n = static_cast<std::int64_t>(lsn);
-    wire::put_value(bytes_, ValueView::of_integer(n));
-    if (kind_ == RowKind::kPayload200) {
-      // Not all the same, or compression would flatter the rest of the way.
-      for (std::size_t i = 0; i < 64; i += 8) {
-        const std::uint64_t noise = (lsn + i) * 0x9e3779b97f4a7c15u;
-        for (std::size_t j = 0; j < 8; ++j) {
-          text_[i + j] = static_cast<char>('a' + (noise >> (8 * j)) % 26);
-        }
-      }
-      wire::put_value(bytes_, ValueView::of_text(text_));
-      return {true, 2, bytes_};
-    }
-    put_three(n, 5000);
-    if (kind_ == RowKind::kTyped4) return {true, 4, bytes_};
-    for (std::int64_t group = 1; group < wide_groups; ++group) {
-      wire::put_value(bytes_, ValueView::of_integer(n * group));
-      put_three(n + group, 5000 / (group + 1));
-    }
-    return {true, static_cast<std::uint32_t>(4 * wide_groups), bytes_};
-  }
-
- private:
-  void put_three(std::int64_t n, std::int64_t customers) {
-    wire::put_value(bytes_, ValueView::of_real(static_cast<double>(n) / 7));
-    name_ = "customer-" + std::to_string(n % customers);
-    wire::put_value(bytes_, ValueView::of_text(name_));
-    wire::put_value(bytes_, ValueView::of_integer(n % 97));
-  }
-
-  RowKind kind_;
-  std::string text_, name_, bytes_;
-};
-
 struct Run {
   const LoadOptions& options;
   base::EpollLoop& loop;
@@ -186,12 +143,16 @@ class Child : public base::StreamEvents {
   void on_ack(const wire::Ack& ack) {
     credit_ = ack.credit_bytes;
     const auto now = SteadyClock::now();
+    const bool waited = !in_flight_.empty();
     while (!in_flight_.empty() && in_flight_.front().last <= ack.durable.value) {
       in_flight_bytes_ -= in_flight_.front().bytes;
       if (run_.result.durable_ack_ms.size() < 100'000) {
         run_.result.durable_ack_ms.push_back(ms_between(in_flight_.front().sent, now));
       }
       in_flight_.pop_front();
+    }
+    if (waited && in_flight_.empty() && run_.options.on_window_empty) {
+      if (auto done = run_.options.on_window_empty(); !done) return fail_run(done.error().text);
     }
     const Lsn mark = run_.options.until == WaitLevel::kDurable ? ack.durable : ack.persisted;
     if (!finished_ && mark.value >= share_) {
@@ -220,10 +181,11 @@ class Child : public base::StreamEvents {
     const std::string body = writer_.finish();
     frame_.clear();
     wire::encode_envelope(frame_, wire::FrameType::kBatch, 0, body);
+    const auto begun = SteadyClock::now();
     send_message(frame_);
     last_bytes_ = frame_.size();
     in_flight_bytes_ += frame_.size();
-    in_flight_.push_back({end, frame_.size(), SteadyClock::now()});
+    in_flight_.push_back({end, frame_.size(), begun});
     run_.result.wire_bytes += frame_.size();
     run_.result.entries += end - sent_;
     ++run_.result.batches;
@@ -245,26 +207,6 @@ class Child : public base::StreamEvents {
 };
 
 }  // namespace
-
-wire::TableDef load_table(RowKind rows) {
-  wire::TableDef table;
-  table.columns = {{"id", "INTEGER", 1}};
-  if (rows == RowKind::kPayload200) {
-    table.name = "payload";
-    table.columns.push_back({"body", "TEXT", 0});
-  } else {
-    table.name = rows == RowKind::kTyped4 ? "typed" : "wide";
-    const std::int64_t groups = rows == RowKind::kTyped4 ? 1 : wide_groups;
-    for (std::int64_t group = 0; group < groups; ++group) {
-      const std::string suffix = group == 0 ? "" : "_" + std::to_string(group);
-      if (group > 0) table.columns.push_back({"number" + suffix, "INTEGER", 0});
-      table.columns.push_back({"amount" + suffix, "REAL", 0});
-      table.columns.push_back({"customer" + suffix, "TEXT", 0});
-      table.columns.push_back({"kind" + suffix, "INTEGER", 0});
-    }
-  }
-  return table;
-}
 
 Result<LoadResult> run_load(const LoadOptions& options) {
   EVODB_ASSERT(options.connections > 0 && options.entries >= options.connections,

@@ -8,21 +8,15 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
+#include "bench/rows.h"
 #include "evodb/result.h"
 #include "evodb/types.h"
-#include "wire/table_def.h"
 
 namespace evodb::bench {
-
-// What a row looks like. All kinds are a pure function of the LSN.
-enum class RowKind : std::uint8_t {
-  kPayload200,  // an INTEGER and a TEXT that make 200 encoded bytes
-  kTyped4,      // INTEGER, REAL, short TEXT, INTEGER
-  kTyped20,     // those four, five times over: other numbers, other texts
-};
 
 struct LoadOptions {
   std::string host = "127.0.0.1";
@@ -35,6 +29,9 @@ struct LoadOptions {
   std::uint64_t entries = 1'000'000;  // of all connections together
   WaitLevel until = WaitLevel::kDurable;
   std::int64_t timeout_ms = 120'000;
+  // Called when a child's last batch in flight is durable, before it sends the next one. What it
+  // takes counts for no batch. An error ends the run.
+  std::function<Result<void>()> on_window_empty;
 };
 
 struct LoadResult {
@@ -43,8 +40,6 @@ struct LoadResult {
   double seconds = 0;                  // first batch sent to last acknowledgement of `until`
   std::vector<double> durable_ack_ms;  // a batch each, sampled (at most 100,000)
 };
-
-wire::TableDef load_table(RowKind rows);
 
 // Errors: kInvalid (a child was refused: says why), kRetry (not done in time, connection lost).
 Result<LoadResult> run_load(const LoadOptions& options);

@@ -6,7 +6,6 @@
 #include <cstdio>
 
 #include "bench/lakehouse_reader.h"
-#include "bench/load.h"
 #include "bench/quantile.h"
 #include "bench/raw_disk.h"
 #include "command.h"
@@ -39,28 +38,6 @@ bench::LoadOptions load_of(const BenchArguments& arguments, const BenchParent& p
           .entries = entries};
 }
 
-// A small load, landed and counted by a reader that knows nothing of the parent.
-Result<void> check_answer(const BenchParent& parent, bench::RowKind rows) {
-  bench::LoadOptions options;
-  options.port = parent.parent.port();
-  options.prefix = "check";
-  options.rows = rows;
-  options.connections = 4;
-  options.entries = check_entries;
-  options.until = WaitLevel::kPersisted;
-  (void)EVODB_TRY(bench::run_load(options));
-  auto reader = EVODB_TRY(bench::LakehouseReader::open(parent.data));
-  return reader.expect(bench::load_table(rows).name + "_changes", "check", 4, check_entries);
-}
-
-Result<void> check_timed(const BenchArguments& arguments, const BenchParent& parent,
-                         bench::RowKind rows, std::uint64_t entries) {
-  EVODB_CHECK(land_everything(parent.parent, 300'000));
-  auto reader = EVODB_TRY(bench::LakehouseReader::open(parent.data));
-  return reader.expect(bench::load_table(rows).name + "_changes", "timed", arguments.connections,
-                       entries);
-}
-
 Result<BenchJson> bench_load(const char* name, const char* rate, const BenchArguments& arguments,
                              bench::RowKind rows, WaitLevel until, std::uint64_t entries) {
   const auto parent = EVODB_TRY(start_bench_parent(arguments));
@@ -73,7 +50,7 @@ Result<BenchJson> bench_load(const char* name, const char* rate, const BenchArgu
   options.timeout_ms = 600'000;
   const auto result = EVODB_TRY(bench::run_load(options));
   const auto landing_begun = std::chrono::steady_clock::now();
-  EVODB_CHECK(check_timed(arguments, parent, rows, entries));
+  EVODB_CHECK(check_landed(parent, rows, "timed", arguments.connections, entries));
   const std::chrono::duration<double> landing = std::chrono::steady_clock::now() - landing_begun;
 
   BenchJson metrics;
@@ -134,6 +111,25 @@ Result<void> land_everything(const ParentProcess& parent, std::int64_t timeout_m
   }
 }
 
+Result<void> check_answer(const BenchParent& parent, bench::RowKind rows) {
+  bench::LoadOptions options;
+  options.port = parent.parent.port();
+  options.prefix = "check";
+  options.rows = rows;
+  options.connections = 4;
+  options.entries = check_entries;
+  options.until = WaitLevel::kPersisted;
+  (void)EVODB_TRY(bench::run_load(options));
+  return check_landed(parent, rows, "check", 4, check_entries);
+}
+
+Result<void> check_landed(const BenchParent& parent, bench::RowKind rows, const std::string& prefix,
+                          std::uint32_t connections, std::uint64_t entries) {
+  EVODB_CHECK(land_everything(parent.parent, 300'000));
+  auto reader = EVODB_TRY(bench::LakehouseReader::open(parent.data));
+  return reader.expect(bench::load_table(rows).name + "_changes", prefix, connections, entries);
+}
+
 Result<BenchJson> bench_ingest(const BenchArguments& arguments) {
   return bench_load("ingest", "durable_entries_per_s", arguments, bench::RowKind::kPayload200,
                     WaitLevel::kDurable, arguments.entries != 0 ? arguments.entries : 3'000'000);
@@ -186,6 +182,8 @@ void add_bench(CLI::App& app, int& exit_code) {
   add("land", "Rows a second: sockets to committed snapshots, a core beside PyArrow", bench_land);
   add("e2e", "Many children to visible rows, and how fresh a reader's view is", bench_e2e);
   add("idle", "Memory, CPU and latency of connections that hardly say anything", bench_idle);
+  add("ack", "One batch at a time: sent to durable, beside the raw disk's sync", bench_ack);
+  add("codec", "Encode and decode, beside memcpy of the same bytes", bench_codec);
   add("capture", "What the triggers cost the application", bench_capture);
 }
 

@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "bench/load.h"
 #include "bench/raw_disk.h"
 #include "child_process.h"
 #include "evodb/result.h"
@@ -42,6 +43,12 @@ Result<BenchParent> start_bench_parent(const BenchArguments& arguments);
 Result<void> land_everything(const ParentProcess& parent, std::int64_t timeout_ms);
 
 void add_raw_disk(BenchJson& metrics, const bench::RawDisk& disk);
+// A small load, landed and counted by a reader that knows nothing of the parent.
+Result<void> check_answer(const BenchParent& parent, bench::RowKind rows);
+// Lands everything; then that reader must find exactly what `connections` children named
+// "<prefix>-<i>" sent together.
+Result<void> check_landed(const BenchParent& parent, bench::RowKind rows, const std::string& prefix,
+                          std::uint32_t connections, std::uint64_t entries);
 
 // {"bench", "checked", "settings", "metrics"}; each has run to its end, or is an error.
 Result<BenchJson> bench_ingest(const BenchArguments& arguments);
@@ -49,5 +56,7 @@ Result<BenchJson> bench_land(const BenchArguments& arguments);
 Result<BenchJson> bench_e2e(const BenchArguments& arguments);
 Result<BenchJson> bench_idle(const BenchArguments& arguments);
 Result<BenchJson> bench_capture(const BenchArguments& arguments);
+Result<BenchJson> bench_ack(const BenchArguments& arguments);
+Result<BenchJson> bench_codec(const BenchArguments& arguments);
 
 }  // namespace evodb::app
