@@ -324,12 +324,13 @@ void run_bit_flips_outbox(const Extent& extent, Report& report) {
                            std::to_string(part.flips_refused) + " refused, " +
                            std::to_string(part.flips_unseen) + " unseen");
   };
-  const auto look_at_file = [](const Contents& whole, Outcome otherwise) {
-    return [&whole, otherwise](FakeDisk& disk) -> Seen {
+  const auto look_at_file = [](const Contents& whole) {
+    return [&whole](FakeDisk& disk) -> Seen {
       const auto found = read_file_outbox(disk);
       if (!found) return {Outcome::kRefused, ""};
       if (*found == whole) return {Outcome::kHarmless, ""};
-      return {otherwise, found->state + ", " + std::to_string(found->changes.size()) + " changes"};
+      return {Outcome::kWrong,
+              found->state + ", " + std::to_string(found->changes.size()) + " changes"};
     };
   };
   for (const bool closed : {true, false}) {
@@ -339,13 +340,11 @@ void run_bit_flips_outbox(const Extent& extent, Report& report) {
     const auto whole = read_file_outbox(disk);
     if (!whole) return report.violate("without a flip: " + whole.error().text);
     for (const auto& [path, bytes] : files) {
-      const bool log = path.ends_with("-wal");
-      if (!closed && !log) continue;  // the same file as above, but for what the log has newer
+      // The database of the killed one is that of the closed one, but for what its log has newer.
+      if (!closed && path == outbox_path) continue;
       Report part("");
-      // A frame of SQLite's log that does not hold ends the log: SQLite takes it for torn.
-      flip_each(files, path, extent, part,
-                look_at_file(*whole, log ? Outcome::kUnseen : Outcome::kWrong));
-      note(log ? "FileOutbox, log of a killed process" : "FileOutbox, closed", part);
+      flip_each(files, path, extent, part, look_at_file(*whole));
+      note("FileOutbox, " + std::string(closed ? "closed" : "killed") + ": " + path, part);
     }
   }
 

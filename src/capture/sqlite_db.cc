@@ -146,6 +146,9 @@ Result<Database> Database::open(const std::string& path, const OpenOptions& opti
   if (code != SQLITE_OK) return sqlite_error(code, handle, path);
   sqlite3_extended_result_codes(handle, 1);
   sqlite3_busy_timeout(handle, options.busy_timeout_ms);
+  if (options.keep_log_at_close) {
+    sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  }
   // The file is first read here: whatever is wrong with it shows now.
   const std::int64_t tables = EVODB_TRY(db.integer("SELECT count(*) FROM sqlite_schema"));
   static_cast<void>(tables);
@@ -187,6 +190,25 @@ Result<void> Database::write_log_again() const {
   const int code = base::write_sqlite_log_again(handle_.get());
   if (code != SQLITE_OK) return sqlite_error(code, nullptr, *path_);
   return {};
+}
+
+void Database::settle_log_at_close() const {
+  sqlite3_db_config(handle_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
+}
+
+Result<std::uint64_t> Database::log_bytes() const {
+  sqlite3_file* log = nullptr;
+  sqlite3_file_control(handle_.get(), "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+  if (log == nullptr || log->pMethods == nullptr) return 0;
+  sqlite3_int64 size = 0;
+  const int code = log->pMethods->xFileSize(log, &size);
+  if (code != SQLITE_OK) return sqlite_error(code, nullptr, *path_);
+  return static_cast<std::uint64_t>(size);
+}
+
+std::string Database::resolved_path() const {
+  const char* const name = sqlite3_db_filename(handle_.get(), "main");
+  return name != nullptr ? name : *path_;
 }
 
 Result<Transaction> Transaction::begin(const Database& db, Kind kind) {

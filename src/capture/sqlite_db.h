@@ -57,6 +57,8 @@ struct OpenOptions {
   // Name of a registered sqlite3_vfs; "" is the machine's files.
   std::string vfs;
   bool create = false;  // an absent file is no error
+  // Closing leaves SQLite's log as it is, until settle_log_at_close(): for who must look first.
+  bool keep_log_at_close = false;
 };
 
 class Database {
@@ -72,6 +74,12 @@ class Database {
 
   // See base/sqlite_log.h. REQUIRES: a write transaction.
   Result<void> write_log_again() const;
+  // From now on the last connection that closes writes the log into the database and removes it.
+  void settle_log_at_close() const;
+  // Size of SQLite's log file; 0 where there is none.
+  Result<std::uint64_t> log_bytes() const;
+  // The file as SQLite resolved it: its log lies beside that.
+  std::string resolved_path() const;
   // SQLite's own code of the latest call that failed.
   int error_code() const { return sqlite3_extended_errcode(handle_.get()); }
   std::int64_t changed_rows() const { return sqlite3_changes64(handle_.get()); }

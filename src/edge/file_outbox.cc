@@ -11,19 +11,10 @@
 namespace evodb::edge {
 namespace {
 
-constexpr std::int64_t file_mark = 0x45764f62;  // "EvOb": PRAGMA application_id
+constexpr std::uint64_t log_bytes_max = 4u << 20;
 constexpr std::uint64_t sweep_lsns_max = 10'000;
 constexpr std::uint8_t has_key = 1, has_before = 2, has_after = 4;
 constexpr std::uint8_t has_checksum = 8;  // four bytes at the end; not in files of before 0.2
-
-constexpr std::uint64_t row_overhead_bytes =
-    change_overhead_bytes - 4;  // the checksum is in `rows`
-constexpr const char* schema[] = {
-    "CREATE TABLE state(key TEXT PRIMARY KEY, value) WITHOUT ROWID",
-    "CREATE TABLE tables(id INTEGER PRIMARY KEY, def BLOB NOT NULL)",
-    "CREATE TABLE changes(lsn INTEGER PRIMARY KEY, txn INTEGER NOT NULL, time INTEGER NOT NULL, op "
-    "INTEGER NOT NULL, tbl INTEGER NOT NULL, rows BLOB NOT NULL)",
-};
 
 std::int64_t as_stored(std::uint64_t v) { return static_cast<std::int64_t>(v); }
 std::uint64_t as_read(std::int64_t v) { return static_cast<std::uint64_t>(v); }
@@ -82,139 +73,6 @@ bool take_rows(std::string_view bytes, const Envelope& envelope, capture::Outbox
 
 }  // namespace
 
-Result<std::unique_ptr<FileOutbox>> FileOutbox::open(const std::string& path,
-                                                     const std::string& source, Epoch first_epoch,
-                                                     const FileOutboxOptions& options) {
-  auto db = EVODB_TRY(capture::Database::open(
-      path, {.busy_timeout_ms = 1'000, .vfs = options.vfs, .create = true}));
-  std::unique_ptr<FileOutbox> outbox(new FileOutbox(std::move(db), options));
-  EVODB_CHECK(outbox->load(source, first_epoch));
-  return outbox;
-}
-
-// --- opening ------------------------------------------------------------------------------------
-
-Result<void> FileOutbox::load(const std::string& source, Epoch first_epoch) {
-  const std::int64_t mark = EVODB_TRY(db_.integer("PRAGMA application_id"));
-  const std::int64_t objects = EVODB_TRY(db_.integer("SELECT count(*) FROM sqlite_schema"));
-  if (mark != file_mark && objects != 0) {
-    return fail(ErrorKind::kInvalid, "'" + db_.path() +
-                                         "' is a database of something else, not an outbox of "
-                                         "this library; name another file");
-  }
-  // One process at a time; the lock comes with the first write and stays.
-  EVODB_CHECK(db_.run("PRAGMA locking_mode=EXCLUSIVE"));
-  EVODB_CHECK(db_.run("PRAGMA journal_mode=WAL"));
-  EVODB_CHECK(db_.run(options_.sync ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"));
-  EVODB_CHECK(create(source, first_epoch));
-  EVODB_CHECK(check_structure());
-  EVODB_CHECK(prepare());
-  const std::int64_t none = -1;
-  std::int64_t sum = none;
-  auto state = EVODB_TRY(db_.prepare("SELECT key, value FROM state"));
-  while (EVODB_TRY(state.step())) {
-    const std::string_view key = state.text(0);
-    if (key == "sum") sum = state.integer(1);
-    if (key == "source") source_ = state.text(1);
-    if (key == "epoch") epoch_ = Epoch(as_read(state.integer(1)));
-    if (key == "trimmed") trimmed_ = Lsn(as_read(state.integer(1)));
-    if (key == "trimmed_chain") trimmed_chain_ = ChainHash(as_read(state.integer(1)));
-  }
-  if (sum != none && sum != state_sum(epoch_, trimmed_, trimmed_chain_)) {
-    return fail(ErrorKind::kCorrupt, "'" + db_.path() +
-                                         "': the checksum of its marks does not hold; restore a "
-                                         "copy of it, or move it away to begin a new one");
-  }
-  if (source_ != source) {
-    return fail(ErrorKind::kInvalid, "the outbox file '" + db_.path() + "' is of source '" +
-                                         source_ + "', not of '" + source +
-                                         "'; name another file, or take that name");
-  }
-  head_ = Lsn(as_read(EVODB_TRY(db_.integer("SELECT max(lsn) FROM changes"))));
-  head_ = std::max(head_, trimmed_);
-  const std::int64_t first = EVODB_TRY(db_.integer("SELECT min(lsn) FROM changes", 1));
-  if (head_.value > base::stored_number_max || epoch_.value > base::stored_number_max ||
-      first < 1) {
-    return fail(ErrorKind::kCorrupt, "'" + db_.path() +
-                                         "' has an LSN or epoch that no outbox has; restore it "
-                                         "from a backup, or name another file");
-  }
-  if (sum == none) EVODB_CHECK(set_marks(epoch_, trimmed_, trimmed_chain_));
-  EVODB_CHECK(load_tables());
-  while (EVODB_TRY(sweep())) {
-  }
-  const std::string held = "SELECT coalesce(sum(length(rows) + " +
-                           std::to_string(row_overhead_bytes) + "), 0) FROM changes";
-  held_bytes_ = as_read(EVODB_TRY(db_.integer(held)));
-  return {};
-}
-
-// Rows have checksums; that none of them fell out of the tree only its pages can tell, and that a
-// column still is what it was only the schema's text.
-Result<void> FileOutbox::check_structure() {
-  std::string why;
-  {
-    auto check = EVODB_TRY(db_.prepare("PRAGMA quick_check(1)"));
-    const bool said = EVODB_TRY(check.step());
-    if (!said || check.text(0) != "ok") why = said ? check.text(0) : "no answer";
-  }
-  for (const char* sql : schema) {
-    const std::int64_t found = EVODB_TRY(
-        db_.integer("SELECT count(*) FROM sqlite_schema WHERE sql = " + capture::quote_text(sql)));
-    if (found != 1) why = std::string("its schema lacks ") + sql;
-  }
-  if (why.empty()) return {};
-  return fail(ErrorKind::kCorrupt,
-              "'" + db_.path() + "' is damaged (" + why + "); restore a copy of it");
-}
-
-Result<void> FileOutbox::create(const std::string& source, Epoch first_epoch) {
-  auto transaction =
-      EVODB_TRY(capture::Transaction::begin(db_, capture::Transaction::Kind::kWrite));
-  const std::int64_t objects = EVODB_TRY(db_.integer("SELECT count(*) FROM sqlite_schema"));
-  if (objects == 0) {
-    EVODB_CHECK(db_.run("PRAGMA application_id=" + std::to_string(file_mark) + "; " +
-                        std::string(schema[0]) + "; " + schema[1] + "; " + schema[2] +
-                        "; INSERT INTO state VALUES('source', " + capture::quote_text(source) +
-                        "), ('epoch', " + std::to_string(first_epoch.value) +
-                        "), ('trimmed', 0), ('trimmed_chain', 0)"));
-  }
-  EVODB_CHECK(db_.write_log_again());
-  return transaction.commit();
-}
-
-Result<void> FileOutbox::prepare() {
-  // The wrapper binds texts: the casts make them BLOBs, byte for byte.
-  insert_ =
-      EVODB_TRY(db_.prepare("INSERT INTO changes(lsn, txn, time, op, tbl, rows) "
-                            "VALUES(?1,?2,?3,?4,?5,CAST(?6 AS BLOB))"));
-  rows_ = EVODB_TRY(
-      db_.prepare("SELECT lsn, txn, time, op, tbl, rows FROM changes WHERE lsn > ?1 ORDER BY lsn"));
-  set_ =
-      EVODB_TRY(db_.prepare("INSERT INTO state(key, value) VALUES(?1, ?2) "
-                            "ON CONFLICT(key) DO UPDATE SET value = excluded.value"));
-  return {};
-}
-
-Result<void> FileOutbox::load_tables() {
-  auto rows = EVODB_TRY(db_.prepare("SELECT id, def FROM tables"));
-  while (EVODB_TRY(rows.step())) {
-    base::ByteReader in(rows.value(1).bytes);
-    auto def = wire::decode_table_def(in);
-    if (!def) {
-      return fail(ErrorKind::kCorrupt, "'" + db_.path() + "': " + def.error().text);
-    }
-    const std::uint64_t fingerprint = def->fingerprint();
-    if (as_stored(fingerprint) != rows.integer(0)) {
-      return fail(ErrorKind::kCorrupt, "'" + db_.path() + "': the definition of table '" +
-                                           def->name + "' is damaged; restore a copy of it");
-    }
-    tables_[rows.integer(0)] = {shelf_.keep(*def, fingerprint), fingerprint};
-    ids_[fingerprint] = rows.integer(0);
-  }
-  return {};
-}
-
 // --- appending ----------------------------------------------------------------------------------
 
 Result<Lsn> FileOutbox::append(std::span<const NewChange> changes) {
@@ -226,6 +84,7 @@ Result<Lsn> FileOutbox::append(std::span<const NewChange> changes) {
   }
   held_bytes_ += EVODB_TRY(insert(changes));  // as sweep() counts them
   head_ = Lsn(head_.value + changes.size());
+  committed();
   return head_;
 }
 
@@ -348,6 +207,32 @@ std::int64_t FileOutbox::state_sum(Epoch epoch, Lsn trimmed, ChainHash chain) co
   return base::crc32c(source_, base::crc32c(bytes));
 }
 
+// Nothing here undoes a commit, so nothing here makes one fail: a log that stays long and a witness
+// that lags are tried again with the next one.
+void FileOutbox::committed() {
+  const auto bytes = db_.log_bytes();
+  if (!bytes) return;
+  witness(*bytes);
+  if (*bytes >= log_bytes_max) static_cast<void>(begin_log());
+}
+
+void FileOutbox::witness(std::uint64_t log_bytes) {
+  if (!options_.sync || log_ == 0) return;
+  witness_->write(
+      {.log = log_, .epoch = epoch_, .trimmed = trimmed_, .head = head_, .log_bytes = log_bytes});
+}
+
+// The database's file takes over all that is in the log, which begins anew under another name. Its
+// witness speaks before the file is touched: from there on either of both may have what is newest.
+Result<void> FileOutbox::begin_log() {
+  const auto drawn = as_read(EVODB_TRY(db_.integer("SELECT random()")));
+  const std::uint64_t next = std::max<std::uint64_t>(drawn, 1);
+  EVODB_CHECK(set("log", next));
+  log_ = next;
+  witness(0);
+  return db_.run("PRAGMA wal_checkpoint(TRUNCATE)");
+}
+
 Result<void> FileOutbox::set_marks(Epoch epoch, Lsn trimmed, ChainHash chain) {
   auto transaction =
       EVODB_TRY(capture::Transaction::begin(db_, capture::Transaction::Kind::kWrite));
@@ -359,6 +244,7 @@ Result<void> FileOutbox::set_marks(Epoch epoch, Lsn trimmed, ChainHash chain) {
   epoch_ = epoch;
   trimmed_ = trimmed;
   trimmed_chain_ = chain;
+  committed();
   return {};
 }
 

@@ -7,10 +7,13 @@
 // The file belongs to one process at a time: it is locked while open. Its source's name is that of
 // its first opening. Space of trimmed changes is used again; the file does not shrink.
 //
-//   state(key, value)                  source, epoch, trimmed, trimmed_chain; sum: CRC32C of these
+//   state(key, value)                  source, epoch, trimmed, trimmed_chain; sum: CRC32C of these;
+//                                      log: which life of SQLite's log (see outbox_witness.h)
 //   tables(id, def)                    wire::encode_table_def
 //   changes(lsn, txn, time, op, tbl, rows)   rows: presence, then each present list of values as
 //                                      varint count, string; then CRC32C of all six columns
+//
+// Beside it lies FILE-head, the witness: damage to the log of a killed process is so seen.
 //
 // Threads: any; calls wait for each other. Errors: kInvalid (another source's or another program's
 // file), kRetry (in use by another process, disk full), kCorrupt; of append() also kOutcomeUnknown
@@ -24,13 +27,16 @@
 
 #include "capture/sqlite_db.h"
 #include "edge/memory_outbox.h"
+#include "edge/outbox_witness.h"
 
 namespace evodb::edge {
 
 struct FileOutboxOptions {
   std::uint64_t bytes_max = 1u << 30;
-  bool sync = true;  // false: a power loss may take the last changes, a crash of the process not
-  std::string vfs;   // a registered sqlite3_vfs; "": the machine's files
+  // false: a power loss may take the last changes, a crash of the process not; and no witness is
+  // written, since after a power loss it could be ahead of the log.
+  bool sync = true;
+  std::string vfs;  // a registered sqlite3_vfs; "": the machine's files
 };
 
 class FileOutbox final : public AppendableOutbox {
@@ -48,6 +54,10 @@ class FileOutbox final : public AppendableOutbox {
   Result<Epoch> begin_epoch(Epoch at_least) override;
 
  private:
+  // The checksum is in `rows`.
+  static constexpr std::uint64_t row_overhead_bytes = change_overhead_bytes - 4;
+  static constexpr std::int64_t no_sum = -1;  // a file of before there were checksums
+
   struct KnownTable {
     const wire::TableDef* def;
     std::uint64_t fingerprint;
@@ -56,7 +66,12 @@ class FileOutbox final : public AppendableOutbox {
   FileOutbox(capture::Database db, const FileOutboxOptions& options)
       : db_(std::move(db)), options_(options) {}
   Result<void> load(const std::string& source, Epoch first_epoch);
-  Result<void> create(const std::string& source, Epoch first_epoch);
+  Result<void> take_over(const std::string& source, Epoch first_epoch);
+  Result<void> load_state(const std::string& source);
+  Result<void> compare_with_witness();
+  Result<void> begin_log();
+  void committed();
+  void witness(std::uint64_t log_bytes);
   Result<void> check_structure();
   Result<void> prepare();
   Result<void> load_tables();
@@ -68,6 +83,7 @@ class FileOutbox final : public AppendableOutbox {
   Result<bool> sweep();  // false: nothing is left below the mark
 
   capture::Database db_;
+  std::unique_ptr<OutboxWitness> witness_;
   const FileOutboxOptions options_;
   std::mutex mutex_;
   capture::Statement insert_, rows_, set_;
@@ -78,6 +94,8 @@ class FileOutbox final : public AppendableOutbox {
   Epoch epoch_;
   Lsn trimmed_, head_;
   ChainHash trimmed_chain_;
+  std::int64_t stored_sum_ = 0;
+  std::uint64_t log_ = 0;  // 0: a file of before there were witnesses
   std::uint64_t held_bytes_ = 0;
 };
 
