@@ -151,7 +151,8 @@ class IdleGenerator {
 
   void write(std::uint32_t i, std::string_view bytes) {
     // Small against any socket buffer.
-    const ssize_t n = send(children_[i].fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t n =
+        send(children_[i].fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n != static_cast<ssize_t>(bytes.size())) fail(i, "a write was cut short");
   }
   void send_frame(std::uint32_t i, const wire::Frame& frame) {
@@ -336,8 +337,8 @@ class IdleGenerator {
         send_message(open[sent % open.size()], wire::WsOpcode::kPing, "idle");
         ++sent;
       }
-      const double left = now < begun + seconds ? begun + static_cast<double>(sent) * gap_s - now
-                                                : 0.1;
+      const double left =
+          now < begun + seconds ? begun + static_cast<double>(sent) * gap_s - now : 0.1;
       poll(std::clamp(left, 0.0, 0.1));
       if (!error_.empty()) return;
       if (now >= begun + seconds && pongs_ >= sent) break;

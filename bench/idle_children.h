@@ -6,10 +6,10 @@
 //   EVODB_TRY(children->idle(30, 30));                               // everyone pings each 30 s
 //   WakeResult wake = EVODB_TRY(children->wake(10, 180));            // 180 a second, at random
 //
-// Each call waits for its answer, and fails if a connection ended, an answer was missing or differed
-// from what was due. Child i is source "idle-<i>", epoch 1; it remembers its LSN and chain through
-// any number of connections. Sockets come from many loopback addresses, so that neither ports nor
-// the kernel's search for one are what is measured.
+// Each call waits for its answer, and fails if a connection ended, an answer was missing or
+// differed from what was due. Child i is source "idle-<i>", epoch 1; it remembers its LSN and chain
+// through any number of connections. Sockets come from many loopback addresses, so that neither
+// ports nor the kernel's search for one are what is measured.
 //
 // Threads: call from one; start() before the process has others, since it forks.
 #pragma once

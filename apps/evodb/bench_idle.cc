@@ -53,8 +53,7 @@ Result<Memory> settled(const ParentProcess& parent, std::uint32_t children) {
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(250));
   }
-  return Memory{static_cast<double>(before),
-                static_cast<double>(EVODB_TRY(bench::kernel_bytes()))};
+  return Memory{static_cast<double>(before), static_cast<double>(EVODB_TRY(bench::kernel_bytes()))};
 }
 
 // Bytes a connection, from the difference between few and many.

@@ -110,6 +110,8 @@ constexpr Setting table[] = {
      "A message that comes in parts must be whole within this time."},
     {"gate.idle_ping_ms", kMillis, "30000", 0, day_ms,
      "Ping a silent connection after this time; 0 never."},
+    {"gate.hibernate_after_ms", kMillis, "10000", 1, day_ms,
+     "A child that says nothing for this time hibernates; at once when its last ack is out."},
     {"gate.output_bytes_max", kBytes, "4194304", 64 * kib, 1 * gib,
      "Output that may wait for a child that does not read before it is cut off."},
     {"gate.partial_bytes_max", kBytes, "268435456", 16 * mib, 64 * gib,

@@ -168,6 +168,7 @@ Result<parent::ParentOptions> parent_options(const Config& config) {
   options.gate.hello_ms_max = config.integer("gate.hello_ms_max");
   options.gate.message_ms_max = config.integer("gate.message_ms_max");
   options.gate.idle_ping_ms = config.integer("gate.idle_ping_ms");
+  options.gate.hibernate_after_ms = config.integer("gate.hibernate_after_ms");
   options.gate.output_bytes_max = config.integer("gate.output_bytes_max");
   options.gate.partial_bytes_max = config.integer("gate.partial_bytes_max");
 

@@ -1,5 +1,9 @@
 // What a connection costs: one fixed record while it is idle, an Active beside it while a request
 // or message is in parts or output waits. docs/gate.md, "What a connection costs".
+//
+// Hibernated is a child of wire v2 that has nothing but its record, here, in ingest and in the
+// loop: its last acknowledgement is out, or it has said nothing for hibernate_after_ms. Whatever
+// its session must see wakes it; pings and auto-responses do not.
 #pragma once
 
 #include <array>
@@ -34,9 +38,11 @@ struct Active {
   std::optional<wire::WsParser> parser;  // a message in parts
   std::uint32_t message_since = 0;       // tick at which that message began
   std::uint32_t since = 0;               // tick at which this Active was made
+  std::uint32_t counted_bytes = 0;       // of GateStats.held_bytes; saturates
   std::string output;                    // what the kernel did not take
   std::size_t output_sent = 0;           // of it, taken since
   std::optional<wire::Ack> ack;          // newest one; goes out when `output` is empty
+  bool ack_is_last = false;              // nothing of the session is in the air behind it
 
   std::size_t output_bytes() const { return output.size() - output_sent; }
   bool idle() const { return !http && !parser && output.empty() && !ack; }
@@ -62,7 +68,8 @@ struct V1Session {
   V1Tables tables;
   std::map<std::uint64_t, V1Pending> pending;  // by the token that ingest gives back
   std::size_t pending_bytes = 0;
-  bool disconnecting = false;  // close once nothing is pending
+  bool disconnecting = false;       // close once nothing is pending
+  std::uint32_t counted_bytes = 0;  // of GateStats.held_bytes; saturates
 
   std::size_t held_bytes() const {
     return sizeof(V1Session) + source.capacity() + tables.held_bytes() + pending_bytes +
@@ -75,21 +82,23 @@ struct Connection {
   std::unique_ptr<V1Session> v1;
   WheelLink link;
   std::uint32_t generation = 0;     // of this id: tells a late HTTP answer for its former owner
-  std::uint32_t since = 0;          // tick at which this state's time limit began
-  std::uint32_t last_in = 0;        // tick of the last bytes
-  std::uint32_t auto_response = 0;  // tick of the last auto-response, 0: none
-  std::uint32_t counted_bytes = 0;  // of GateStats.held_bytes; saturates
-  std::uint32_t peer_frame_bytes_max = 0;
-  std::uint32_t attachment = 0;  // handles for the room above; 0: none
+  std::uint32_t since = 0;          // tick at which this state's time limit began; in a session:
+                                    // of the last bytes
+  std::uint32_t auto_response = 0;  // when the last one left: GateImpl::stamp(); 0: never
+  std::uint32_t attachment = 0;     // handles for the room above; 0: none
   std::uint32_t tags = 0;
   ConnectionState state = ConnectionState::kFree;
   bool said_hello : 1 = false;  // ingest knows the session
   bool pinged : 1 = false;      // by us, and nothing came since
   bool new_epoch : 1 = false;   // was told to begin an epoch: one more hello may come
   bool served : 1 = false;      // an HTTP request was answered here
+  bool hibernated : 1 = false;
+
+  bool in_session() const { return state == ConnectionState::kV2 || state == ConnectionState::kV1; }
+  bool upgraded() const { return state == ConnectionState::kWebSocket || in_session(); }
 };
-// With the loop's 16 bytes a stream: 80 bytes a hibernated connection, all bookkeeping included.
-static_assert(sizeof(Connection) <= 64);
+// With 16 bytes in the loop and 16 in ingest: 80 bytes a hibernated child.
+static_assert(sizeof(Connection) == 48);
 
 // Records indexed by StreamId, in chunks that never move.
 class ConnectionSlab {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "base/assert.h"
 #include "gate/gate_impl.h"
@@ -21,14 +22,20 @@ std::unique_ptr<Gate> Gate::create(base::Loop& loop, base::Random&, ingest::Inge
 
 GateImpl::GateImpl(base::Loop& loop, ingest::Ingest& ingest, GateHandlers& handlers,
                    const GateOptions& options)
-    : loop_(loop), ingest_(ingest), handlers_(handlers), options_(options) {
+    : loop_(loop),
+      ingest_(ingest),
+      handlers_(handlers),
+      options_(options),
+      tags_(options.tags_bytes_max),
+      attachments_(options.attachments_bytes_max) {
   std::int64_t shortest = 2'000;
   for (const std::int64_t ms : {options.header_ms_max, options.hello_ms_max, options.message_ms_max,
-                                options.idle_ping_ms}) {
+                                options.idle_ping_ms, options.hibernate_after_ms}) {
     if (ms > 0) shortest = std::min(shortest, ms);
   }
   stats_.connections_max = options.connections_max;
   tick_ms_ = std::max<std::int64_t>(shortest / 8, 1);
+  made_at_ = loop.clock().monotonic();
 }
 
 GateImpl::~GateImpl() {
@@ -53,7 +60,7 @@ void GateImpl::on_accept(StreamId s, std::string_view) {
   ++stats_.connections;
   c.state = ConnectionState::kHttp;
   ++c.generation;
-  c.since = c.last_in = wheel_.now();
+  c.since = wheel_.now();
   start_ticking();
   begin(s);
   if (draining_ || stats_.connections > options_.connections_max) {
@@ -71,7 +78,7 @@ void GateImpl::on_connected(StreamId) { EVODB_ASSERT(false, "the gate dials nobo
 void GateImpl::on_data(StreamId s, std::string_view bytes) {
   Connection& c = at(s);
   stats_.bytes_in += bytes.size();
-  c.last_in = wheel_.now();
+  if (c.in_session()) c.since = wheel_.now();
   c.pinged = false;
   begin(s);
   switch (c.state) {
@@ -161,7 +168,7 @@ void GateImpl::settle(StreamId s) {
     ++stats_.refused_slow_reader;
     return destroy(s, true);
   }
-  if (c.active && c.active->idle()) c.active.reset();
+  if (c.active && c.active->idle()) drop_active(c);
   count_memory(c);
   if (stats_.held_bytes > options_.partial_bytes_max) stay_within_memory(s);
 }
@@ -173,7 +180,9 @@ void GateImpl::stay_within_memory(StreamId s) {
     const std::uint32_t heaviest = heaviest_holder();
     if (heaviest == no_stream) {
       // Sessions of wire v1 alone are over it.
-      if (at(s).counted_bytes <= sizeof(Active)) return;
+      const Connection& c = at(s);
+      const bool holds = (c.active && c.active->counted_bytes > sizeof(Active)) || c.v1;
+      if (!holds) return;
       ++stats_.refused_memory;
       return destroy(s, true);
     }
@@ -189,9 +198,11 @@ std::uint32_t GateImpl::heaviest_holder() {
   for (std::uint32_t id = 0; id < slab_.end(); ++id) {
     const Connection& c = slab_[id];
     // An event under way keeps its record until its end.
-    if (!c.active || id == begun_ || c.counted_bytes <= sizeof(Active)) continue;
+    if (!c.active || id == begun_) continue;
+    const std::uint64_t held = c.active->counted_bytes + (c.v1 ? c.v1->counted_bytes : 0);
+    if (held <= sizeof(Active)) continue;
     const std::uint64_t ticks_held = wheel_.now() - c.active->since + 1;
-    if (const std::uint64_t weight = c.counted_bytes * ticks_held; weight > most) {
+    if (const std::uint64_t weight = held * ticks_held; weight > most) {
       most = weight;
       heaviest = id;
     }
@@ -200,12 +211,26 @@ std::uint32_t GateImpl::heaviest_holder() {
 }
 
 void GateImpl::count_memory(Connection& c) {
-  const std::size_t held =
-      (c.active ? c.active->held_bytes() : 0) + (c.v1 ? c.v1->held_bytes() : 0);
-  stats_.held_bytes -= c.counted_bytes;
-  c.counted_bytes = static_cast<std::uint32_t>(
-      std::min<std::size_t>(held, std::numeric_limits<std::uint32_t>::max()));
-  stats_.held_bytes += c.counted_bytes;
+  const auto count = [&](auto& holder) {
+    stats_.held_bytes -= holder.counted_bytes;
+    holder.counted_bytes = static_cast<std::uint32_t>(
+        std::min<std::size_t>(holder.held_bytes(), std::numeric_limits<std::uint32_t>::max()));
+    stats_.held_bytes += holder.counted_bytes;
+  };
+  if (c.active) count(*c.active);
+  if (c.v1) count(*c.v1);
+}
+
+void GateImpl::drop_active(Connection& c) {
+  if (!c.active) return;
+  stats_.held_bytes -= c.active->counted_bytes;
+  c.active.reset();
+}
+
+void GateImpl::drop_v1(Connection& c) {
+  if (!c.v1) return;
+  stats_.held_bytes -= c.v1->counted_bytes;
+  c.v1.reset();
 }
 
 // --- ends ---------------------------------------------------------------------------------------
@@ -226,23 +251,26 @@ void GateImpl::close_after_output(StreamId s) {
 void GateImpl::end_session(StreamId s) {
   Connection& c = at(s);
   if (c.said_hello) {
+    handlers_.on_session_end(s);
     c.said_hello = false;
     --stats_.children;
     ingest_.on_disconnect(ingest::SessionId(s.value));
   }
-  if (c.state == ConnectionState::kWebSocket || c.state == ConnectionState::kV2 ||
-      c.state == ConnectionState::kV1) {
-    --stats_.websockets;
+  if (c.upgraded()) --stats_.websockets;
+  if (c.hibernated) {
+    c.hibernated = false;
+    --stats_.hibernated;
   }
-  c.v1.reset();
+  drop_v1(c);
+  tags_.drop(std::exchange(c.tags, 0), s.value);
+  attachments_.drop(std::exchange(c.attachment, 0));
 }
 
 void GateImpl::forget(StreamId s) {
   Connection& c = at(s);
   end_session(s);
   wheel_.disarm(s.value);
-  c.active.reset();
-  count_memory(c);
+  drop_active(c);
   const std::uint32_t generation = c.generation + 1;
   c = Connection();
   c.generation = generation;
@@ -294,6 +322,7 @@ void GateImpl::deliver(const ingest::Effects& effects) {
     if (c.state != ConnectionState::kV2) continue;
     if (!c.active || !c.active->ack) acked_.push_back(effect.session.value);
     active(c).ack = effect.ack;  // cumulative: the newest one says it all
+    c.active->ack_is_last = effect.at_rest;
   }
   for (const std::uint32_t id : acked_) {
     const StreamId s(id);

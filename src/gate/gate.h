@@ -10,21 +10,38 @@
 // A connection costs a fixed record in a slab while it is idle; parser and output buffers exist
 // only while a message is in parts or an output waits (docs/ARCHITECTURE.md, Hibernation).
 //
+// A room above may keep tags and bytes with a connection, list and broadcast by tag, and have one
+// exact message answered for it, as in Cloudflare's hibernation API; no connection wakes for any of
+// it.
+//
+//   gate.set_auto_response(WsOpcode::kText, "are you there?", "yes");
+//   gate.set_tags(connection, {{"room:7"}});
+//   gate.broadcast(WsOpcode::kText, "hello, room", "room:7");
+//
 // Threads: the loop's only.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/loop.h"
 #include "evodb/result.h"
 #include "ingest/ingest.h"
+#include "wire/websocket.h"
 
 namespace evodb::gate {
+
+// Names an open WebSocket. It is used again after that was closed: forget it in on_session_end.
+using ConnectionId = base::StreamId;
+
+inline constexpr std::size_t auto_response_bytes_max = 2'048;  // on each side
 
 struct GateOptions {
   std::uint32_t connections_max = 19'000;
@@ -37,6 +54,9 @@ struct GateOptions {
   std::uint32_t output_bytes_max = 4u << 20;     // a connection that does not read is closed
   std::uint64_t partial_bytes_max = 256u << 20;  // all connections' partial messages together
   std::int64_t idle_ping_ms = 30'000;            // server ping to find dead peers; 0 never
+  std::int64_t hibernate_after_ms = 10'000;      // without data; at once when the last ack is out
+  std::uint64_t tags_bytes_max = 64u << 20;      // of all connections
+  std::uint64_t attachments_bytes_max = 256u << 20;  // of all connections
 };
 
 struct HttpRequest {
@@ -64,6 +84,13 @@ class GateHandlers {
   virtual void on_appended() = 0;
   // A v1 flush_request.
   virtual void on_flush_requested() = 0;
+  // A connection's session has begun: it said hello, and may have tags and an attachment from now
+  // on. `source` is valid during the call. It ends with on_session_end, from which nothing of the
+  // gate may be called but get_tags and get_attachment.
+  virtual void on_session(ConnectionId connection, std::string_view source) {
+    (void)connection, (void)source;
+  }
+  virtual void on_session_end(ConnectionId connection) { (void)connection; }
   // What v1 clients are told in `status`.
   struct BufferStatus {
     std::uint64_t batches = 0, entries = 0, bytes = 0;
@@ -74,11 +101,15 @@ class GateHandlers {
 
 struct GateStats {
   std::uint64_t connections = 0, websockets = 0, children = 0;  // children: said hello
+  std::uint64_t hibernated = 0;  // of the children; `connections` less these are active
+  std::uint64_t woken = 0;       // times that one was no longer
   std::uint64_t connections_max = 0;
   std::uint64_t accepted = 0, closed = 0, http_requests = 0;
   std::uint64_t frames_in = 0, bytes_in = 0, bytes_out = 0;
   std::uint64_t v1_messages = 0, v1_crc_mismatches = 0;
   std::uint64_t held_bytes = 0;  // partial messages and outputs, all connections
+  std::uint64_t auto_responses = 0, broadcasts = 0;
+  std::uint64_t tags_bytes = 0, attachments_bytes = 0;
   // Refusals, by reason.
   std::uint64_t refused_connections_max = 0, refused_header_size = 0, refused_header_time = 0,
                 refused_malformed_http = 0, refused_websocket = 0, refused_frame = 0,
@@ -98,6 +129,35 @@ class Gate {
   virtual void drain(std::string_view why) = 0;
   virtual bool drained() const = 0;  // no connection is left
   virtual GateStats stats() const = 0;
+
+  // --- for a room above -------------------------------------------------------------------------
+  // Every message of this kind that equals `request` is answered with `response`, without waking
+  // anyone; an empty request takes that back. At first text "ping" is answered with "pong", binary
+  // nothing. Errors: kInvalid (not text or binary; no UTF-8), kOverLimit (auto_response_bytes_max).
+  virtual Result<void> set_auto_response(wire::WsOpcode opcode, std::string_view request,
+                                         std::string_view response) = 0;
+  // When the last auto-response or pong left, to 10 ms. None: never on this connection.
+  virtual std::optional<UnixMillis> get_auto_response_timestamp(ConnectionId connection) = 0;
+
+  // At most 10 tags of 1 to 256 bytes each; they replace those before. Errors: kInvalid (no open
+  // WebSocket; a tag's size), kOverLimit (their number; tags_bytes_max). Views live until tags of
+  // any connection change.
+  virtual Result<void> set_tags(ConnectionId connection,
+                                std::span<const std::string_view> tags) = 0;
+  virtual std::vector<std::string_view> get_tags(ConnectionId connection) = 0;
+  // All open WebSockets, or those with this tag; ascending.
+  virtual std::vector<ConnectionId> list(std::optional<std::string_view> tag = std::nullopt) = 0;
+
+  // At most 16,384 bytes that stay until the connection ends; "" is none. Errors: kInvalid (no open
+  // WebSocket), kOverLimit (too large; attachments_bytes_max). The view lives until the next set.
+  virtual Result<void> set_attachment(ConnectionId connection, std::string_view bytes) = 0;
+  virtual std::string_view get_attachment(ConnectionId connection) = 0;
+
+  // One message to all open WebSockets, or to those with this tag. Returns to how many it was
+  // given: the kernel took it, or it waits within output_bytes_max; who exceeds that is cut off.
+  // Errors: kInvalid (not text or binary), kOverLimit (over half of output_bytes_max).
+  virtual Result<std::size_t> broadcast(wire::WsOpcode opcode, std::string_view payload,
+                                        std::optional<std::string_view> tag = std::nullopt) = 0;
 };
 
 }  // namespace evodb::gate

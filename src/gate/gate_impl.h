@@ -12,9 +12,11 @@
 #include <string_view>
 #include <vector>
 
+#include "gate/attachments.h"
 #include "gate/connection.h"
 #include "gate/gate.h"
 #include "gate/inflate.h"
+#include "gate/tags.h"
 #include "gate/timer_wheel.h"
 #include "gate/v1_rows.h"
 #include "wire/v1.h"
@@ -37,7 +39,24 @@ class GateImpl : public Gate, public base::StreamEvents {
   void deliver(const ingest::Effects& effects) override;
   void drain(std::string_view why) override;
   bool drained() const override { return stats_.connections == 0; }
-  GateStats stats() const override { return stats_; }
+  GateStats stats() const override {
+    GateStats stats = stats_;
+    stats.tags_bytes = tags_.bytes();
+    stats.attachments_bytes = attachments_.bytes();
+    return stats;
+  }
+
+  // gate_room.cc
+  Result<void> set_auto_response(wire::WsOpcode opcode, std::string_view request,
+                                 std::string_view response) override;
+  std::optional<UnixMillis> get_auto_response_timestamp(ConnectionId connection) override;
+  Result<void> set_tags(ConnectionId connection, std::span<const std::string_view> tags) override;
+  std::vector<std::string_view> get_tags(ConnectionId connection) override;
+  std::vector<ConnectionId> list(std::optional<std::string_view> tag) override;
+  Result<void> set_attachment(ConnectionId connection, std::string_view bytes) override;
+  std::string_view get_attachment(ConnectionId connection) override;
+  Result<std::size_t> broadcast(wire::WsOpcode opcode, std::string_view payload,
+                                std::optional<std::string_view> tag) override;
 
  protected:
   using StreamId = base::StreamId;
@@ -64,6 +83,8 @@ class GateImpl : public Gate, public base::StreamEvents {
   void send(StreamId s, std::string_view bytes);
   void write_out(StreamId s, std::string_view bytes);
   void count_memory(Connection& c);
+  void drop_active(Connection& c);
+  void drop_v1(Connection& c);
   void stay_within_memory(StreamId s);
   // Who has held the most for the longest (bytes times ticks); none: nobody holds anything.
   std::uint32_t heaviest_holder();
@@ -71,6 +92,14 @@ class GateImpl : public Gate, public base::StreamEvents {
   void end_session(StreamId s);
   void destroy(StreamId s, bool abort);
   void forget(StreamId s);  // all but the stream itself
+
+  // --- hibernation (gate_timers.cc) ---
+  void wake(StreamId s);
+  void hibernate(Connection& c);
+  void arm_session(StreamId s);  // at its beginning, and after it woke
+  // Steps of stamp_ms since the gate was made, plus 1: 0 is never. Comes round after 497 days.
+  static constexpr std::int64_t stamp_ms = 10;
+  std::uint32_t stamp();
 
   // --- time (gate_timers.cc) ---
   std::uint32_t ticks(std::int64_t ms) const;
@@ -96,6 +125,13 @@ class GateImpl : public Gate, public base::StreamEvents {
   void websocket_message(StreamId s, const wire::WsMessage& message);
   void websocket_close(StreamId s, wire::WsClose code, std::string_view reason);
   UnixMillis wall() { return loop_.clock().wall(); }
+
+  // --- for a room above (gate_room.cc) ---
+  struct AutoResponse {
+    std::string request, response;
+  };
+  Connection* open_websocket(ConnectionId id);  // nullptr: it is none
+  bool auto_respond(StreamId s, const wire::WsMessage& message);
 
   // --- wire v2 (gate_v2.cc) ---
   void send_frame(StreamId s, const wire::Frame& frame);
@@ -135,6 +171,11 @@ class GateImpl : public Gate, public base::StreamEvents {
   std::int64_t tick_ms_;
   base::TimerId tick_timer_;
   base::MonotonicMillis ticked_at_;
+  base::MonotonicMillis made_at_;
+
+  AutoResponse auto_text_{"ping", "pong"}, auto_binary_;
+  TagIndex tags_;
+  Attachments attachments_;
 
   bool draining_ = false;
   std::string drain_text_;

@@ -47,7 +47,40 @@ void GateImpl::message_in_parts(StreamId s, bool begins_now) {
   if (!ping_first) arm(s, options_.message_ms_max);
 }
 
-// A session's one deadline serves a ping that is due and a message that is late.
+std::uint32_t GateImpl::stamp() {
+  const std::int64_t ms = loop_.clock().monotonic().value - made_at_.value;
+  return std::max<std::uint32_t>(static_cast<std::uint32_t>(ms / stamp_ms + 1), 1);
+}
+
+void GateImpl::wake(StreamId s) {
+  Connection& c = at(s);
+  if (!c.hibernated) return;
+  c.hibernated = false;
+  --stats_.hibernated;
+  ++stats_.woken;
+  arm_session(s);
+}
+
+void GateImpl::hibernate(Connection& c) {
+  if (c.hibernated || c.state != ConnectionState::kV2) return;
+  c.hibernated = true;
+  ++stats_.hibernated;
+}
+
+void GateImpl::arm_session(StreamId s) {
+  std::int64_t ms = options_.idle_ping_ms;
+  if (at(s).state == ConnectionState::kV2) {
+    ms = ms > 0 ? std::min(ms, options_.hibernate_after_ms) : options_.hibernate_after_ms;
+  }
+  if (ms > 0) {
+    arm(s, ms);
+  } else {
+    wheel_.disarm(s.value);
+  }
+}
+
+// A session's one deadline serves a child that may hibernate, a ping that is due and a message that
+// is late.
 void GateImpl::on_session_deadline(StreamId s) {
   Connection& c = at(s);
   std::int64_t next_ms = 0;  // 0: nothing to wait for
@@ -63,13 +96,20 @@ void GateImpl::on_session_deadline(StreamId s) {
     }
     wait_for(ms);
   }
+  if (c.state == ConnectionState::kV2 && !c.hibernated && !c.active) {
+    const std::int64_t ms = ms_left(c.since, options_.hibernate_after_ms);
+    if (ms == 0)
+      hibernate(c);
+    else
+      wait_for(ms);
+  }
   if (options_.idle_ping_ms > 0) {
-    if (const std::int64_t ms = ms_left(c.last_in, options_.idle_ping_ms); ms > 0) {
+    if (const std::int64_t ms = ms_left(c.since, options_.idle_ping_ms); ms > 0) {
       wait_for(ms);
     } else if (!c.pinged) {
       c.pinged = true;
       send_message(s, wire::WsOpcode::kPing, {});
-      c.last_in = wheel_.now();  // the same span again, for the pong
+      c.since = wheel_.now();  // the same span again, for the pong
       wait_for(options_.idle_ping_ms);
     } else {
       // Nothing came for two spans, not even a pong: it is dead.

@@ -152,11 +152,9 @@ bool GateImpl::v1_bind(StreamId s, std::string_view source, const V1Reply& reply
   c.said_hello = true;
   ++stats_.children;
   c.state = ConnectionState::kV1;
-  if (options_.idle_ping_ms > 0) {
-    arm(s, options_.idle_ping_ms);
-  } else {
-    wheel_.disarm(s.value);
-  }
+  c.since = wheel_.now();
+  arm_session(s);
+  handlers_.on_session(s, source);
   return true;
 }
 

@@ -105,15 +105,12 @@ void GateImpl::v2_hello(StreamId s, const wire::Hello& hello) {
   }
   c.state = ConnectionState::kV2;
   c.new_epoch = outcome.welcome.verdict == wire::WelcomeVerdict::kNewEpoch;
-  c.peer_frame_bytes_max = hello.frame_bytes_max;
+  c.since = wheel_.now();
   outcome.welcome.accepts_zstd = true;
   outcome.welcome.frame_bytes_max = options_.frame_bytes_max;
   send_frame(s, outcome.welcome);
-  if (options_.idle_ping_ms > 0) {
-    arm(s, options_.idle_ping_ms);
-  } else {
-    wheel_.disarm(s.value);
-  }
+  arm_session(s);
+  if (!c.new_epoch) handlers_.on_session(s, hello.source);
 }
 
 void GateImpl::v2_batch(StreamId s, std::string_view body, std::size_t frame_bytes) {
@@ -138,7 +135,9 @@ void GateImpl::flush_ack(StreamId s) {
   if (!c.active || !c.active->ack || !c.active->output.empty()) return;
   const wire::Ack ack = *c.active->ack;
   c.active->ack.reset();
+  const bool last = c.active->ack_is_last;
   send_frame(s, ack);
+  if (last && c.active && c.active->idle()) hibernate(c);
 }
 
 }  // namespace evodb::gate

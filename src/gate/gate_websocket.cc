@@ -52,7 +52,8 @@ void GateImpl::websocket_message(StreamId s, const wire::WsMessage& message) {
   Connection& c = at(s);
   switch (message.opcode) {
     case wire::WsOpcode::kPing:
-      c.auto_response = wheel_.now();
+      c.auto_response = stamp();
+      ++stats_.auto_responses;
       send_message(s, wire::WsOpcode::kPong, message.payload);
       return;
     case wire::WsOpcode::kPong: return;
@@ -63,16 +64,11 @@ void GateImpl::websocket_message(StreamId s, const wire::WsMessage& message) {
       return;
     case wire::WsOpcode::kText:
       ++stats_.frames_in;
-      if (message.payload == "ping") {
-        c.auto_response = wheel_.now();
-        send_message(s, wire::WsOpcode::kText, "pong");
-        return;
-      }
-      session_message(s, message);
+      if (!auto_respond(s, message)) session_message(s, message);
       return;
     case wire::WsOpcode::kBinary:
       ++stats_.frames_in;
-      session_message(s, message);
+      if (!auto_respond(s, message)) session_message(s, message);
       return;
     case wire::WsOpcode::kContinuation: return;  // the parser joins these
   }
@@ -80,6 +76,7 @@ void GateImpl::websocket_message(StreamId s, const wire::WsMessage& message) {
 
 void GateImpl::session_message(StreamId s, const wire::WsMessage& message) {
   const Connection& c = at(s);
+  wake(s);
   if (message.opcode == wire::WsOpcode::kBinary) {
     if (c.state == ConnectionState::kV2 ||
         (c.state == ConnectionState::kWebSocket && wire::has_frame_magic(message.payload))) {

@@ -21,7 +21,8 @@
 // Views in an outcome (Nack.text, Welcome.text) are valid until the next call on this object.
 //
 // Threads: the loop's only. Memory: bounded by options; 64 bytes a (source, epoch), plus its name
-// and about 8 bytes of index; table definitions once each, however many sessions use them.
+// and about 8 bytes of index; 16 bytes a session that has nothing in the air; table definitions,
+// and the numbers that sessions give to them, once each, however many sessions use them.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +45,8 @@ struct Record;
 
 namespace evodb::ingest {
 
-// The gate's number of a connection that said hello (a StreamId's value is fine).
+// The gate's number of a connection that said hello: small and dense, as a StreamId's value is, for
+// a table is indexed by it.
 using SessionId = Strong<struct SessionTag, std::uint32_t>;
 
 struct IngestOptions {
@@ -74,6 +76,7 @@ struct HelloOutcome {
 struct AckEffect {
   SessionId session;
   wire::Ack ack;
+  bool at_rest = false;  // nothing of this session is in the air now
 };
 
 // One for each v1 batch whose LSNs have all become durable; `token` is what on_batch_unordered got.

@@ -14,8 +14,10 @@
 #include "evodb/dedup.h"
 #include "ingest/batch_record.h"
 #include "ingest/ingest.h"
+#include "ingest/session.h"
 #include "ingest/source_table.h"
 #include "ingest/table_registry.h"
+#include "ingest/table_sets.h"
 #include "journal/journal.h"
 
 namespace evodb::ingest {
@@ -46,38 +48,13 @@ class IngestMachine final : public Ingest {
 
  private:
   using Runs = std::vector<DeduplicationTracker::Run>;
-  static constexpr std::uint32_t no_slot = UINT32_MAX;
-
-  enum class Kind : std::uint8_t { kFree, kOrdered, kUnordered, kUnorderedV1 };
-
-  struct TableBinding {
-    std::uint32_t table_ref = 0;
-    TableIndex table = 0;
-    bool used = false;  // by the batch at hand
-  };
-
-  struct Session {
-    SessionId id;
-    Kind kind = Kind::kFree;
-    bool superseded = false;
-    bool starved = false;    // was told 0 with nothing in the air: only we can wake it
-    bool ack_due = false;    // within one call
-    std::uint32_t life = 0;  // of the slot: ids and slots are used again
-    SourceIndex source = SourceTable::none;
-    std::string unordered_source;
-    Lsn unordered_durable, unordered_persisted;
-    std::uint64_t inflight_bytes = 0;
-    // Told last, and before: a batch may have been sent while the larger one still held.
-    std::uint64_t granted_bytes = 0, granted_before_bytes = 0;
-    std::uint64_t table_bytes = 0;
-    std::vector<TableBinding> tables;  // ascending by table_ref
-  };
+  static constexpr std::uint32_t no_session = UINT32_MAX;
 
   // A batch in the journal's queue. What it is before it is durable: see on_durable.
   struct InFlight {
     Position end;
     SourceIndex source = SourceTable::none;
-    std::uint32_t slot = no_slot, life = 0;
+    std::uint32_t air = Session::none;  // its session's InAir, which stays until this is gone
     std::uint64_t frame_bytes = 0;
     Lsn last;
     ChainHash chain_before;
@@ -87,45 +64,55 @@ class IngestMachine final : public Ingest {
     Runs runs;
   };
 
-  // --- sessions
-  Session* find_session(SessionId id);
-  Session& open_session(SessionId id, Kind kind);
-  void close_session(std::uint32_t slot);
-  std::uint32_t slot_of(const Session& s) const {
-    return static_cast<std::uint32_t>(&s - sessions_.data());
+  // --- sessions. An id here is one of an open session, unless it is looked for with find().
+  Session& session(SessionId id) { return sessions_[id]; }
+  // nullptr: nothing of it is in the air.
+  const InAir* air_of(const Session& s) const {
+    return s.air == Session::none ? nullptr : &airs_[s.air];
   }
-  Session* session_of(const InFlight& batch);
+  std::uint64_t bytes_in_air(const Session& s) const {
+    return s.air == Session::none ? 0 : airs_[s.air].bytes;
+  }
+  Session& open_session(SessionId id, SessionKind kind);
+  InAir& take_off(SessionId id, SessionKind kind);  // makes its InAir if there is none
+  void land(std::uint32_t air);  // an InAir without batches goes, if nobody needs it
   HelloOutcome refuse_hello(wire::NackReason reason, std::string text);
   HelloOutcome new_epoch(const wire::Hello& hello, std::string text);
-  HelloOutcome welcome(Session& s, const SourceState& state, bool chain_known);
+  HelloOutcome welcome(SessionId id, const SourceState& state, bool chain_known);
   // Empty: the two histories may be one. Otherwise why they are not.
   std::string divergence(const SourceState& state, const wire::Hello& hello) const;
   HelloOutcome hello_unordered(SessionId id, const wire::Hello& hello);
 
   // --- credit
-  std::uint64_t room_bytes() const;  // for all sessions together
-  std::uint64_t grant(Session& s);   // what the next ack says
+  std::uint64_t room_bytes() const;   // for all sessions together
+  std::uint64_t grant(SessionId id);  // what the next ack says
+  std::uint64_t grant_step_bytes() const;
   std::uint64_t extra_for(const Session& s) const;
   bool over_credit(const Session& s, std::size_t frame_bytes) const;
-  void starve(Session& s);
+  void starve(SessionId id);
   void wake_starved(Effects& effects);
-  void push_ack(Session& s, Effects& effects);
+  void push_ack(SessionId id, Effects& effects);
 
   // --- batches
   BatchOutcome refuse(wire::NackReason reason, std::string text, Lsn resend_after = Lsn(),
                       std::uint32_t retry_after_ms = 0, bool close = false);
   BatchOutcome refuse_malformed(std::string text);
   Result<void> register_tables(Session& s, wire::BatchReader& reader);
-  TableBinding* binding_of(Session& s, std::uint32_t table_ref);
-  // Definitions (where this segment has them not) and the batch, together. Uses s.tables' marks.
-  Result<Position> append_batch(Session& s, BatchRecord& record);
-  BatchOutcome refuse_append(Session& s, const Error& error, Lsn resend_after);
-  void track(Session& s, std::size_t frame_bytes, InFlight batch);
+  const TableBinding* binding_of(const Session& s, std::uint32_t table_ref) const {
+    return table_sets_.find(s.tables, table_ref);
+  }
+  void mark_used(const Session& s, const TableBinding* binding) {
+    used_[static_cast<std::size_t>(binding - table_sets_.bindings(s.tables).data())] = true;
+  }
+  // Definitions (where this segment has them not) and the batch, together. Uses the marks in used_.
+  Result<Position> append_batch(const Session& s, BatchRecord& record);
+  BatchOutcome refuse_append(SessionId id, const Error& error, Lsn resend_after);
+  void track(SessionId id, std::size_t frame_bytes, InFlight batch);
   // Both return the finished outcome, or nullopt to go on.
   std::optional<BatchOutcome> admit(Session* s, wire::BatchReader& reader, std::size_t frame_bytes);
-  BatchOutcome take_ordered(Session& s, wire::BatchReader& reader, std::string_view body,
+  BatchOutcome take_ordered(SessionId id, wire::BatchReader& reader, std::string_view body,
                             std::size_t frame_bytes, UnixMillis now, Effects& effects);
-  BatchOutcome take_unordered(Session& s, wire::BatchReader& reader, std::string_view body,
+  BatchOutcome take_unordered(SessionId id, wire::BatchReader& reader, std::string_view body,
                               std::size_t frame_bytes, std::uint64_t token, UnixMillis now,
                               Effects& effects);
 
@@ -144,10 +131,13 @@ class IngestMachine final : public Ingest {
   TableRegistry tables_;
   DeduplicationTracker unordered_;
 
-  std::vector<Session> sessions_;
-  std::vector<std::uint32_t> free_slots_;
-  std::unordered_map<std::uint32_t, std::uint32_t> slots_;  // SessionId to slot
-  std::deque<std::uint32_t> starved_;  // slots; may hold some that are starved no longer
+  TableSets table_sets_{tables_};
+  std::vector<bool> used_;  // of the session's bindings, by the batch at hand
+
+  SessionSlab sessions_;
+  std::uint32_t open_sessions_ = 0;
+  InAirTable airs_;
+  std::deque<SessionId> starved_;  // may hold some that are starved no longer
 
   std::deque<InFlight> inflight_;     // oldest first; bounded by inflight_bytes_max
   std::uint64_t inflight_bytes_ = 0;  // with what each costs us in memory

@@ -28,44 +28,51 @@ BatchOutcome IngestMachine::refuse_malformed(std::string text) {
 // --- table definitions
 // ----------------------------------------------------------------------------
 
-IngestMachine::TableBinding* IngestMachine::binding_of(Session& s, std::uint32_t table_ref) {
-  // Children number their tables 0, 1, 2, ...: nearly always the index itself.
-  if (table_ref < s.tables.size() && s.tables[table_ref].table_ref == table_ref) {
-    return &s.tables[table_ref];
-  }
-  const auto found =
-      std::lower_bound(s.tables.begin(), s.tables.end(), table_ref,
-                       [](const TableBinding& b, std::uint32_t ref) { return b.table_ref < ref; });
-  return found != s.tables.end() && found->table_ref == table_ref ? &*found : nullptr;
-}
-
 Result<void> IngestMachine::register_tables(Session& s, wire::BatchReader& reader) {
+  // Definitions that this batch brings, until a set holds them.
+  struct Brought {
+    TableRegistry& tables;
+    std::vector<TableIndex> list;
+    ~Brought() {
+      for (const TableIndex table : list) tables.release(table);
+    }
+  } brought{tables_, {}};
+  TableSets::Bindings bindings;
+  std::uint64_t session_bytes = 0;
   std::uint32_t table_ref = 0;
   wire::TableDef def;
   while (reader.next_table(&table_ref, &def)) {
+    if (brought.list.empty()) {
+      bindings = table_sets_.bindings(s.tables);
+      session_bytes = table_sets_.definition_bytes(s.tables);
+    }
     std::string encoded;
     wire::encode_table_def(encoded, def);
     const std::uint64_t bytes = encoded.size();
-    TableBinding* binding = binding_of(s, table_ref);
-    const std::uint64_t before = binding != nullptr ? tables_.at(binding->table).encoded.size() : 0;
-    if (s.table_bytes - before + bytes > options_.session_table_bytes_max ||
-        (binding == nullptr && s.tables.size() >= base::table_defs_per_session_max)) {
+    const TableBinding* known = TableSets::find(bindings, table_ref);
+    const std::uint64_t before = known != nullptr ? tables_.at(known->table).encoded.size() : 0;
+    if (session_bytes - before + bytes > options_.session_table_bytes_max ||
+        (known == nullptr && bindings.size() >= base::table_defs_per_session_max)) {
       return fail(ErrorKind::kOverLimit,
                   "this session defines too many tables; at most " +
                       std::to_string(base::table_defs_per_session_max) + " with " +
                       std::to_string(options_.session_table_bytes_max) + " bytes");
     }
-    const TableIndex table = EVODB_TRY(tables_.acquire(std::move(encoded), def.fingerprint()));
-    s.table_bytes += bytes - before;
-    if (binding != nullptr) {
-      tables_.release(binding->table);
-      binding->table = table;
+    brought.list.push_back(EVODB_TRY(tables_.acquire(std::move(encoded), def.fingerprint())));
+    session_bytes += bytes - before;
+    if (known != nullptr) {
+      bindings[static_cast<std::size_t>(known - bindings.data())].table = brought.list.back();
     } else {
       const auto at = std::lower_bound(
-          s.tables.begin(), s.tables.end(), table_ref,
+          bindings.begin(), bindings.end(), table_ref,
           [](const TableBinding& b, std::uint32_t ref) { return b.table_ref < ref; });
-      s.tables.insert(at, {.table_ref = table_ref, .table = table});
+      bindings.insert(at, {.table_ref = table_ref, .table = brought.list.back()});
     }
+  }
+  if (!brought.list.empty()) {
+    const TableSets::Handle set = table_sets_.intern(std::move(bindings));
+    table_sets_.release(s.tables);
+    s.tables = set;
   }
   return reader.status();
 }
@@ -73,11 +80,12 @@ Result<void> IngestMachine::register_tables(Session& s, wire::BatchReader& reade
 // --- into the journal
 // -----------------------------------------------------------------------------
 
-Result<Position> IngestMachine::append_batch(Session& s, BatchRecord& record) {
+Result<Position> IngestMachine::append_batch(const Session& s, BatchRecord& record) {
+  const TableSets::Bindings& bindings = table_sets_.bindings(s.tables);
   record.tables.clear();
-  for (const TableBinding& binding : s.tables) {
-    if (!binding.used) continue;
-    record.tables.push_back({binding.table_ref, tables_.at(binding.table).fingerprint});
+  for (std::size_t i = 0; i < bindings.size(); ++i) {
+    if (!used_[i]) continue;
+    record.tables.push_back({bindings[i].table_ref, tables_.at(bindings[i].table).fingerprint});
   }
   prefix_.clear();
   encode_batch_record_prefix(prefix_, record);
@@ -91,11 +99,12 @@ Result<Position> IngestMachine::append_batch(Session& s, BatchRecord& record) {
   for (int attempt = 0;; ++attempt) {
     missing.clear();
     std::size_t bytes = batch_bytes;
-    for (const TableBinding& binding : s.tables) {
-      const TableRegistry::Entry& entry = tables_.at(binding.table);
-      if (!binding.used || entry.segments == segment + 1) continue;
-      if (std::find(missing.begin(), missing.end(), binding.table) != missing.end()) continue;
-      missing.push_back(binding.table);
+    for (std::size_t i = 0; i < bindings.size(); ++i) {
+      const TableIndex table = bindings[i].table;
+      const TableRegistry::Entry& entry = tables_.at(table);
+      if (!used_[i] || entry.segments == segment + 1) continue;
+      if (std::find(missing.begin(), missing.end(), table) != missing.end()) continue;
+      missing.push_back(table);
       bytes += journal::Journal::record_bytes(entry.encoded.size());
     }
     const std::uint64_t really = journal_.segment_of_next(bytes);
@@ -116,21 +125,22 @@ Result<Position> IngestMachine::append_batch(Session& s, BatchRecord& record) {
   return appended.end;
 }
 
-BatchOutcome IngestMachine::refuse_append(Session& s, const Error& error, Lsn resend_after) {
+BatchOutcome IngestMachine::refuse_append(SessionId id, const Error& error, Lsn resend_after) {
   if (error.kind != ErrorKind::kOverLimit) {
     return refuse(wire::NackReason::kUnavailable, error.text, resend_after, 5'000);
   }
   ++stats_.over_credit;
-  starve(s);
+  starve(id);
   return refuse(wire::NackReason::kOverCredit, error.text, resend_after, 1'000);
 }
 
-void IngestMachine::track(Session& s, std::size_t frame_bytes, InFlight batch) {
-  batch.slot = slot_of(s);
-  batch.life = s.life;
+void IngestMachine::track(SessionId id, std::size_t frame_bytes, InFlight batch) {
+  InAir& air = take_off(id, SessionKind::kOrdered);
+  batch.air = session(id).air;
   batch.frame_bytes = frame_bytes;
-  if (frame_bytes > 0 && s.inflight_bytes == 0) ++busy_sessions_;
-  s.inflight_bytes += frame_bytes;
+  ++air.batches;
+  if (frame_bytes > 0 && air.bytes == 0) ++busy_sessions_;
+  air.bytes += frame_bytes;
   inflight_bytes_ += frame_bytes + sizeof(InFlight);
   inflight_.push_back(std::move(batch));
 }
@@ -145,14 +155,14 @@ std::optional<BatchOutcome> IngestMachine::admit(Session* s, wire::BatchReader& 
     return refuse(wire::NackReason::kUnavailable,
                   "another session of this source and epoch took over", Lsn(), 0, true);
   }
-  for (TableBinding& binding : s->tables) binding.used = false;
   if (auto registered = register_tables(*s, reader); !registered) {
     if (registered.error().kind != ErrorKind::kOverLimit) {
       return refuse_malformed(registered.error().text);
     }
     return refuse(wire::NackReason::kOverLimit, registered.error().text, Lsn(), 0, true);
   }
-  const Lsn resend = s->kind == Kind::kOrdered ? sources_.at(s->source).received : Lsn();
+  used_.assign(table_sets_.bindings(s->tables).size(), false);
+  const Lsn resend = s->source != SourceTable::none ? sources_.at(s->source).received : Lsn();
   if (reader.header().change_count > options_.batch_entries_max) {
     return refuse(wire::NackReason::kOverLimit,
                   "a batch of " + std::to_string(reader.header().change_count) +
@@ -177,19 +187,20 @@ std::optional<BatchOutcome> IngestMachine::admit(Session* s, wire::BatchReader& 
 
 BatchOutcome IngestMachine::on_batch(SessionId id, std::string_view body, std::size_t frame_bytes,
                                      UnixMillis now, Effects& effects) {
-  Session* s = find_session(id);
+  Session* s = sessions_.find(id);
   wire::BatchReader reader(body);
   if (auto refused = admit(s, reader, frame_bytes)) return *refused;
-  if (s->kind == Kind::kOrdered) {
-    return take_ordered(*s, reader, body, frame_bytes, now, effects);
+  if (s->source != SourceTable::none) {
+    return take_ordered(id, reader, body, frame_bytes, now, effects);
   }
-  return take_unordered(*s, reader, body, frame_bytes, reader.header().last_lsn.value, now,
+  return take_unordered(id, reader, body, frame_bytes, reader.header().last_lsn.value, now,
                         effects);
 }
 
-BatchOutcome IngestMachine::take_ordered(Session& s, wire::BatchReader& reader,
+BatchOutcome IngestMachine::take_ordered(SessionId id, wire::BatchReader& reader,
                                          std::string_view body, std::size_t frame_bytes,
                                          UnixMillis now, Effects& effects) {
+  const Session& s = session(id);
   SourceState& state = sources_.at(s.source);
   const wire::BatchHeader header = reader.header();
   const Lsn received = state.received;
@@ -203,7 +214,7 @@ BatchOutcome IngestMachine::take_ordered(Session& s, wire::BatchReader& reader,
   const bool all_known = header.last_lsn <= received;
   if (!all_known && over_credit(s, frame_bytes)) {
     ++stats_.over_credit;
-    starve(s);
+    starve(id);
     return refuse(wire::NackReason::kOverCredit, "more than the credit that was granted", received,
                   200);
   }
@@ -212,7 +223,7 @@ BatchOutcome IngestMachine::take_ordered(Session& s, wire::BatchReader& reader,
   ChainHash chain = state.chain;
   TxnId txn = state.txn;
   wire::ChangeView change;
-  TableBinding* binding = nullptr;
+  const TableBinding* binding = nullptr;
   std::uint32_t known = 0;
   bool meets_received = header.previous_lsn == received;
   while (reader.next(&change)) {
@@ -223,7 +234,7 @@ BatchOutcome IngestMachine::take_ordered(Session& s, wire::BatchReader& reader,
                                 std::to_string(change.table_ref) +
                                 ", which this session has not defined");
       }
-      binding->used = true;
+      mark_used(s, binding);
     }
     if (change.lsn <= received) {
       ++known;
@@ -248,7 +259,7 @@ BatchOutcome IngestMachine::take_ordered(Session& s, wire::BatchReader& reader,
     BatchOutcome outcome;
     outcome.verdict = BatchVerdict::kDuplicate;
     // Otherwise its acknowledgement comes with the sync of what it repeats.
-    if (header.last_lsn <= state.durable) push_ack(s, effects);
+    if (header.last_lsn <= state.durable) push_ack(id, effects);
     return outcome;
   }
   // Every log that goes through `received` has that change; one that jumps over it is another log.
@@ -267,9 +278,9 @@ BatchOutcome IngestMachine::take_ordered(Session& s, wire::BatchReader& reader,
   record.last_txn = txn;
   record.body = body;
   const auto appended = append_batch(s, record);
-  if (!appended) return refuse_append(s, appended.error(), received);
+  if (!appended) return refuse_append(id, appended.error(), received);
 
-  track(s, frame_bytes,
+  track(id, frame_bytes,
         {.end = *appended,
          .source = s.source,
          .last = header.last_lsn,

@@ -35,52 +35,58 @@ IngestMachine::IngestMachine(const IngestOptions& options, journal::Journal& jou
 
 // --- sessions -----------------------------------------------------------------------------------
 
-IngestMachine::Session* IngestMachine::find_session(SessionId id) {
-  const auto found = slots_.find(id.value);
-  return found == slots_.end() ? nullptr : &sessions_[found->second];
-}
-
-IngestMachine::Session* IngestMachine::session_of(const InFlight& batch) {
-  if (batch.slot == no_slot) return nullptr;
-  Session& s = sessions_[batch.slot];
-  return s.kind != Kind::kFree && s.life == batch.life ? &s : nullptr;
-}
-
-IngestMachine::Session& IngestMachine::open_session(SessionId id, Kind kind) {
-  std::uint32_t slot;
-  if (free_slots_.empty()) {
-    slot = static_cast<std::uint32_t>(sessions_.size());
-    sessions_.emplace_back();
-  } else {
-    slot = free_slots_.back();
-    free_slots_.pop_back();
-  }
-  Session& s = sessions_[slot];
-  const std::uint32_t life = s.life + 1;
+Session& IngestMachine::open_session(SessionId id, SessionKind kind) {
+  Session& s = sessions_.make(id);
   s = Session();
-  s.life = life;
-  s.id = id;
-  s.kind = kind;
-  slots_[id.value] = slot;
+  s.open = true;
+  ++open_sessions_;
+  if (kind != SessionKind::kOrdered) take_off(id, kind);
   return s;
 }
 
-void IngestMachine::close_session(std::uint32_t slot) {
-  Session& s = sessions_[slot];
-  slots_.erase(s.id.value);
-  if (s.source != SourceTable::none && sources_.at(s.source).session == slot) {
-    sources_.at(s.source).session = no_slot;
+InAir& IngestMachine::take_off(SessionId id, SessionKind kind) {
+  Session& s = session(id);
+  if (s.air == Session::none) {
+    s.air = airs_.add(id, kind);
+    airs_[s.air].granted_bytes = s.granted_steps * grant_step_bytes();
+    airs_[s.air].granted_before_bytes = s.granted_before_steps * grant_step_bytes();
   }
-  for (const TableBinding& binding : s.tables) tables_.release(binding.table);
-  if (s.inflight_bytes > 0) --busy_sessions_;
-  const std::uint32_t life = s.life;
-  s = Session();
-  s.life = life;
-  free_slots_.push_back(slot);
+  return airs_[s.air];
+}
+
+void IngestMachine::land(std::uint32_t index) {
+  const InAir& air = airs_[index];
+  if (air.batches > 0 || (air.attached && air.kind != SessionKind::kOrdered)) return;
+  if (air.attached) {
+    Session& s = session(air.session);
+    // Nothing is in the air, so neither is more than session_credit_bytes; rounded up.
+    const std::uint64_t step = grant_step_bytes();
+    const auto steps = [&](std::uint64_t bytes) {
+      return static_cast<std::uint32_t>(
+                 std::min<std::uint64_t>((bytes + step - 1) / step, Session::grant_steps_max)) &
+             Session::grant_steps_max;
+    };
+    s.granted_steps = steps(air.granted_bytes);
+    s.granted_before_steps = steps(air.granted_before_bytes);
+    s.air = Session::none;
+  }
+  airs_.remove(index);
 }
 
 void IngestMachine::on_disconnect(SessionId id) {
-  if (Session* s = find_session(id)) close_session(slot_of(*s));
+  Session* s = sessions_.find(id);
+  if (s == nullptr) return;
+  if (s->source != SourceTable::none && sources_.at(s->source).session == id.value) {
+    sources_.at(s->source).session = no_session;
+  }
+  table_sets_.release(s->tables);
+  if (bytes_in_air(*s) > 0) --busy_sessions_;
+  if (const std::uint32_t air = s->air; air != Session::none) {
+    airs_[air].attached = false;
+    land(air);
+  }
+  *s = Session();
+  --open_sessions_;
 }
 
 // --- hello --------------------------------------------------------------------------------------
@@ -151,7 +157,7 @@ HelloOutcome IngestMachine::on_hello(SessionId id, const wire::Hello& hello, Uni
   if (hello.head < hello.trimmed) {
     return refuse_hello(wire::NackReason::kMalformed, "the hello's head lies before its trimmed");
   }
-  if (slots_.size() >= options_.sessions_max) {
+  if (open_sessions_ >= options_.sessions_max) {
     return refuse_hello(wire::NackReason::kOverLimit, "too many sessions; try again later");
   }
   if (journal_.poisoned()) {
@@ -201,22 +207,20 @@ HelloOutcome IngestMachine::on_hello(SessionId id, const wire::Hello& hello, Uni
     state.chain = hello.trimmed_chain;
   }
   HelloOutcome outcome;
-  if (state.session != no_slot) {
-    Session& older = sessions_[state.session];
-    older.superseded = true;
+  if (state.session != no_session) {
     outcome.has_superseded = true;
-    outcome.superseded = older.id;
+    outcome.superseded = SessionId(state.session);
+    session(outcome.superseded).superseded = true;
     ++stats_.superseded;
   }
-  Session& s = open_session(id, Kind::kOrdered);
-  s.source = index;
-  state.session = slot_of(s);
+  open_session(id, SessionKind::kOrdered).source = index;
+  state.session = id.value;
   outcome.accepted = true;
-  outcome.welcome = welcome(s, state, chain_known).welcome;
+  outcome.welcome = welcome(id, state, chain_known).welcome;
   return outcome;
 }
 
-HelloOutcome IngestMachine::welcome(Session& s, const SourceState& state, bool chain_known) {
+HelloOutcome IngestMachine::welcome(SessionId id, const SourceState& state, bool chain_known) {
   HelloOutcome outcome;
   outcome.accepted = true;
   wire::Welcome& w = outcome.welcome;
@@ -227,7 +231,7 @@ HelloOutcome IngestMachine::welcome(Session& s, const SourceState& state, bool c
   w.received_txn = state.txn;
   w.durable = state.durable;
   w.persisted = state.persisted;
-  w.credit_bytes = grant(s);
+  w.credit_bytes = grant(id);
   w.frame_bytes_max = base::frame_bytes_max;
   w.batch_entries_max = options_.batch_entries_max;
   return outcome;
@@ -246,119 +250,142 @@ std::uint64_t IngestMachine::room_bytes() const {
 }
 
 std::uint64_t IngestMachine::extra_for(const Session& s) const {
-  if (s.inflight_bytes >= options_.session_credit_bytes) return 0;
+  const std::uint64_t in_air = bytes_in_air(s);
+  if (in_air >= options_.session_credit_bytes) return 0;
   const std::uint64_t least = std::min(grant_bytes_min, options_.session_credit_bytes);
   const std::uint64_t room = room_bytes();
   if (room < least) return 0;
   // Never less than `least` while there is room: shares of many sessions may together exceed it,
   // and what does not fit then is refused as over credit. A share of 0 could wait for ever.
   const std::uint64_t share = std::max(least, room / std::max<std::uint64_t>(1, busy_sessions_));
-  return std::min(share, options_.session_credit_bytes - s.inflight_bytes);
+  return std::min(share, options_.session_credit_bytes - in_air);
 }
 
-std::uint64_t IngestMachine::grant(Session& s) {
+std::uint64_t IngestMachine::grant_step_bytes() const {
+  return options_.session_credit_bytes / Session::grant_steps_max + 1;
+}
+
+std::uint64_t IngestMachine::grant(SessionId id) {
+  Session& s = session(id);
   const std::uint64_t extra = extra_for(s);
-  s.granted_before_bytes = s.granted_bytes;
-  s.granted_bytes = s.inflight_bytes + extra;
-  if (extra == 0 && s.inflight_bytes == 0) starve(s);
-  return s.granted_bytes;
+  const std::uint64_t granted = bytes_in_air(s) + extra;
+  if (s.air != Session::none) {
+    InAir& air = airs_[s.air];
+    air.granted_before_bytes = air.granted_bytes;
+    air.granted_bytes = granted;
+  } else {
+    const std::uint64_t step = grant_step_bytes();
+    s.granted_before_steps = s.granted_steps;
+    s.granted_steps =
+        static_cast<std::uint32_t>((granted + step - 1) / step) & Session::grant_steps_max;
+  }
+  if (extra == 0 && bytes_in_air(s) == 0) starve(id);
+  return granted;
 }
 
 // A session with nothing in the air may always send one batch, however small its credit, as long as
 // there is room at all: so one that is larger than any credit does not stop it for ever.
 bool IngestMachine::over_credit(const Session& s, std::size_t frame_bytes) const {
   if (room_bytes() < frame_bytes) return true;
+  const InAir* air = air_of(s);
+  if (air == nullptr || air->bytes == 0) return false;
   // Wire v1 knows no credit: such a session may always use the most that one may have.
-  const std::uint64_t allowed = s.kind == Kind::kUnorderedV1
+  const std::uint64_t allowed = air->kind == SessionKind::kUnorderedV1
                                     ? options_.session_credit_bytes
-                                    : std::max(s.granted_bytes, s.granted_before_bytes);
-  return s.inflight_bytes > 0 && s.inflight_bytes + frame_bytes > allowed;
+                                    : std::max(air->granted_bytes, air->granted_before_bytes);
+  return air->bytes + frame_bytes > allowed;
 }
 
-void IngestMachine::starve(Session& s) {
-  if (s.starved || s.kind != Kind::kOrdered) return;
-  if (starved_.size() > 64 + 2 * sessions_.size()) {
-    // Slots whose sessions left while there was no room.
-    std::erase_if(starved_, [&](std::uint32_t slot) { return !sessions_[slot].starved; });
+void IngestMachine::starve(SessionId id) {
+  Session& s = session(id);
+  if (s.starved || s.source == SourceTable::none) return;
+  if (starved_.size() > 64 + 2 * std::size_t{open_sessions_}) {
+    // Those that left while there was no room.
+    std::erase_if(starved_, [&](SessionId other) { return !session(other).starved; });
   }
   s.starved = true;
-  starved_.push_back(slot_of(s));
+  starved_.push_back(id);
 }
 
 void IngestMachine::wake_starved(Effects& effects) {
   for (std::size_t left = starved_.size(); left > 0; --left) {
-    Session& s = sessions_[starved_.front()];
+    const SessionId id = starved_.front();
+    Session& s = session(id);
     if (s.starved && extra_for(s) == 0) return;  // no room for any of them
     starved_.pop_front();
     if (!s.starved) continue;
     s.starved = false;
-    if (!s.superseded) push_ack(s, effects);
+    if (!s.superseded) push_ack(id, effects);
   }
 }
 
-void IngestMachine::push_ack(Session& s, Effects& effects) {
+void IngestMachine::push_ack(SessionId id, Effects& effects) {
+  const Session& s = session(id);
+  const InAir* air = air_of(s);
   wire::Ack ack;
-  if (s.kind == Kind::kOrdered) {
+  if (s.source != SourceTable::none) {
     const SourceState& state = sources_.at(s.source);
     ack.durable = state.durable;
     ack.persisted = state.persisted;
   } else {
-    ack.durable = s.unordered_durable;
-    ack.persisted = s.unordered_persisted;
+    ack.durable = air->unordered_durable;
+    ack.persisted = air->unordered_persisted;
   }
-  ack.credit_bytes = grant(s);
-  effects.acks.push_back({s.id, ack});
+  ack.credit_bytes = grant(id);
+  effects.acks.push_back({id, ack, air == nullptr || air->batches == 0});
 }
 
 // --- durable, persisted -------------------------------------------------------------------------
 
 void IngestMachine::on_durable(Position durable_end, Effects& effects) {
   durable_end_ = std::max(durable_end_, durable_end);
-  std::vector<std::uint32_t> due;  // each session once, however many of its batches are durable now
-  const auto mark_due = [&](std::uint32_t slot) {
-    Session& s = sessions_[slot];
+  std::vector<SessionId> due;  // each once, however many of its batches are durable now
+  std::vector<std::uint32_t> landing;
+  const auto mark_due = [&](SessionId id) {
+    Session& s = session(id);
     if (s.ack_due || s.superseded) return;
     s.ack_due = true;
-    due.push_back(slot);
+    due.push_back(id);
   };
   while (!inflight_.empty() && inflight_.front().end <= durable_end_) {
     InFlight batch = std::move(inflight_.front());
     inflight_.pop_front();
     inflight_bytes_ -= batch.frame_bytes + sizeof(InFlight);
-    if (Session* s = session_of(batch)) {
-      s->inflight_bytes -= batch.frame_bytes;
-      if (batch.frame_bytes > 0 && s->inflight_bytes == 0) --busy_sessions_;
-    }
+    InAir& air = airs_[batch.air];
+    air.bytes -= batch.frame_bytes;
+    if (air.attached && batch.frame_bytes > 0 && air.bytes == 0) --busy_sessions_;
+    if (--air.batches == 0) landing.push_back(batch.air);
     if (batch.source != SourceTable::none) {
       SourceState& state = sources_.at(batch.source);
       state.durable = batch.last;
-      if (state.session != no_slot) mark_due(state.session);
+      if (state.session != no_session) mark_due(SessionId(state.session));
       continue;
     }
     if (!batch.runs.empty()) unordered_.make_durable(batch.unordered_source, batch.runs);
-    if (Session* s = session_of(batch)) {
-      effects.batches.push_back({s->id, batch.token, batch.runs.empty()});
-      if (s->kind == Kind::kUnordered) {
-        s->unordered_durable = batch.last;
-        mark_due(batch.slot);
-      }
+    if (!air.attached) continue;
+    effects.batches.push_back({air.session, batch.token, batch.runs.empty()});
+    if (air.kind == SessionKind::kUnordered) {
+      air.unordered_durable = batch.last;
+      mark_due(air.session);
     }
   }
-  for (const std::uint32_t slot : due) {
-    sessions_[slot].ack_due = false;
-    push_ack(sessions_[slot], effects);
+  for (const SessionId id : due) {
+    session(id).ack_due = false;
+    push_ack(id, effects);
   }
+  for (const std::uint32_t air : landing) land(air);
   wake_starved(effects);
 }
 
 void IngestMachine::on_persisted(std::string_view source, Epoch epoch, Lsn lsn, Effects& effects) {
   const SourceIndex index = sources_.find(source, epoch);
   if (index == SourceTable::none) {
-    for (Session& s : sessions_) {
-      if (s.kind != Kind::kUnordered || s.unordered_source != source) continue;
-      s.unordered_persisted = std::max(s.unordered_persisted, lsn);
-      push_ack(s, effects);
-    }
+    airs_.for_each([&](InAir& air) {
+      if (!air.attached || air.kind != SessionKind::kUnordered) return;
+      if (air.unordered_source != source) return;
+      air.unordered_persisted = std::max(air.unordered_persisted, lsn);
+      push_ack(air.session, effects);
+    });
     return;
   }
   SourceState& state = sources_.at(index);
@@ -370,13 +397,13 @@ void IngestMachine::on_persisted(std::string_view source, Epoch epoch, Lsn lsn, 
   lsn = std::min(lsn, state.durable);
   if (lsn <= state.persisted) return;
   state.persisted = lsn;
-  if (state.session != no_slot) push_ack(sessions_[state.session], effects);
+  if (state.session != no_session) push_ack(SessionId(state.session), effects);
 }
 
 IngestStats IngestMachine::stats() const {
   IngestStats stats = stats_;
   stats.sources = sources_.size() + unordered_.source_count();
-  stats.sessions = slots_.size();
+  stats.sessions = open_sessions_;
   stats.inflight_bytes = inflight_bytes_;
   return stats;
 }

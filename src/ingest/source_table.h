@@ -28,7 +28,7 @@ struct SourceState {
   TxnId txn;        // of the change there
   std::uint32_t name = 0;
   SourceIndex next_epoch_of_name = UINT32_MAX;
-  std::uint32_t session = UINT32_MAX;  // slot of the live one
+  std::uint32_t session = UINT32_MAX;  // SessionId of the live one
   std::uint8_t flags = 0;
   std::uint8_t unused[3] = {};
 };

@@ -31,7 +31,9 @@ class TableRegistry {
   // One more user of this definition. Errors: kOverLimit (bytes_max), kInvalid (another definition
   // has this fingerprint).
   Result<TableIndex> acquire(std::string encoded, std::uint64_t fingerprint);
+  void retain(TableIndex table) { ++entries_[table].users; }  // REQUIRES: it has a user
   void release(TableIndex table);
+  const Entry& at(TableIndex table) const { return entries_[table]; }
   Entry& at(TableIndex table) { return entries_[table]; }
 
  private:

@@ -68,6 +68,8 @@ Json to_json(const ParentStatus& s) {
        {{"open", g.connections},
         {"websockets", g.websockets},
         {"children", g.children},
+        {"active", g.connections - g.hibernated},
+        {"hibernated", g.hibernated},
         {"accepted_total", g.accepted},
         {"held_bytes", g.held_bytes}}},
       {"sources", {{"known", i.sources}, {"sessions", i.sessions}}},
@@ -150,6 +152,12 @@ std::string metrics_text(const ParentStatus& s) {
   m.gauge("evodb_connections_max",
           "Open connections at most: gate.connections_max, or what open files allow.",
           g.connections_max);
+  m.gauge("evodb_connections_active", "Connections that are not hibernated.",
+          g.connections - g.hibernated);
+  m.gauge("evodb_connections_hibernated",
+          "Children that hold nothing but their record: gate.hibernate_after_ms.", g.hibernated);
+  m.counter("evodb_connections_woken_total", "Times that a hibernated child said something.",
+            g.woken);
   m.gauge("evodb_children", "Connections that have said hello.", g.children);
   m.counter("evodb_connections_accepted_total", "Connections accepted.", g.accepted);
   m.gauge("evodb_gate_held_bytes", "Partial messages and waiting output.", g.held_bytes);

@@ -1,0 +1,130 @@
+// What a room above asks of connections: auto-responses, tags, attachments, broadcasts. None of it
+// wakes a hibernated one.
+#include <algorithm>
+
+#include "gate/gate_impl.h"
+
+namespace evodb::gate {
+
+Connection* GateImpl::open_websocket(ConnectionId id) {
+  if (id.value >= slab_.end()) return nullptr;
+  Connection& c = slab_[id.value];
+  return c.upgraded() ? &c : nullptr;
+}
+
+namespace {
+
+auto no_such(ConnectionId id) {
+  return fail(ErrorKind::kInvalid,
+              "connection " + std::to_string(id.value) + " is no open WebSocket");
+}
+
+}  // namespace
+
+Result<void> GateImpl::set_auto_response(wire::WsOpcode opcode, std::string_view request,
+                                         std::string_view response) {
+  if (opcode != wire::WsOpcode::kText && opcode != wire::WsOpcode::kBinary) {
+    return fail(ErrorKind::kInvalid, "auto-responses are for text and binary messages");
+  }
+  if (request.size() > auto_response_bytes_max || response.size() > auto_response_bytes_max) {
+    return fail(ErrorKind::kOverLimit, "an auto-response has at most " +
+                                           std::to_string(auto_response_bytes_max) +
+                                           " bytes on each side");
+  }
+  if (opcode == wire::WsOpcode::kText &&
+      !(wire::is_valid_utf8(request) && wire::is_valid_utf8(response))) {
+    return fail(ErrorKind::kInvalid, "a text auto-response is no UTF-8");
+  }
+  AutoResponse& pair = opcode == wire::WsOpcode::kText ? auto_text_ : auto_binary_;
+  pair = {std::string(request), std::string(response)};
+  return {};
+}
+
+bool GateImpl::auto_respond(StreamId s, const wire::WsMessage& message) {
+  const AutoResponse& pair =
+      message.opcode == wire::WsOpcode::kText ? auto_text_ : auto_binary_;
+  if (pair.request.empty() || message.payload != pair.request) return false;
+  at(s).auto_response = stamp();
+  ++stats_.auto_responses;
+  send_message(s, message.opcode, pair.response);
+  return true;
+}
+
+std::optional<UnixMillis> GateImpl::get_auto_response_timestamp(ConnectionId id) {
+  const Connection* c = open_websocket(id);
+  if (c == nullptr || c->auto_response == 0) return std::nullopt;
+  // Unsigned, so that the stamp may have come round in between.
+  const std::uint32_t ago = stamp() - c->auto_response;
+  return UnixMillis(wall().value - std::int64_t{ago} * stamp_ms);
+}
+
+Result<void> GateImpl::set_tags(ConnectionId id, std::span<const std::string_view> tags) {
+  Connection* c = open_websocket(id);
+  if (c == nullptr) return no_such(id);
+  c->tags = EVODB_TRY(tags_.put(c->tags, id.value, tags));
+  return {};
+}
+
+std::vector<std::string_view> GateImpl::get_tags(ConnectionId id) {
+  const Connection* c = open_websocket(id);
+  return c == nullptr ? std::vector<std::string_view>() : tags_.texts(c->tags);
+}
+
+std::vector<ConnectionId> GateImpl::list(std::optional<std::string_view> tag) {
+  std::vector<ConnectionId> ids;
+  if (tag) {
+    for (const std::uint32_t id : tags_.list(*tag)) ids.emplace_back(id);
+    return ids;
+  }
+  for (std::uint32_t id = 0; id < slab_.end(); ++id) {
+    if (slab_[id].upgraded()) ids.emplace_back(id);
+  }
+  return ids;
+}
+
+Result<void> GateImpl::set_attachment(ConnectionId id, std::string_view bytes) {
+  Connection* c = open_websocket(id);
+  if (c == nullptr) return no_such(id);
+  c->attachment = EVODB_TRY(attachments_.put(c->attachment, bytes));
+  return {};
+}
+
+std::string_view GateImpl::get_attachment(ConnectionId id) {
+  const Connection* c = open_websocket(id);
+  return c == nullptr ? std::string_view() : attachments_.get(c->attachment);
+}
+
+// One encoded frame for all. Who does not read keeps a copy of the rest, within output_bytes_max
+// and partial_bytes_max, as with any other output.
+Result<std::size_t> GateImpl::broadcast(wire::WsOpcode opcode, std::string_view payload,
+                                        std::optional<std::string_view> tag) {
+  if (opcode != wire::WsOpcode::kText && opcode != wire::WsOpcode::kBinary) {
+    return fail(ErrorKind::kInvalid, "only text and binary messages are broadcast");
+  }
+  if (payload.size() > options_.output_bytes_max / 2) {
+    return fail(ErrorKind::kOverLimit, "a broadcast of " + std::to_string(payload.size()) +
+                                           " bytes; at most half of output_bytes_max");
+  }
+  std::string frame;
+  wire::encode_ws_frame(frame, opcode, payload, nullptr);
+  std::size_t given = 0;
+  const auto give = [&](StreamId s) {
+    send(s, frame);
+    ++given;
+    if (s.value != begun_) settle(s);
+  };
+  if (tag) {
+    for (const std::uint32_t id : tags_.list(*tag)) {
+      // One that was cut off to make room for those before it has no tags any more.
+      if (slab_[id].upgraded()) give(StreamId(id));
+    }
+  } else {
+    for (std::uint32_t id = 0; id < slab_.end(); ++id) {
+      if (slab_[id].upgraded()) give(StreamId(id));
+    }
+  }
+  ++stats_.broadcasts;
+  return given;
+}
+
+}  // namespace evodb::gate

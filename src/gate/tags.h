@@ -1,0 +1,68 @@
+// TagIndex: which connections carry which tags. A tag's text is kept once, so is each set of tags
+// that connections share; a connection's record holds only the handle of its set.
+//
+//   TagIndex tags(16u << 20);
+//   record.tags = EVODB_TRY(tags.put(record.tags, id, {"room:7", "user:12"}));
+//   for (std::uint32_t id : tags.list("room:7")) ...        // ascending
+//   tags.drop(record.tags, id);
+//
+// Memory: 4 bytes a tagged connection, and each text and each set once; bounded in bytes.
+// Threads: one.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "evodb/result.h"
+
+namespace evodb::gate {
+
+inline constexpr std::size_t tags_per_connection_max = 10;
+inline constexpr std::size_t tag_bytes_max = 256;
+
+class TagIndex {
+ public:
+  using Handle = std::uint32_t;  // of a set of tags; 0 is the empty one
+
+  explicit TagIndex(std::uint64_t bytes_max) : bytes_max_(bytes_max), sets_(1) {}
+
+  // Replaces the set of connection `id`, whose handle was `before`. A tag that is named twice counts
+  // once. Errors, which change nothing: kInvalid (a tag is empty or too long), kOverLimit (too many
+  // tags, or bytes_max).
+  Result<Handle> put(Handle before, std::uint32_t id, std::span<const std::string_view> tags);
+  void drop(Handle set, std::uint32_t id);
+
+  std::vector<std::string_view> texts(Handle set) const;  // as sorted by their bytes
+  std::vector<std::uint32_t> list(std::string_view tag) const;
+  std::uint64_t bytes() const { return bytes_; }
+
+ private:
+  using TagId = std::uint32_t;
+  struct Tag {
+    std::string text;
+    std::vector<Handle> sets;  // that contain it
+  };
+  struct Set {
+    std::vector<TagId> tags;             // by text
+    std::vector<std::uint32_t> members;  // ascending
+  };
+
+  TagId tag_of(std::string_view text);
+  Handle set_of(const std::vector<std::string_view>& texts);
+  void forget_set(Handle set);
+
+  const std::uint64_t bytes_max_;
+  std::uint64_t bytes_ = 0;
+  std::vector<Tag> tags_;
+  std::vector<TagId> free_tags_;
+  std::vector<Set> sets_;
+  std::vector<Handle> free_sets_;
+  std::map<std::string, TagId, std::less<>> by_text_;
+  std::map<std::vector<TagId>, Handle> by_tags_;
+};
+
+}  // namespace evodb::gate
