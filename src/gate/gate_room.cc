@@ -41,8 +41,7 @@ Result<void> GateImpl::set_auto_response(wire::WsOpcode opcode, std::string_view
 }
 
 bool GateImpl::auto_respond(StreamId s, const wire::WsMessage& message) {
-  const AutoResponse& pair =
-      message.opcode == wire::WsOpcode::kText ? auto_text_ : auto_binary_;
+  const AutoResponse& pair = message.opcode == wire::WsOpcode::kText ? auto_text_ : auto_binary_;
   if (pair.request.empty() || message.payload != pair.request) return false;
   at(s).auto_response = stamp();
   ++stats_.auto_responses;

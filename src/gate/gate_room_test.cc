@@ -21,8 +21,7 @@ struct Room : GateWorld {
   // Of a batch's sender: its ack, and nothing behind it.
   void last_ack(ConnectionId id, std::uint64_t lsn, bool at_rest = true) {
     ingest::Effects effects;
-    effects.acks.push_back(
-        {ingest::SessionId(id.value), {Lsn(lsn), Lsn(0), 1000}, at_rest});
+    effects.acks.push_back({ingest::SessionId(id.value), {Lsn(lsn), Lsn(0), 1000}, at_rest});
     gate->deliver(effects);
     network.run_for(20);
   }
@@ -185,8 +184,7 @@ TEST(GateRoom, WhoDoesNotReadABroadcastIsCutOffAndTheOthersGetIt) {
   EXPECT_EQ(got, 30u);
   EXPECT_EQ(w.gate->stats().refused_slow_reader, 1u);
   EXPECT_EQ(w.gate->list().size(), 1u);
-  EXPECT_EQ(w.gate->broadcast(text, std::string(200'000, 'x')).error().kind,
-            ErrorKind::kOverLimit);
+  EXPECT_EQ(w.gate->broadcast(text, std::string(200'000, 'x')).error().kind, ErrorKind::kOverLimit);
 }
 
 // --- hibernation --------------------------------------------------------------------------------

@@ -30,9 +30,9 @@ class TagIndex {
 
   explicit TagIndex(std::uint64_t bytes_max) : bytes_max_(bytes_max), sets_(1) {}
 
-  // Replaces the set of connection `id`, whose handle was `before`. A tag that is named twice counts
-  // once. Errors, which change nothing: kInvalid (a tag is empty or too long), kOverLimit (too many
-  // tags, or bytes_max).
+  // Replaces the set of connection `id`, whose handle was `before`. A tag that is named twice
+  // counts once. Errors, which change nothing: kInvalid (a tag is empty or too long), kOverLimit
+  // (too many tags, or bytes_max).
   Result<Handle> put(Handle before, std::uint32_t id, std::span<const std::string_view> tags);
   void drop(Handle set, std::uint32_t id);
 

@@ -22,8 +22,8 @@ const TableBinding* TableSets::find(const Bindings& bindings, std::uint32_t tabl
 TableSets::Handle TableSets::intern(Bindings bindings) {
   if (bindings.empty()) return 0;
   static_assert(sizeof(TableBinding) == 8, "hashed as bytes: no padding");
-  const std::uint64_t hash = base::xxh64({reinterpret_cast<const char*>(bindings.data()),
-                                          bindings.size() * sizeof(TableBinding)});
+  const std::uint64_t hash = base::xxh64(
+      {reinterpret_cast<const char*>(bindings.data()), bindings.size() * sizeof(TableBinding)});
   const auto [first, last] = by_hash_.equal_range(hash);
   for (auto at = first; at != last; ++at) {
     if (sets_[at->second].bindings != bindings) continue;
