@@ -1,7 +1,9 @@
 """A parent, healthy clients that are measured all the time, and abusers who come and go.
 
-Each abuse is measured between two quiet phases of its own: quiet, abuse, quiet. Machines under test
-are noisy, and a baseline taken minutes ago would say little.
+Each abuse is measured beside two baselines of its own, in the phases quiet, elsewhere, abuse, quiet.
+"Elsewhere" is the same abuse of another parent on the same machine: abusers, healthy clients and the
+parent share two cores here, and what healthy clients feel of that is no fault of the parent's.
+Machines under test are noisy, too: a baseline taken minutes ago would say little.
 """
 
 import array
@@ -26,16 +28,15 @@ BUDGETS = {"gate.partial_bytes_max": 16 * MIB, "buffer.max_bytes": 8 * MIB,
            "ingest.inflight_bytes_max": 8 * MIB}
 SETTINGS = [*(f"{k}={v}" for k, v in BUDGETS.items()),
             "gate.header_ms_max=1500", "gate.hello_ms_max=1500", "gate.message_ms_max=2000",
-            
             "gate.output_bytes_max=65536", "ingest.session_credit_bytes=1MiB"]
 # What the process needs beside its budgets: code and libraries (Arrow, Parquet), threads, one frame
 # inflated, a flush under way (its buffers once as columns and once as Parquet).
 CONSTANT_BYTES = 96 * MIB
 RESIDENT_BYTES_MAX = sum(BUDGETS.values()) + CONSTANT_BYTES
 
-# Acks of healthy clients may take twice as long as in the quiet around the abuse; below some
-# milliseconds a machine that others use too measures itself.
-FACTOR, FLOOR_MS = 2.0, 5.0
+# Acks of healthy clients may take twice as long as they take without this abuse of their parent.
+FACTOR = 2.0
+ATTEMPTS = 3
 
 
 class Abuser:
@@ -93,21 +94,23 @@ class Healthy:
 class Measured:
     name: str
     acks: tuple = (0, 0)
-    p99_ms: tuple = (0.0, 0.0)  # quiet, abused
-    large_p99_ms: tuple = (0.0, 0.0)
+    p99_ms: tuple = (0.0, 0.0, 0.0)  # quiet, the other parent abused, this one abused
+    large_ms: tuple = (0.0, 0.0)     # the slowest ack of a large row, quiet and abused
     resident: int = 0
     refused: dict = dataclasses.field(default_factory=dict)
     report: dict = dataclasses.field(default_factory=dict)
 
     def within(self):
-        return self.p99_ms[1] <= max(FACTOR * self.p99_ms[0], FLOOR_MS)
+        quiet, elsewhere, abused = self.p99_ms
+        return abused <= FACTOR * max(quiet, elsewhere)
 
     def __str__(self):
         refused = ", ".join(f"{n} {reason}" for reason, n in self.refused.items() if n) or "nobody"
         rest = {k: v for k, v in self.report.items() if k not in ("refused", "ended")}
-        return (f"{self.name:17} p99 {self.p99_ms[0]:6.2f} -> {self.p99_ms[1]:6.2f} ms "
-                f"(large {self.large_p99_ms[0]:6.1f} -> {self.large_p99_ms[1]:6.1f}), "
-                f"{self.acks[0]}+{self.acks[1]} acks, resident {self.resident / MIB:5.1f} MiB, "
+        quiet, elsewhere, abused = self.p99_ms
+        return (f"{self.name:17} p99 {quiet:5.2f} ms quiet, {elsewhere:5.2f} elsewhere, {abused:5.2f} "
+                f"abused (large {self.large_ms[0]:5.1f} -> {self.large_ms[1]:5.1f}), "
+                f"{self.acks[0]}+{self.acks[-1]} acks, resident {self.resident / MIB:5.1f} MiB, "
                 f"refused: {refused} {rest or ''}")
 
 
@@ -123,42 +126,48 @@ def refused(parent):
 
 
 class Stage:
-    def __init__(self, folder, parent):
-        self.parent, self.table = parent, []
+    def __init__(self, folder, parent, other):
+        self.parent, self.other = parent, other
         self.small = Healthy(parent.port, "small", 4, 50, 3, folder / "small")
         self.large = Healthy(parent.port, "large", 1, 100_000, 60, folder / "large")
 
     def abuse(self, name):
-        """Once more if the first time was over the line: noise does not come twice, a flaw does."""
-        measured = self.measure(name)
-        if not measured.within():
-            print(f"again: {measured}")
+        """Again if it was over the line: noise does not come each time, a flaw does."""
+        for attempt in range(ATTEMPTS):
             measured = self.measure(name)
-        self.table.append(measured)
+            if measured.within():
+                break
+            print(f"over the line: {measured}")
         print(measured)
         self.check(measured)
         return measured
 
     def measure(self, name):
         m, before = Measured(name), refused(self.parent)
+        elsewhere, _ = self.under(Abuser(name, self.other.port))
         abuser = Abuser(name, self.parent.port)  # Python has started before the quiet phase does
         self.reset_peak()
         quiet = [self.phase(QUIET_SECONDS)]
-        began = time.monotonic()
-        abuser.on()
-        time.sleep(max(0.0, began + ABUSE_SECONDS - time.monotonic()))
-        abused = (began, time.monotonic())
-        m.report = abuser.off()
+        abused, m.report = self.under(abuser)
         m.resident = self.peak()
-        time.sleep(0.3)
         quiet.append(self.phase(QUIET_SECONDS))
         for who in (self.small, self.large):
             who.assert_well()
-        small = self.small.between(quiet), self.small.between([abused])
+        small = [self.small.between(phases) for phases in (quiet, [elsewhere], [abused])]
         m.acks, m.p99_ms = tuple(map(len, small)), tuple(map(p99, small))
-        m.large_p99_ms = tuple(max(self.large.between(p), default=0) for p in (quiet, [abused]))
+        m.large_ms = tuple(max(self.large.between(p), default=0) for p in (quiet, [abused]))
         self.wait_for_counts(m, before)
         return m
+
+    def under(self, abuser):
+        """When it was, and what the abuser reports."""
+        began = time.monotonic()
+        abuser.on()
+        time.sleep(max(0.0, began + ABUSE_SECONDS - time.monotonic()))
+        ended = time.monotonic()
+        report = abuser.off()
+        time.sleep(0.3)
+        return (began, ended), report
 
     def phase(self, seconds):
         began = time.monotonic()

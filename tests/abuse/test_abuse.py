@@ -3,8 +3,9 @@ and is counted.
 
     .deps/venv/bin/python -m pytest -s tests/abuse
 
-A line an abuse: p99 of healthy clients' acks in the quiet around it and during it, the parent's
-largest resident memory, who was refused and as what. docs/gate.md says why each is refused.
+A line an abuse: p99 of healthy clients' acks in the quiet around it, while another parent on this
+machine suffers it, and while theirs does; their parent's largest resident memory; who was refused and
+as what. docs/gate.md says why each is refused.
 """
 
 import pathlib
@@ -41,13 +42,23 @@ def folder(binary):
 @pytest.fixture(scope="module")
 def stage(folder):
     raise_own_limit()
-    parent = Parent(folder, *SETTINGS)
-    parent.wrapper = first_among_equals()
-    stage = Stage(folder, parent.start())
+    parents = two_parents(folder, first_among_equals(), *SETTINGS)
+    stage = Stage(folder, *parents)
     yield stage
     stage.clear()
-    parent.process.kill()
-    parent.process.wait()
+    for parent in parents:
+        parent.kill()
+
+
+def two_parents(folder, wrapper, *settings):
+    """One with healthy clients, and one that is abused for comparison."""
+    parents = []
+    for name in ("healthy", "other"):
+        (folder / name).mkdir(parents=True)
+        parents.append(Parent(folder / name, *settings))
+        parents[-1].wrapper = wrapper
+        parents[-1].start()
+    return parents
 
 
 @pytest.mark.parametrize("name", [
@@ -72,19 +83,19 @@ def test_afterwards_everything_healthy_has_landed(stage, capsys):
 def test_out_of_descriptors(folder, capsys):
     """Connections may take what is left over, but never what journal, store and readers need."""
     raise_own_limit()
-    parent = Parent(folder / "few", *SETTINGS, "journal.segment_bytes=1MiB")
-    parent.log.parent.mkdir()
-    parent.wrapper = ["prlimit", f"--nofile={DESCRIPTORS}:{DESCRIPTORS}", *first_among_equals()]
-    stage = Stage(folder / "few", parent.start())
-    assert "the limit of open files is 256" in parent.log.read_text()
+    few = ["prlimit", f"--nofile={DESCRIPTORS}:{DESCRIPTORS}", *first_among_equals()]
+    parents = two_parents(folder / "few", few, *SETTINGS, "journal.segment_bytes=1MiB")
+    stage = Stage(folder / "few", *parents)
+    assert "the limit of open files is 256" in stage.parent.log.read_text()
     try:
         with capsys.disabled():
             print()
             measured = stage.abuse("more_than_fit")
         assert measured.report["told"] == measured.report["sent"], measured.report
         stage.stop()
-        assert parent.stop() == 0
+        assert stage.parent.stop() == 0
     finally:
         stage.clear()
-        if parent.process.poll() is None:
-            parent.kill()
+        for parent in parents:
+            if parent.process.poll() is None:
+                parent.kill()

@@ -9,29 +9,11 @@ import socket
 import struct
 
 import xxhash
+from crc32c import crc32c
 
 TABLE = [("id", "INTEGER", 1), ("body", "TEXT", 0)]
 HELLO, WELCOME, BATCH, ACK, NACK = 1, 2, 3, 4, 5
 ZSTD = 1
-
-
-def _crc_table():
-    table = []
-    for n in range(256):
-        for _ in range(8):
-            n = n >> 1 ^ (0x82F63B78 if n & 1 else 0)
-        table.append(n)
-    return table
-
-
-_CRC = _crc_table()
-
-
-def crc32c(data):
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = _CRC[(crc ^ byte) & 0xFF] ^ crc >> 8
-    return crc ^ 0xFFFFFFFF
 
 
 def varint(n):
