@@ -25,7 +25,8 @@ def markdown(report):
     lines += ["", "Other ways to publish to JetStream, not used for the ratio:", ""]
     for name, values in rounds.items():
         if name.startswith("jetstream") and name not in settings["best_of"].values():
-            lines.append(f"- `{name}`: {metrics[name + '_entries_per_s']:,.0f} ({', '.join(f'{v:,.0f}' for v in values)})")
+            each = ", ".join(f"{v:,.0f}" for v in values)
+            lines.append(f"- `{name}`: {metrics[name + '_entries_per_s']:,.0f} ({each})")
     versions = [f"EvoDB {settings['evodb']['version']}"]
     if "nats" in settings:
         versions.append(f"nats-server {settings['nats']['server_version']} with {settings['nats']['client']}")
