@@ -8,6 +8,7 @@
 #include "bench/lakehouse_reader.h"
 #include "bench/quantile.h"
 #include "bench/raw_disk.h"
+#include "bench_idle.h"
 #include "command.h"
 #include "http_client.h"
 #include "version.h"
@@ -165,6 +166,8 @@ void add_bench(CLI::App& app, int& exit_code) {
           ->check(CLI::Range(1, 3600));
       sub->add_option("--rounds", arguments->rounds, "Rounds of connecting and closing all")
           ->check(CLI::Range(0, 1'000));
+      sub->add_option("--records", arguments->records, "Connections on an in-memory transport")
+          ->check(CLI::Range(0, 4'000'000));
     }
     sub->callback([arguments, run, sub, &exit_code] {
       if (sub->get_name() == "idle" && sub->count("--connections") == 0) {
@@ -184,6 +187,7 @@ void add_bench(CLI::App& app, int& exit_code) {
   add("idle", "Memory, CPU and latency of connections that hardly say anything", bench_idle);
   add("ack", "One batch at a time: sent to durable, beside the raw disk's sync", bench_ack);
   add("codec", "Encode and decode, beside memcpy of the same bytes", bench_codec);
+  add_idle_parent(*command, exit_code);
   add("capture", "What the triggers cost the application", bench_capture);
 }
 

@@ -26,8 +26,9 @@ struct BenchArguments {
   std::uint32_t batch_entries = 100;
   std::int64_t freshness_s = 20;
   std::string python = "python3";
-  std::int64_t idle_s = 30;   // of bench idle: how long everyone only pings
-  std::uint32_t rounds = 20;  // of bench idle: connect all, close all
+  std::int64_t idle_s = 30;           // of bench idle: how long everyone only pings
+  std::uint32_t rounds = 20;          // of bench idle: connect all, close all
+  std::uint32_t records = 1'000'000;  // of bench idle: on an in-memory transport; 0: none
   bool json = false;
 };
 

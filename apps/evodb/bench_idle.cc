@@ -1,5 +1,7 @@
 // `evodb bench idle`: what connections cost that say nothing, or hardly anything. A parent in a
 // process of its own, its children in another one, real handshakes over loopback.
+#include "bench_idle.h"
+
 #include <signal.h>
 #include <time.h>
 
@@ -9,6 +11,7 @@
 
 #include "bench/idle_children.h"
 #include "bench/process_cost.h"
+#include "bench/quantile.h"
 #include "bench_command.h"
 #include "descriptors.h"
 #include "http_client.h"
@@ -18,6 +21,7 @@ namespace evodb::app {
 
 namespace {
 
+constexpr double stream_bytes = 16;  // base::EpollLoop's, which an in-memory transport has not
 constexpr double ping_every_s = 30;
 constexpr double wake_s = 10;
 constexpr double wake_share_per_s = 0.01;
@@ -83,6 +87,32 @@ Result<double> idle_cores(const ParentProcess& parent, bench::IdleChildren& chil
   return static_cast<double>(after - before) / 1e9 / took.count();
 }
 
+// One frame to all, from the signal that asks for it to the last child that has it.
+Result<double> broadcast_ms(const ParentProcess& parent, bench::IdleChildren& children,
+                            std::uint64_t turn) {
+  EVODB_CHECK(children.begin_broadcast(turn));
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  const double begun_s = static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
+  parent.process->signal(SIGUSR1);
+  return (EVODB_TRY(children.end_broadcast()).last_at_s - begun_s) * 1e3;
+}
+
+// A million records need no million sockets.
+Result<void> add_records(const BenchArguments& arguments, const std::string& scratch,
+                         BenchJson& metrics) {
+  if (arguments.records == 0) return {};
+  const IdleRecords records =
+      EVODB_TRY(measure_idle_records(arguments.records, scratch + "/records"));
+  metrics["records_1m_bytes_per_connection"] = records.connection_bytes + stream_bytes;
+  metrics["records_1m_bytes_per_source"] = records.source_bytes;
+  metrics["records_1m_open_ns"] = records.open_ns;
+  metrics["records_1m_hibernate_ns"] = records.hibernate_ns;
+  metrics["records_1m_ping_ns"] = records.ping_ns;
+  metrics["records_1m_broadcast_ns"] = records.broadcast_ns;
+  return {};
+}
+
 }  // namespace
 
 Result<BenchJson> bench_idle(const BenchArguments& asked) {
@@ -93,8 +123,14 @@ Result<BenchJson> bench_idle(const BenchArguments& asked) {
   const std::uint32_t all = arguments.connections;
   const std::uint32_t few = all / 9;  // 2,000 of 18,000
   const auto children = EVODB_TRY(bench::IdleChildren::start(all));
-  auto bench = EVODB_TRY(start_bench_parent(arguments));
+  BenchParent bench;
+  bench.scratch = EVODB_TRY(ScratchDirectory::create(arguments.directory, "evodb-bench-"));
+  bench.data = bench.scratch->path() + "/data";
+  const std::string log = bench.scratch->path() + "/parent.log";
   BenchJson metrics;
+  EVODB_CHECK(add_records(arguments, bench.scratch->path(), metrics));
+  bench.parent = EVODB_TRY(start_parent_process(bench.data, "127.0.0.1:0", arguments.sets, log,
+                                                {"bench", "idle-parent"}));
 
   // Sources that the parent has never seen: each costs its marks for ever, beside the connection.
   const Slope fresh = EVODB_TRY(measure_slope(bench.parent, *children, few, all));
@@ -113,6 +149,12 @@ Result<BenchJson> bench_idle(const BenchArguments& asked) {
   metrics["wake_ms_max"] = wake.ping_ms_max;
   metrics["wake_durable_ack_ms_p50"] = wake.batch_ms_p50;
   metrics["wake_durable_ack_ms_p99"] = wake.batch_ms_p99;
+  std::vector<double> broadcasts;
+  for (std::uint64_t turn = 1; turn <= 5; ++turn) {
+    broadcasts.push_back(EVODB_TRY(broadcast_ms(bench.parent, *children, turn)));
+  }
+  metrics["broadcast_ms"] = bench::quantile(broadcasts, 0.5);
+  metrics["broadcast_ms_max"] = bench::quantile(broadcasts, 1);
   EVODB_CHECK(children->close_all(false));
   const Memory before_rounds = EVODB_TRY(settled(bench.parent, 0));
   double round_s = 0;
@@ -127,8 +169,7 @@ Result<BenchJson> bench_idle(const BenchArguments& asked) {
   // The same sources again, known from the checkpoint: what is left is the connection's.
   bench.parent.process->signal(SIGTERM);
   (void)EVODB_TRY(bench.parent.process->wait(60'000));
-  bench.parent = EVODB_TRY(start_parent_process(bench.data, "127.0.0.1:0", arguments.sets,
-                                                bench.scratch->path() + "/parent.log"));
+  bench.parent = EVODB_TRY(start_parent_process(bench.data, "127.0.0.1:0", arguments.sets, log));
   const Slope known = EVODB_TRY(measure_slope(bench.parent, *children, few, all));
   const BenchJson status = EVODB_TRY(status_of(bench.parent));
   if (status["sources"]["known"] != all || status["sources"]["sessions"] != all) {
@@ -149,6 +190,7 @@ Result<BenchJson> bench_idle(const BenchArguments& asked) {
                      {"idle_s", arguments.idle_s},
                      {"wake_share_per_s", wake_share_per_s},
                      {"rounds", arguments.rounds},
+                     {"records", arguments.records},
                      {"set", arguments.sets}}},
                    {"metrics", metrics}};
 }

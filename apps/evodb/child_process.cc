@@ -117,8 +117,10 @@ std::uint16_t ParentProcess::port() const {
 
 Result<ParentProcess> start_parent_process(const std::string& data, const std::string& listen,
                                            const std::vector<std::string>& settings,
-                                           const std::string& log_path) {
-  std::vector<std::string> arguments = {"serve", "--data", data, "--listen", listen};
+                                           const std::string& log_path,
+                                           const std::vector<std::string>& command) {
+  std::vector<std::string> arguments = command;
+  arguments.insert(arguments.end(), {"--data", data, "--listen", listen});
   for (const auto& setting : settings) {
     arguments.push_back("--set");
     arguments.push_back(setting);

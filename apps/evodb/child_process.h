@@ -46,10 +46,12 @@ struct ParentProcess {
   std::uint16_t port() const;
 };
 
-// `settings` are --set arguments. Errors: what the process said on stderr.
+// `settings` are --set arguments; `command` is `serve`, or one that takes and says the same.
+// Errors: what the process said on stderr.
 Result<ParentProcess> start_parent_process(const std::string& data, const std::string& listen,
                                            const std::vector<std::string>& settings,
-                                           const std::string& log_path);
+                                           const std::string& log_path,
+                                           const std::vector<std::string>& command = {"serve"});
 
 // A new directory below `parent`, removed with all it holds when this goes.
 class ScratchDirectory {

@@ -40,7 +40,7 @@ store::StoreOptions store_options(const Config& config) {
   return options;
 }
 
-class RunningParent : public LakehouseParent {
+class RunningParent : public GatedParent {
  public:
   ~RunningParent() override { stop(std::chrono::milliseconds(0)); }
 
@@ -94,6 +94,12 @@ class RunningParent : public LakehouseParent {
             .bytes = status.lake.buffers.bytes,
             .oldest_entry_age_ms = status.lake.buffers.oldest_entry_age_ms,
             .child_connections = status.gate.children};
+  }
+
+  void with_gate(std::function<void(gate::Gate&)> work) override {
+    loop_->post([this, work = std::move(work)] {
+      if (gate::Gate* gate = parent_->gate(); gate != nullptr) work(*gate);
+    });
   }
 
   std::string status_json() override { return parent::status_json(status_now()); }
@@ -211,8 +217,7 @@ Result<parent::ParentOptions> parent_options(const Config& config) {
   return options;
 }
 
-Result<std::unique_ptr<LakehouseParent>> start_parent(const Config& config,
-                                                      const Waiting& waiting) {
+Result<std::unique_ptr<GatedParent>> start_parent(const Config& config, const Waiting& waiting) {
   auto parent = std::make_unique<RunningParent>();
   EVODB_CHECK(parent->start(config, waiting));
   return parent;

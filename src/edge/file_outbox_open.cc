@@ -25,10 +25,9 @@ Result<std::unique_ptr<FileOutbox>> FileOutbox::open(const std::string& path,
                                                      const std::string& source, Epoch first_epoch,
                                                      const FileOutboxOptions& options) {
   // Closing a file that was refused must not make its damaged log the truth.
-  auto db = EVODB_TRY(capture::Database::open(path, {.busy_timeout_ms = 1'000,
-                                                     .vfs = options.vfs,
-                                                     .create = true,
-                                                     .keep_log_at_close = true}));
+  auto db = EVODB_TRY(capture::Database::open(
+      path,
+      {.busy_timeout_ms = 1'000, .vfs = options.vfs, .create = true, .keep_log_at_close = true}));
   std::unique_ptr<FileOutbox> outbox(new FileOutbox(std::move(db), options));
   EVODB_CHECK(outbox->load(source, first_epoch));
   return outbox;
@@ -122,11 +121,11 @@ Result<void> FileOutbox::compare_with_witness() {
   const auto seen = EVODB_TRY(witness_->find(log_));
   if (!seen || EVODB_TRY(db_.log_bytes()) < seen->log_bytes) return {};
   if (epoch_ >= seen->epoch && trimmed_ >= seen->trimmed && head_ >= seen->head) return {};
-  return fail(ErrorKind::kCorrupt,
-              "'" + db_.path() + "': its log is damaged: it ends at LSN " +
-                  std::to_string(head_.value) + ", and " + std::to_string(seen->head.value) +
-                  " was acknowledged; restore a copy of it, or delete '" + witness_->path() +
-                  "' to go on without what is lost");
+  return fail(ErrorKind::kCorrupt, "'" + db_.path() + "': its log is damaged: it ends at LSN " +
+                                       std::to_string(head_.value) + ", and " +
+                                       std::to_string(seen->head.value) +
+                                       " was acknowledged; restore a copy of it, or delete '" +
+                                       witness_->path() + "' to go on without what is lost");
 }
 
 // Rows have checksums; that none of them fell out of the tree only its pages can tell, and that a

@@ -34,8 +34,7 @@ class OutboxWitnessTest : public testing::Test {
         .table = &table, .table_fingerprint = table.fingerprint(), .after = {true, 1, row}};
     for (int i = 0; i < changes; ++i) ASSERT_TRUE(outbox.append({&change, 1}));
   }
-  void kill(std::unique_ptr<FileOutbox>& outbox,
-            sim::CrashModel model = sim::CrashModel::kKilled) {
+  void kill(std::unique_ptr<FileOutbox>& outbox, sim::CrashModel model = sim::CrashModel::kKilled) {
     disk.crash();
     outbox.reset();
     sqlite.forget();

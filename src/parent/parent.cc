@@ -426,5 +426,6 @@ void Parent::status(std::function<void(const ParentStatus&)> with) {
 void Parent::flush(std::function<void(bool)> done) { impl_->flush(std::move(done)); }
 const ingest::Ingest& Parent::ingest() const { return *impl_->ingest; }
 const journal::Journal& Parent::journal() const { return *impl_->journal; }
+gate::Gate* Parent::gate() { return impl_->gate.get(); }
 
 }  // namespace evodb::parent

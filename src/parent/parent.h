@@ -117,6 +117,9 @@ class Parent {
   // The rooms, for tests and the simulator's oracle. Loop thread.
   const ingest::Ingest& ingest() const;
   const journal::Journal& journal() const;
+  // For a room above (gate.h); nullptr before children are admitted and once it has stopped. Loop
+  // thread.
+  gate::Gate* gate();
 
  private:
   struct Impl;
