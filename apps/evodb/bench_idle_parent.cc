@@ -1,5 +1,5 @@
-// The parent that `evodb bench idle` measures: what `evodb serve` runs, and a room above it that has
-// something to say to everyone. A benchmark's own, since nobody else may have it said.
+// The parent that `evodb bench idle` measures: what `evodb serve` runs, and a room above it that
+// has something to say to everyone. A benchmark's own, since nobody else may have it said.
 #include <signal.h>
 
 #include <chrono>
