@@ -4,6 +4,7 @@
 // First byte: bit 0: start behind an upgrade; bit 1: wrap each record as a masked WebSocket
 // message; bit 2: say hello first; bit 3: everything is durable at once; the rest is the network's
 // seed. Then records: u16 length, bytes.
+#include <array>
 #include <cstdint>
 #include <cstdlib>
 
@@ -34,6 +35,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       client->send(record);
     }
     if (w.gate->stats().held_bytes > 8u << 20) std::abort();
+    if (w.gate->stats().hibernated > w.gate->stats().children) std::abort();
+    // A room above, as it likes.
+    for (const ConnectionId id : w.gate->list()) {
+      const std::array<std::string_view, 2> tags{"all", record.substr(0, 8)};
+      (void)w.gate->set_tags(id, tags);
+      (void)w.gate->set_attachment(id, record);
+    }
+    if (mode & 16) (void)w.gate->broadcast(wire::WsOpcode::kBinary, record, "all");
     if (mode & 8) {
       ingest::Effects effects;
       for (; delivered < w.ingest.batches.size(); ++delivered) {
@@ -41,7 +50,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         if (batch.unordered) {
           effects.batches.push_back({batch.session, batch.token, false});
         } else {
-          effects.acks.push_back({batch.session, {Lsn(delivered + 1), Lsn(0), 1}});
+          const bool last = delivered % 2 == 0;
+          effects.acks.push_back({batch.session, {Lsn(delivered + 1), Lsn(0), 1}, last});
         }
       }
       w.gate->deliver(effects);
@@ -51,7 +61,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   w.network.run_for(60'000);
   const GateStats stats = w.gate->stats();
   if (stats.connections != 0 || stats.websockets != 0 || stats.children != 0 ||
-      stats.held_bytes != 0 || !w.ingest.sessions.empty()) {
+      stats.held_bytes != 0 || stats.hibernated != 0 || stats.tags_bytes != 0 ||
+      stats.attachments_bytes != 0 || !w.ingest.sessions.empty()) {
     std::abort();
   }
   return 0;

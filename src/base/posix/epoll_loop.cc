@@ -241,6 +241,7 @@ Result<std::string> EpollLoop::listen(const std::string& address, StreamEvents& 
   };
   if (fd < 0) return give_up("");
   set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  tune(fd);  // what is accepted inherits it: seven calls less a connection
   if (bind(fd, reinterpret_cast<const sockaddr*>(&bound.storage), bound.size) != 0) {
     return give_up(errno == EADDRINUSE ? "; stop the process that has it, or choose another address"
                                        : "");
@@ -282,7 +283,6 @@ void EpollLoop::accept_from(std::size_t index, std::int64_t until_us) {
       if (errno == EAGAIN || errno == EWOULDBLOCK) return;
       continue;  // the peer went away before it was accepted
     }
-    tune(fd);
     Result<StreamId> id = add_stream(fd, events, 0);
     if (!id) {  // no kernel memory for the registration
       ::close(fd);
