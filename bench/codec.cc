@@ -62,7 +62,9 @@ class Codecs {
                          {true, columns, values_});
     }
     frame.clear();
-    wire::encode_envelope(frame, wire::FrameType::kBatch, 0, writer_.finish());
+    const std::size_t start = wire::begin_frame(frame, wire::FrameType::kBatch, 0);
+    writer_.finish(frame);
+    wire::end_frame(frame, start);
   }
 
   // `see` gets every value: (its row's LSN, its column, it).

@@ -178,9 +178,10 @@ class Child : public base::StreamEvents {
                          run_.rows.row(lsn));
     }
     chain_ = writer_.chain();
-    const std::string body = writer_.finish();
     frame_.clear();
-    wire::encode_envelope(frame_, wire::FrameType::kBatch, 0, body);
+    const std::size_t frame = wire::begin_frame(frame_, wire::FrameType::kBatch, 0);
+    writer_.finish(frame_);
+    wire::end_frame(frame_, frame);
     const auto begun = SteadyClock::now();
     send_message(frame_);
     last_bytes_ = frame_.size();

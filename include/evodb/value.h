@@ -37,11 +37,36 @@ struct ValueView {
   std::string_view bytes;  // TEXT and BLOB
 
   static ValueView null() { return {}; }
-  static ValueView of_integer(std::int64_t v);
-  static ValueView of_real(double v);
-  static ValueView of_boolean(bool v);
-  static ValueView of_text(std::string_view v);
-  static ValueView of_blob(std::string_view v);
+  static ValueView of_integer(std::int64_t v) {
+    ValueView view;
+    view.storage_class = StorageClass::kInteger;
+    view.integer = v;
+    return view;
+  }
+  static ValueView of_real(double v) {
+    ValueView view;
+    view.storage_class = StorageClass::kReal;
+    view.real = v;
+    return view;
+  }
+  static ValueView of_boolean(bool v) {
+    ValueView view;
+    view.storage_class = StorageClass::kBoolean;
+    view.boolean = v;
+    return view;
+  }
+  static ValueView of_text(std::string_view v) {
+    ValueView view;
+    view.storage_class = StorageClass::kText;
+    view.bytes = v;
+    return view;
+  }
+  static ValueView of_blob(std::string_view v) {
+    ValueView view;
+    view.storage_class = StorageClass::kBlob;
+    view.bytes = v;
+    return view;
+  }
 
   bool is_null() const { return storage_class == StorageClass::kNull; }
   // Same storage class and same bits: 1 and 1.0 differ, and so do 0.0 and -0.0.

@@ -44,16 +44,20 @@ void store_fixed(char* p, Int v) {
   std::memcpy(p, &v, sizeof v);
 }
 
-// LEB128, at most 10 bytes.
-inline void put_varint(std::string& out, std::uint64_t v) {
-  char raw[10];
-  int n = 0;
+// LEB128.
+inline constexpr std::size_t varint_bytes_max = 10;
+// Past what was stored at `p`, which has room for varint_bytes_max.
+inline char* store_varint(char* p, std::uint64_t v) {
   while (v >= 0x80) {
-    raw[n++] = static_cast<char>(v | 0x80);
+    *p++ = static_cast<char>(v | 0x80);
     v >>= 7;
   }
-  raw[n++] = static_cast<char>(v);
-  out.append(raw, n);
+  *p++ = static_cast<char>(v);
+  return p;
+}
+inline void put_varint(std::string& out, std::uint64_t v) {
+  char raw[varint_bytes_max];
+  out.append(raw, static_cast<std::size_t>(store_varint(raw, v) - raw));
 }
 
 constexpr std::uint64_t zigzag(std::int64_t v) {

@@ -32,37 +32,6 @@ std::string_view storage_class_name(StorageClass c) {
   return "unknown";
 }
 
-ValueView ValueView::of_integer(std::int64_t v) {
-  ValueView view;
-  view.storage_class = StorageClass::kInteger;
-  view.integer = v;
-  return view;
-}
-ValueView ValueView::of_real(double v) {
-  ValueView view;
-  view.storage_class = StorageClass::kReal;
-  view.real = v;
-  return view;
-}
-ValueView ValueView::of_boolean(bool v) {
-  ValueView view;
-  view.storage_class = StorageClass::kBoolean;
-  view.boolean = v;
-  return view;
-}
-ValueView ValueView::of_text(std::string_view v) {
-  ValueView view;
-  view.storage_class = StorageClass::kText;
-  view.bytes = v;
-  return view;
-}
-ValueView ValueView::of_blob(std::string_view v) {
-  ValueView view;
-  view.storage_class = StorageClass::kBlob;
-  view.bytes = v;
-  return view;
-}
-
 bool operator==(const ValueView& a, const ValueView& b) {
   if (a.storage_class != b.storage_class) return false;
   switch (a.storage_class) {

@@ -65,8 +65,9 @@ bool BatchAssembler::add(const capture::OutboxChange& change) {
 void BatchAssembler::finish(std::string& out) {
   const Lsn last = writer_.last_lsn();
   const ChainHash chain = writer_.chain();
-  const std::string body = writer_.finish();
-  wire::encode_envelope(out, wire::FrameType::kBatch, 0, body);
+  const std::size_t frame = wire::begin_frame(out, wire::FrameType::kBatch, 0);
+  writer_.finish(out);
+  wire::end_frame(out, frame);
   refs_sent_ = static_cast<std::uint32_t>(refs_.size());
   table_bytes_sent_ = table_bytes_;
   writer_.reset(last, chain);

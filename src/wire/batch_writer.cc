@@ -45,18 +45,21 @@ void BatchWriter::add_change(Op op, std::uint32_t table_ref, std::uint64_t table
   EVODB_ASSERT(oversize ? !before.present && !after.present : reason.empty(),
                "an OVERSIZE change has a key and a reason, others have no reason");
 
-  base::put_u8(changes_, static_cast<std::uint8_t>(op));
-  base::put_varint(changes_, table_ref);
-  base::put_varint(changes_, lsn.value - last_.value);
-  base::put_zigzag(changes_, static_cast<std::int64_t>(txn.value - txn_.value));
-  base::put_zigzag(changes_,
-                   static_cast<std::int64_t>(static_cast<std::uint64_t>(committed_at.value) -
-                                             static_cast<std::uint64_t>(time_.value)));
-  const std::size_t content = changes_.size();
-  base::put_u8(changes_, static_cast<std::uint8_t>((key.present ? presence_key : 0) |
-                                                   (before.present ? presence_before : 0) |
-                                                   (after.present ? presence_after : 0) |
-                                                   (oversize ? presence_reason : 0)));
+  // One append for all that is before the values.
+  char raw[2 + 4 * base::varint_bytes_max];
+  char* p = raw;
+  *p++ = static_cast<char>(op);
+  p = base::store_varint(p, table_ref);
+  p = base::store_varint(p, lsn.value - last_.value);
+  p = base::store_varint(p, base::zigzag(static_cast<std::int64_t>(txn.value - txn_.value)));
+  p = base::store_varint(
+      p, base::zigzag(static_cast<std::int64_t>(static_cast<std::uint64_t>(committed_at.value) -
+                                                static_cast<std::uint64_t>(time_.value))));
+  *p++ =
+      static_cast<char>((key.present ? presence_key : 0) | (before.present ? presence_before : 0) |
+                        (after.present ? presence_after : 0) | (oversize ? presence_reason : 0));
+  changes_.append(raw, static_cast<std::size_t>(p - raw));
+  const std::size_t content = changes_.size() - 1;
   put_values(changes_, key);
   put_values(changes_, before);
   put_values(changes_, after);
@@ -85,19 +88,23 @@ std::size_t BatchWriter::bytes() const {
   return varint_bytes(header) + header + tables_.size() + changes_.size();
 }
 
-std::string BatchWriter::finish() {
+void BatchWriter::finish(std::string& out) {
   EVODB_ASSERT(change_count_ != 0, "a batch holds at least one change");
+  out.reserve(out.size() + bytes());
+  base::put_varint(out, header_bytes());
+  base::put_varint(out, previous_.value);
+  base::put_varint(out, first_.value - previous_.value);
+  base::put_varint(out, last_.value - first_.value);
+  base::put_u64(out, chain_.value);
+  base::put_varint(out, change_count_);
+  base::put_varint(out, table_count_);
+  out.append(tables_);
+  out.append(changes_);
+}
+
+std::string BatchWriter::finish() {
   std::string body;
-  body.reserve(bytes());
-  base::put_varint(body, header_bytes());
-  base::put_varint(body, previous_.value);
-  base::put_varint(body, first_.value - previous_.value);
-  base::put_varint(body, last_.value - first_.value);
-  base::put_u64(body, chain_.value);
-  base::put_varint(body, change_count_);
-  base::put_varint(body, table_count_);
-  body.append(tables_);
-  body.append(changes_);
+  finish(body);
   return body;
 }
 

@@ -6,25 +6,6 @@
 
 namespace evodb::wire {
 
-bool ValuesReader::next(ValueView* value) {
-  if (!in_.ok()) return false;
-  if (left_ == 0) {
-    if (!in_.at_end()) in_.skip(SIZE_MAX);  // more bytes than values: malformed
-    return false;
-  }
-  ValueView read;
-  const char* const from = in_.here();
-  const char* const behind = read_value(from, from + in_.remaining(), &read);
-  if (behind == nullptr) {
-    in_.skip(SIZE_MAX);
-    return false;
-  }
-  in_.skip(static_cast<std::size_t>(behind - from));
-  --left_;
-  *value = read;
-  return true;
-}
-
 bool is_well_formed(const ValuesView& values) {
   ValuesReader reader(values);
   for (ValueView value; reader.next(&value);) {
@@ -33,27 +14,36 @@ bool is_well_formed(const ValuesView& values) {
 }
 
 void put_value(std::string& out, ValueView value) {
-  const auto put_tagged = [&out](StorageClass c, std::uint64_t n) {
+  // Everything but a long TEXT or BLOB is put together here and appended once.
+  char raw[1 + base::varint_bytes_max + 8];
+  char* p = raw;
+  const auto put_tagged = [&p](StorageClass c, std::uint64_t n) {
     const bool more = n >= value_more_follows;
     const std::uint64_t small = more ? value_more_follows : n;
-    base::put_u8(out, static_cast<std::uint8_t>(small << 3 | static_cast<std::uint8_t>(c)));
-    if (more) base::put_varint(out, n - value_more_follows);
+    *p++ = static_cast<char>(small << 3 | static_cast<std::uint8_t>(c));
+    if (more) p = base::store_varint(p, n - value_more_follows);
   };
+  std::string_view content;
   switch (value.storage_class) {
-    case StorageClass::kNull: return put_tagged(StorageClass::kNull, 0);
+    case StorageClass::kNull: put_tagged(StorageClass::kNull, 0); break;
     case StorageClass::kInteger:
-      return put_tagged(StorageClass::kInteger, base::zigzag(value.integer));
+      put_tagged(StorageClass::kInteger, base::zigzag(value.integer));
+      break;
     case StorageClass::kReal:
       put_tagged(StorageClass::kReal, 0);
-      return base::put_f64(out, value.real);
+      base::store_fixed(p, value.real);
+      p += sizeof value.real;
+      break;
     case StorageClass::kText:
     case StorageClass::kBlob:
       put_tagged(value.storage_class, value.bytes.size());
-      out.append(value.bytes);
-      return;
-    case StorageClass::kBoolean: return put_tagged(StorageClass::kBoolean, value.boolean ? 1 : 0);
+      content = value.bytes;
+      break;
+    case StorageClass::kBoolean: put_tagged(StorageClass::kBoolean, value.boolean ? 1 : 0); break;
+    default: EVODB_ASSERT(false, "a storage class that does not exist");
   }
-  EVODB_ASSERT(false, "a storage class that does not exist");
+  out.append(raw, static_cast<std::size_t>(p - raw));
+  out.append(content);
 }
 
 ChainHash fold(ChainHash chain, std::uint64_t table_fingerprint, const ChangeView& change) {

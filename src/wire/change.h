@@ -20,6 +20,7 @@
 #include "evodb/types.h"
 #include "evodb/value.h"
 #include "wire/table_def.h"
+#include "wire/value_codec.h"
 
 namespace evodb::wire {
 
@@ -33,15 +34,30 @@ struct ValuesView {
 // Walks a ValuesView. next() is false at the end or at the first malformed value (then !ok()).
 class ValuesReader {
  public:
-  explicit ValuesReader(const ValuesView& values) : in_(values.bytes), left_(values.count) {}
-  bool next(ValueView* value);
-  bool ok() const { return in_.ok(); }
+  explicit ValuesReader(const ValuesView& values)
+      : p_(values.bytes.data()), end_(p_ + values.bytes.size()), left_(values.count) {}
+  bool next(ValueView* value) {
+    if (left_ == 0 || !ok_) {
+      ok_ = ok_ && p_ == end_;  // more bytes than values: malformed
+      return false;
+    }
+    ValueView read;
+    const char* const behind = read_value(p_, end_, &read);
+    if (behind == nullptr) return ok_ = false;
+    p_ = behind;
+    --left_;
+    *value = read;
+    return true;
+  }
+  bool ok() const { return ok_; }
   // All values were given, and nothing follows them.
-  bool at_end() const { return left_ == 0 && in_.ok() && in_.at_end(); }
+  bool at_end() const { return left_ == 0 && ok_ && p_ == end_; }
 
  private:
-  base::ByteReader in_;
+  const char* p_;
+  const char* end_;
   std::uint32_t left_;
+  bool ok_ = true;
 };
 // Whether these are just so many values: for lists that come from elsewhere than a BatchReader.
 bool is_well_formed(const ValuesView& values);
@@ -115,6 +131,7 @@ class BatchReader {
 //   writer.add_table(ref, def);                   // only those this session has not sent
 //   writer.add_change(Op::kInsert, ref, def.fingerprint(), lsn, txn, time, {}, {}, after);
 //   std::string body = writer.finish();           // values: encoded by put_value
+//   writer.finish(out);                           // the same, between begin_frame and end_frame
 class BatchWriter {
  public:
   void reset(Lsn previous_lsn, ChainHash chain);
@@ -127,8 +144,9 @@ class BatchWriter {
   std::size_t bytes() const;  // of the body, if finished now
   ChainHash chain() const { return chain_; }
   Lsn last_lsn() const { return last_; }
-  // The body; the writer must be reset() before it is used again.
+  // Appends the body; the writer must be reset() before it is used again.
   // REQUIRES: change_count() > 0.
+  void finish(std::string& out);
   std::string finish();
 
  private:

@@ -349,8 +349,7 @@ void encode_frame(std::string& out, const Frame& frame) {
   put_frame_header(out, FrameType{}, 0);
   const FrameType type = std::visit(BodyEncoder{out}, frame);
   out[start + 4] = static_cast<char>(type);
-  base::store_fixed(out.data() + start + checksum_offset,
-                    base::crc32c(std::string_view(out).substr(start)));
+  end_frame(out, start);
 }
 
 std::string encode_frame(const Frame& frame) {
@@ -360,10 +359,19 @@ std::string encode_frame(const Frame& frame) {
 }
 
 void encode_envelope(std::string& out, FrameType type, std::uint8_t flags, std::string_view body) {
-  const std::size_t start = out.size();
-  out.reserve(start + frame_header_bytes + body.size());
-  put_frame_header(out, type, flags);
+  out.reserve(out.size() + frame_header_bytes + body.size());
+  const std::size_t start = begin_frame(out, type, flags);
   out.append(body);
+  end_frame(out, start);
+}
+
+std::size_t begin_frame(std::string& out, FrameType type, std::uint8_t flags) {
+  const std::size_t start = out.size();
+  put_frame_header(out, type, flags);
+  return start;
+}
+
+void end_frame(std::string& out, std::size_t start) {
   base::store_fixed(out.data() + start + checksum_offset,
                     base::crc32c(std::string_view(out).substr(start)));
 }

@@ -155,5 +155,9 @@ void encode_frame(std::string& out, const Frame& frame);
 std::string encode_frame(const Frame& frame);
 // A frame around a body that is encoded already, for example one that a compressor gave.
 void encode_envelope(std::string& out, FrameType type, std::uint8_t flags, std::string_view body);
+// The same for a body that is appended to `out` between the two calls; `start` is what the first
+// one gave.
+std::size_t begin_frame(std::string& out, FrameType type, std::uint8_t flags);
+void end_frame(std::string& out, std::size_t start);
 
 }  // namespace evodb::wire

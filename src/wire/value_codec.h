@@ -1,4 +1,5 @@
-// How one value lies in bytes (docs/formats/wire-v2.md, "Values"), for the codecs of this room.
+// How one value lies in bytes (docs/formats/wire-v2.md, "Values"), for the codecs of this room and
+// for ValuesReader.
 //
 // A tag byte: the storage class in the low 3 bits, a small number in the high 5. For INTEGER that
 // number is the zigzag value, for TEXT and BLOB the length, while it is below 31; 31 says that a
