@@ -186,6 +186,7 @@ void add_bench(CLI::App& app, int& exit_code) {
   add("e2e", "Many children to visible rows, and how fresh a reader's view is", bench_e2e);
   add("idle", "Memory, CPU and latency of connections that hardly say anything", bench_idle);
   add("ack", "One batch at a time: sent to durable, beside the raw disk's sync", bench_ack);
+  add("dedup", "What it costs to remember every source for ever (--entries: sources)", bench_dedup);
   add("codec", "Encode and decode, beside memcpy of the same bytes", bench_codec);
   add_idle_parent(*command, exit_code);
   add("capture", "What the triggers cost the application", bench_capture);

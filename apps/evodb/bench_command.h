@@ -59,5 +59,6 @@ Result<BenchJson> bench_idle(const BenchArguments& arguments);
 Result<BenchJson> bench_capture(const BenchArguments& arguments);
 Result<BenchJson> bench_ack(const BenchArguments& arguments);
 Result<BenchJson> bench_codec(const BenchArguments& arguments);
+Result<BenchJson> bench_dedup(const BenchArguments& arguments);
 
 }  // namespace evodb::app

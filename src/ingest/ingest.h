@@ -20,7 +20,7 @@
 //
 // Views in an outcome (Nack.text, Welcome.text) are valid until the next call on this object.
 //
-// Threads: the loop's only. Memory: bounded by options; 64 bytes a (source, epoch), plus its name
+// Threads: the loop's only. Memory: bounded by options; 44 bytes a (source, epoch), plus its name
 // and about 8 bytes of index; 16 bytes a session that has nothing in the air; table definitions,
 // and the numbers that sessions give to them, once each, however many sessions use them.
 #pragma once

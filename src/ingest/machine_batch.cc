@@ -201,7 +201,7 @@ BatchOutcome IngestMachine::take_ordered(SessionId id, wire::BatchReader& reader
                                          std::string_view body, std::size_t frame_bytes,
                                          UnixMillis now, Effects& effects) {
   const Session& s = session(id);
-  SourceState& state = sources_.at(s.source);
+  SourceState state = sources_.at(s.source);
   const wire::BatchHeader header = reader.header();
   const Lsn received = state.received;
   if (header.previous_lsn > received) {
@@ -289,6 +289,7 @@ BatchOutcome IngestMachine::take_ordered(SessionId id, wire::BatchReader& reader
   state.received = header.last_lsn;
   state.chain = chain;
   state.txn = txn;
+  sources_.put(s.source, state);
   ++stats_.batches;
   stats_.entries += record.change_count;
   stats_.duplicate_entries += known;

@@ -9,6 +9,7 @@ namespace evodb::ingest {
 Result<Position> IngestMachine::restore_checkpoint(std::string_view bytes) {
   const CheckpointContents contents = EVODB_TRY(read_checkpoint(bytes));
   const bool ours = contents.journal == journal_.id();
+  sources_.reserve(sources_.size() + contents.marks.size());
   for (const CheckpointMark& mark : contents.marks) {
     // Of a journal that is gone only what had reached the lakehouse is still there.
     if (!ours && mark.persisted.value == 0) continue;
@@ -16,15 +17,16 @@ Result<Position> IngestMachine::restore_checkpoint(std::string_view bytes) {
       return fail(ErrorKind::kCorrupt,
                   "the checkpoint names source '" + std::string(mark.source) + "' twice");
     }
-    SourceState& state = sources_.at(sources_.add(mark.source, mark.epoch));
+    const SourceIndex index = sources_.add(mark.source, mark.epoch);
+    SourceState state = sources_.at(index);
     state.persisted = mark.persisted;
-    if (!ours || mark.rebuilt) {
-      state.flags = SourceState::rebuilt;
-      continue;
+    state.rebuilt = !ours || mark.rebuilt;
+    if (!state.rebuilt) {
+      state.received = state.durable = mark.durable;
+      state.chain = mark.chain;
+      state.txn = mark.txn;
     }
-    state.received = state.durable = mark.durable;
-    state.chain = mark.chain;
-    state.txn = mark.txn;
+    sources_.put(index, state);
   }
   if (!ours) return journal_.first();
   for (const CheckpointContents::Unordered& source : contents.unordered) {
@@ -65,15 +67,16 @@ Result<void> IngestMachine::replay(const journal::Record& record) {
   }
   SourceIndex index = sources_.find(batch.source, batch.epoch);
   if (index == SourceTable::none) index = sources_.add(batch.source, batch.epoch);
-  SourceState& state = sources_.at(index);
+  SourceState state = sources_.at(index);
   if (batch.last_lsn <= state.received) return {};
-  if ((state.flags & SourceState::rebuilt) != 0) {
-    state.flags = 0;
+  if (state.rebuilt) {
+    state.rebuilt = false;
     state.persisted = Lsn();  // of this journal's changes none is known to have landed
   }
   state.received = state.durable = batch.last_lsn;
   state.chain = batch.chain_after;
   state.txn = batch.last_txn;
+  sources_.put(index, state);
   return {};
 }
 
@@ -82,13 +85,13 @@ void IngestMachine::restore_landed(const std::vector<LandedMark>& marks) {
     // Unordered sources keep no mark; landing's own filter knows their LSNs.
     if (mark.epoch.value == 0 || mark.highest_in_any_table.value == 0) continue;
     SourceIndex index = sources_.find(mark.source, mark.epoch);
-    if (index == SourceTable::none) {
-      index = sources_.add(mark.source, mark.epoch);
-      sources_.at(index).flags = SourceState::rebuilt;
-    }
-    SourceState& state = sources_.at(index);
-    if ((state.flags & SourceState::rebuilt) == 0) continue;
+    const bool known = index != SourceTable::none;
+    if (!known) index = sources_.add(mark.source, mark.epoch);
+    SourceState state = sources_.at(index);
+    if (known && !state.rebuilt) continue;
+    state.rebuilt = true;
     state.persisted = std::max(state.persisted, mark.highest_in_any_table);
+    sources_.put(index, state);
   }
 }
 
@@ -104,17 +107,17 @@ std::unordered_map<SourceIndex, IngestMachine::DurablePoint> IngestMachine::dura
 std::string IngestMachine::checkpoint() const {
   const auto points = durable_points();
   CheckpointWriter writer(journal_.id(), durable_end_, sources_.size());
-  for (SourceIndex i = 0; i < sources_.size(); ++i) {
-    const SourceState& state = sources_.at(i);
+  sources_.for_each([&](SourceIndex i) {
+    const SourceState state = sources_.at(i);
     const auto point = points.find(i);
     writer.add_mark({.source = sources_.name_of(i),
                      .epoch = state.epoch,
-                     .rebuilt = (state.flags & SourceState::rebuilt) != 0,
+                     .rebuilt = state.rebuilt,
                      .durable = state.durable,
                      .persisted = state.persisted,
                      .chain = point == points.end() ? state.chain : point->second.chain,
                      .txn = point == points.end() ? state.txn : point->second.txn});
-  }
+  });
   writer.add_unordered(unordered_);
   return writer.finish();
 }
@@ -122,13 +125,13 @@ std::string IngestMachine::checkpoint() const {
 void IngestMachine::for_each_source(const std::function<void(const SourceMark&)>& visit) const {
   const auto points = durable_points();
   SourceMark mark;
-  for (SourceIndex i = 0; i < sources_.size(); ++i) {
-    const SourceState& state = sources_.at(i);
+  sources_.for_each([&](SourceIndex i) {
+    const SourceState state = sources_.at(i);
     const auto point = points.find(i);
     mark.source = sources_.name_of(i);
     mark.epoch = state.epoch;
     mark.ordered = true;
-    mark.chain_known = (state.flags & SourceState::rebuilt) == 0;
+    mark.chain_known = !state.rebuilt;
     mark.received = state.received;
     mark.durable = state.durable;
     mark.persisted = state.persisted;
@@ -136,7 +139,7 @@ void IngestMachine::for_each_source(const std::function<void(const SourceMark&)>
     mark.durable_chain = point == points.end() ? state.chain : point->second.chain;
     mark.received_txn = state.txn;
     visit(mark);
-  }
+  });
   unordered_.for_each_durable([&](const std::string& name, const auto& runs) {
     mark = SourceMark();
     mark.source = name;

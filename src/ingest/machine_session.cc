@@ -77,7 +77,9 @@ void IngestMachine::on_disconnect(SessionId id) {
   Session* s = sessions_.find(id);
   if (s == nullptr) return;
   if (s->source != SourceTable::none && sources_.at(s->source).session == id.value) {
-    sources_.at(s->source).session = no_session;
+    SourceState state = sources_.at(s->source);
+    state.session = no_session;
+    sources_.put(s->source, state);
   }
   table_sets_.release(s->tables);
   if (bytes_in_air(*s) > 0) --busy_sessions_;
@@ -116,7 +118,7 @@ HelloOutcome IngestMachine::new_epoch(const wire::Hello& hello, std::string text
 
 std::string IngestMachine::divergence(const SourceState& state, const wire::Hello& hello) const {
   const auto lsn = [](Lsn l) { return std::to_string(l.value); };
-  if ((state.flags & SourceState::rebuilt) != 0) {
+  if (state.rebuilt) {
     if (state.persisted > hello.head) {
       return "the lakehouse holds changes up to LSN " + lsn(state.persisted) +
              ", the child's log ends at " + lsn(hello.head) + " (restored from a copy?)";
@@ -188,21 +190,23 @@ HelloOutcome IngestMachine::on_hello(SessionId id, const wire::Hello& hello, Uni
                           "this parent holds as many sources as it may (sources_max)");
     }
     index = sources_.add(hello.source, hello.epoch);
-    sources_.at(index).chain = hello.trimmed_chain;
+    SourceState fresh = sources_.at(index);
+    fresh.chain = hello.trimmed_chain;
+    sources_.put(index, fresh);
   } else if (std::string why = divergence(sources_.at(index), hello); !why.empty()) {
-    const SourceState& known = sources_.at(index);
-    if ((known.flags & SourceState::rebuilt) == 0 && known.received == hello.trimmed) {
+    const SourceState known = sources_.at(index);
+    if (!known.rebuilt && known.received == hello.trimmed) {
       ++stats_.chain_mismatches;  // everything else about the two agrees
     }
     return new_epoch(hello, std::move(why));
   }
   if (hello.epoch < sources_.newest_epoch(hello.source)) ++stats_.older_epochs;
 
-  SourceState& state = sources_.at(index);
-  const bool chain_known = (state.flags & SourceState::rebuilt) == 0;
+  SourceState state = sources_.at(index);
+  const bool chain_known = !state.rebuilt;
   if (!chain_known) {
     // From where the child still holds changes; landing filters what its tables have.
-    state.flags = 0;
+    state.rebuilt = false;
     state.received = state.durable = state.persisted = hello.trimmed;
     state.chain = hello.trimmed_chain;
   }
@@ -215,6 +219,7 @@ HelloOutcome IngestMachine::on_hello(SessionId id, const wire::Hello& hello, Uni
   }
   open_session(id, SessionKind::kOrdered).source = index;
   state.session = id.value;
+  sources_.put(index, state);
   outcome.accepted = true;
   outcome.welcome = welcome(id, state, chain_known).welcome;
   return outcome;
@@ -324,7 +329,7 @@ void IngestMachine::push_ack(SessionId id, Effects& effects) {
   const InAir* air = air_of(s);
   wire::Ack ack;
   if (s.source != SourceTable::none) {
-    const SourceState& state = sources_.at(s.source);
+    const SourceState state = sources_.at(s.source);
     ack.durable = state.durable;
     ack.persisted = state.persisted;
   } else {
@@ -356,8 +361,9 @@ void IngestMachine::on_durable(Position durable_end, Effects& effects) {
     if (air.attached && batch.frame_bytes > 0 && air.bytes == 0) --busy_sessions_;
     if (--air.batches == 0) landing.push_back(batch.air);
     if (batch.source != SourceTable::none) {
-      SourceState& state = sources_.at(batch.source);
+      SourceState state = sources_.at(batch.source);
       state.durable = batch.last;
+      sources_.put(batch.source, state);
       if (state.session != no_session) mark_due(SessionId(state.session));
       continue;
     }
@@ -388,15 +394,17 @@ void IngestMachine::on_persisted(std::string_view source, Epoch epoch, Lsn lsn, 
     });
     return;
   }
-  SourceState& state = sources_.at(index);
-  if ((state.flags & SourceState::rebuilt) != 0) {
+  SourceState state = sources_.at(index);
+  if (state.rebuilt) {
     state.persisted = std::max(state.persisted, lsn);
+    sources_.put(index, state);
     return;
   }
   // Never beyond what we know to be durable: a mark that came from elsewhere waits for the child.
   lsn = std::min(lsn, state.durable);
   if (lsn <= state.persisted) return;
   state.persisted = lsn;
+  sources_.put(index, state);
   if (state.session != no_session) push_ack(SessionId(state.session), effects);
 }
 
