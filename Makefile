@@ -3,7 +3,8 @@
 #   make demo     see it work: edges, a parent that is killed, and DuckDB that counts
 #   make test     everything that must hold, as CI runs it
 #   make build    build/evodb, release
-#   make bench    the benchmarks, one JSON object each
+#   make bench    the benchmarks: JSON, a table and pictures in bench/results
+#   make instructions  have the instructions of fixed small workloads grown by over 10 %?
 #   make format   clang-format          make lint    clang-format's check, clang-tidy, other checks
 #   make prove    what takes longer: histories in virtual time, planted bugs, crash points, kills, abuse
 #   make fuzz     each fuzz target for MINUTES, or FUZZ_SECONDS (10)
@@ -24,7 +25,7 @@ space := $(empty) $(empty)
 PYTEST := .deps/venv/bin/python -m pytest -q -p no:cacheprovider
 
 .PHONY: setup build sim test unit system install-test walls fuzz tsan prove prove-sim crash-points \
-        torture soak demo bench format lint docs clean
+        torture soak demo bench instructions format lint docs clean
 
 setup:
 	@scripts/setup
@@ -93,11 +94,14 @@ tsan: setup
 	ninja -C build-tsan $(TSAN_ROOMS:%=evodb_%_test)
 	ctest --test-dir build-tsan --output-on-failure -R '^($(subst $(space),|,$(TSAN_ROOMS)))$$'
 
+# One JSON, a table and pictures in bench/results, in under ten minutes.
 bench: build
-	@build/evodb bench ingest --json
-	@build/evodb bench land --json --python .deps/venv/bin/python
-	@build/evodb bench e2e --json
-	@build/evodb bench capture --json
+	bench/run
+
+# The instructions of fixed small workloads, against bench/instructions.json: fails above +10 %.
+instructions: build
+	@ninja -C build evodb-instructions
+	@scripts/instructions
 
 format: setup
 	@scripts/lint --fix

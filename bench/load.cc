@@ -3,6 +3,7 @@
 #include <chrono>
 #include <deque>
 #include <memory>
+#include <utility>
 
 #include "base/assert.h"
 #include "base/posix/epoll_loop.h"
@@ -16,6 +17,8 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
+constexpr std::int64_t resend_ms_min = 20;
+
 double ms_between(SteadyClock::time_point a, SteadyClock::time_point b) {
   return std::chrono::duration<double, std::milli>(b - a).count();
 }
@@ -27,7 +30,8 @@ struct Run {
   std::uint64_t fingerprint;
   RowMaker rows;
   LoadResult result;
-  std::uint32_t done = 0;
+  std::uint32_t welcomed = 0, done = 0;
+  bool started = false;
   SteadyClock::time_point begun{};
   Error error{ErrorKind::kInternal, ""};
 };
@@ -94,9 +98,17 @@ class Child : public base::StreamEvents {
     if (!finished_) fail_run("connection lost: " + std::string(why));
   }
 
+  void fill_window() {
+    while (run_.started && !waits_ && sent_ < share_ && in_flight_.size() < run_.options.window &&
+           waiting_.empty() && (in_flight_.empty() || in_flight_bytes_ + last_bytes_ <= credit_)) {
+      send_batch();
+    }
+  }
+
  private:
   struct InFlight {
-    std::uint64_t last = 0;
+    std::uint64_t before = 0, last = 0;  // LSNs: the last one before it, its last one
+    ChainHash chain_before;
     std::size_t bytes = 0;
     SteadyClock::time_point sent;
   };
@@ -129,15 +141,34 @@ class Child : public base::StreamEvents {
         return fail_run("the parent knows this source already");
       }
       credit_ = welcome->credit_bytes;
-      welcomed_ = true;
-      if (run_.begun == SteadyClock::time_point{}) run_.begun = SteadyClock::now();
+      ++run_.welcomed;
     } else if (const auto* ack = std::get_if<wire::Ack>(&*frame)) {
       on_ack(*ack);
     } else if (const auto* nack = std::get_if<wire::Nack>(&*frame)) {
-      fail_run("nack: " + std::string(nack->text));
+      on_nack(*nack);
     } else if (const auto* bye = std::get_if<wire::Bye>(&*frame)) {
       fail_run("bye: " + std::string(bye->text));
     }
+  }
+
+  // The parent has no room, and what came behind the refused batch left a gap: all of it again, in
+  // a while.
+  void on_nack(const wire::Nack& nack) {
+    if (nack.reason != wire::NackReason::kOverCredit && nack.reason != wire::NackReason::kGap) {
+      return fail_run("nack: " + std::string(nack.text));
+    }
+    ++run_.result.refused;
+    while (!in_flight_.empty() && in_flight_.back().before >= nack.resend_after.value) {
+      sent_ = in_flight_.back().before;
+      chain_ = in_flight_.back().chain_before;
+      in_flight_bytes_ -= in_flight_.back().bytes;
+      in_flight_.pop_back();
+    }
+    if (std::exchange(waits_, true)) return;
+    run_.loop.after(std::max<std::int64_t>(nack.retry_after_ms, resend_ms_min), [this] {
+      waits_ = false;
+      fill_window();
+    });
   }
 
   void on_ack(const wire::Ack& ack) {
@@ -161,14 +192,8 @@ class Child : public base::StreamEvents {
     }
   }
 
-  void fill_window() {
-    while (welcomed_ && sent_ < share_ && in_flight_.size() < run_.options.window &&
-           waiting_.empty() && (in_flight_.empty() || in_flight_bytes_ + last_bytes_ <= credit_)) {
-      send_batch();
-    }
-  }
-
   void send_batch() {
+    const ChainHash chain_before = chain_;
     writer_.reset(Lsn(sent_), chain_);
     if (sent_ == 0) writer_.add_table(0, run_.table);
     const std::uint64_t end = std::min(share_, sent_ + run_.options.batch_entries);
@@ -186,9 +211,8 @@ class Child : public base::StreamEvents {
     send_message(frame_);
     last_bytes_ = frame_.size();
     in_flight_bytes_ += frame_.size();
-    in_flight_.push_back({end, frame_.size(), begun});
+    in_flight_.push_back({sent_, end, chain_before, frame_.size(), begun});
     run_.result.wire_bytes += frame_.size();
-    run_.result.entries += end - sent_;
     ++run_.result.batches;
     sent_ = end;
   }
@@ -204,7 +228,7 @@ class Child : public base::StreamEvents {
   std::size_t in_flight_bytes_ = 0, last_bytes_ = 0;
   std::uint64_t sent_ = 0, credit_ = 0;
   ChainHash chain_;
-  bool upgraded_ = false, welcomed_ = false, finished_ = false;
+  bool upgraded_ = false, waits_ = false, finished_ = false;
 };
 
 }  // namespace
@@ -215,7 +239,7 @@ Result<LoadResult> run_load(const LoadOptions& options) {
   auto loop = EVODB_TRY(base::EpollLoop::create());
   auto table = load_table(options.rows);
   const std::uint64_t fingerprint = table.fingerprint();
-  Run run{options, *loop, std::move(table), fingerprint, RowMaker(options.rows), {}, 0, {}, {}};
+  Run run{options, *loop, std::move(table), fingerprint, RowMaker(options.rows), {}};
 
   std::vector<std::unique_ptr<Child>> children;
   for (std::uint32_t i = 0; i < options.connections; ++i) {
@@ -231,8 +255,14 @@ Result<LoadResult> run_load(const LoadOptions& options) {
                   "not acknowledged within " + std::to_string(options.timeout_ms) + " ms");
     }
     loop->run_once(100);
+    if (run.started || run.welcomed < options.connections) continue;
+    run.started = true;
+    if (options.on_connected) options.on_connected();
+    run.begun = SteadyClock::now();
+    for (const auto& child : children) child->fill_window();
   }
   if (!run.error.text.empty()) return fail(run.error);
+  run.result.entries = options.entries;
   run.result.seconds = ms_between(run.begun, SteadyClock::now()) / 1e3;
   return std::move(run.result);
 }

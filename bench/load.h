@@ -29,6 +29,8 @@ struct LoadOptions {
   std::uint64_t entries = 1'000'000;  // of all connections together
   WaitLevel until = WaitLevel::kDurable;
   std::int64_t timeout_ms = 120'000;
+  // Called once all are connected, before the first batch.
+  std::function<void()> on_connected;
   // Called when a child's last batch in flight is durable, before it sends the next one. What it
   // takes counts for no batch. An error ends the run.
   std::function<Result<void>()> on_window_empty;
@@ -36,8 +38,9 @@ struct LoadOptions {
 
 struct LoadResult {
   std::uint64_t entries = 0, batches = 0;
-  std::uint64_t wire_bytes = 0;        // of batch frames
-  double seconds = 0;                  // first batch sent to last acknowledgement of `until`
+  std::uint64_t refused = 0;           // batches sent again: over credit, or behind such a one
+  std::uint64_t wire_bytes = 0;        // of batch frames, those sent again included
+  double seconds = 0;                  // all connected, to last acknowledgement of `until`
   std::vector<double> durable_ack_ms;  // a batch each, sampled (at most 100,000)
 };
 

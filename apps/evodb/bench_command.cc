@@ -1,76 +1,21 @@
-// `evodb bench ingest`, and what all have in common. Each checks the answer on the very build, disk
-// and settings that it then times, and checks what it timed as well.
+// What all benchmarks have in common. Each checks the answer on the very build, disk and settings
+// that it then times, and checks what it timed as well.
 #include "bench_command.h"
 
 #include <chrono>
 #include <cstdio>
 
 #include "bench/lakehouse_reader.h"
-#include "bench/quantile.h"
 #include "bench/raw_disk.h"
 #include "bench_idle.h"
 #include "command.h"
 #include "http_client.h"
-#include "version.h"
 
 namespace evodb::app {
 
 namespace {
 
 constexpr std::uint64_t check_entries = 10'000;
-
-BenchJson settings_of(const BenchArguments& arguments, std::uint64_t entries) {
-  return {{"version", version()},
-          {"entries", entries},
-          {"connections", arguments.connections},
-          {"window_batches", arguments.window},
-          {"batch_entries", arguments.batch_entries},
-          {"set", arguments.sets}};
-}
-
-bench::LoadOptions load_of(const BenchArguments& arguments, const BenchParent& parent,
-                           bench::RowKind rows, std::uint64_t entries) {
-  return {.port = parent.parent.port(),
-          .prefix = "timed",
-          .rows = rows,
-          .connections = arguments.connections,
-          .window = arguments.window,
-          .batch_entries = arguments.batch_entries,
-          .entries = entries};
-}
-
-Result<BenchJson> bench_load(const char* name, const char* rate, const BenchArguments& arguments,
-                             bench::RowKind rows, WaitLevel until, std::uint64_t entries) {
-  const auto parent = EVODB_TRY(start_bench_parent(arguments));
-  const double idle_rss = static_cast<double>(parent.parent.process->resident_bytes());
-  const auto disk = EVODB_TRY(bench::measure_raw_disk(parent.scratch->path()));
-  EVODB_CHECK(check_answer(parent, rows));
-
-  auto options = load_of(arguments, parent, rows, entries);
-  options.until = until;
-  options.timeout_ms = 600'000;
-  const auto result = EVODB_TRY(bench::run_load(options));
-  const auto landing_begun = std::chrono::steady_clock::now();
-  EVODB_CHECK(check_landed(parent, rows, "timed", arguments.connections, entries));
-  const std::chrono::duration<double> landing = std::chrono::steady_clock::now() - landing_begun;
-
-  BenchJson metrics;
-  metrics[rate] = static_cast<double>(result.entries) / result.seconds;
-  metrics["seconds"] = result.seconds;
-  metrics["wire_mb_per_s"] = static_cast<double>(result.wire_bytes) / 1e6 / result.seconds;
-  metrics["durable_ack_ms_p50"] = bench::quantile(result.durable_ack_ms, 0.5);
-  metrics["durable_ack_ms_p99"] = bench::quantile(result.durable_ack_ms, 0.99);
-  metrics["landed_and_counted_after_s"] = landing.count();
-  metrics["parent_start_ms"] = parent.parent.start_ms;
-  metrics["parent_idle_rss_mb"] = idle_rss / 1e6;
-  metrics["parent_rss_after_mb"] =
-      static_cast<double>(parent.parent.process->resident_bytes()) / 1e6;
-  add_raw_disk(metrics, disk);
-  return BenchJson{{"bench", name},
-                   {"checked", true},
-                   {"settings", settings_of(arguments, entries)},
-                   {"metrics", metrics}};
-}
 
 void print_report(const BenchJson& report, bool json) {
   if (json) {
@@ -131,11 +76,6 @@ Result<void> check_landed(const BenchParent& parent, bench::RowKind rows, const 
   return reader.expect(bench::load_table(rows).name + "_changes", prefix, connections, entries);
 }
 
-Result<BenchJson> bench_ingest(const BenchArguments& arguments) {
-  return bench_load("ingest", "durable_entries_per_s", arguments, bench::RowKind::kPayload200,
-                    WaitLevel::kDurable, arguments.entries != 0 ? arguments.entries : 3'000'000);
-}
-
 void add_bench(CLI::App& app, int& exit_code) {
   auto arguments = std::make_shared<BenchArguments>();
   auto* command = app.add_subcommand("bench", "Measure this build on this machine's disk");
@@ -156,6 +96,9 @@ void add_bench(CLI::App& app, int& exit_code) {
     if (std::string_view(name) == "land") {
       sub->add_option("--python", arguments->python, "A Python that has pyarrow and duckdb")
           ->type_name("FILE");
+    }
+    if (std::string_view(name) == "ingest") {
+      sub->add_flag("--series", arguments->series, "Also other batch sizes and connection counts");
     }
     if (std::string_view(name) == "e2e") {
       sub->add_option("--freshness-seconds", arguments->freshness_s, "Length of that part")

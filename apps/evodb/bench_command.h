@@ -30,6 +30,7 @@ struct BenchArguments {
   std::uint32_t rounds = 20;          // of bench idle: connect all, close all
   std::uint32_t records = 1'000'000;  // of bench idle: on an in-memory transport; 0: none
   bool json = false;
+  bool series = false;
 };
 
 // A benchmark's own parent, in a process of its own.
@@ -51,7 +52,8 @@ Result<void> check_answer(const BenchParent& parent, bench::RowKind rows);
 Result<void> check_landed(const BenchParent& parent, bench::RowKind rows, const std::string& prefix,
                           std::uint32_t connections, std::uint64_t entries);
 
-// {"bench", "checked", "settings", "metrics"}; each has run to its end, or is an error.
+// {"bench", "checked", "settings", "metrics"}, and "curves" for pictures (bench/curves.py); each
+// has run to its end, or is an error.
 Result<BenchJson> bench_ingest(const BenchArguments& arguments);
 Result<BenchJson> bench_land(const BenchArguments& arguments);
 Result<BenchJson> bench_e2e(const BenchArguments& arguments);
