@@ -11,6 +11,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 INSTALLED = HERE.parent.parent / ".deps" / "peers"
 NATS_LOAD = INSTALLED / "nats-load"
 NATS_CONFIGURATION = HERE / "nats" / "server.conf"
+KAFKA_NATIVE_LOAD = INSTALLED / "kafka" / "native-load"
 KAFKA_CONFIGURATION = HERE / "kafka" / "server.properties"
 # The Go runtime collects its garbage a quarter as often: the machine has the memory.
 NATS_ENVIRONMENT = {"GOGC": "400"}
@@ -37,6 +38,11 @@ def kafka_java(heap):
 def java_version():
     told = subprocess.run(["java", "-version"], capture_output=True, text=True).stderr.splitlines()
     return told[0] if told else "unknown"
+
+
+def kafka_version():
+    jar = next((INSTALLED / "kafka" / "jars").glob("kafka_2.13-*.jar"))
+    return jar.stem.removeprefix("kafka_2.13-")
 
 
 class Server:

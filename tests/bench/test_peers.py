@@ -50,14 +50,15 @@ def test_a_peer_is_judged_by_the_best_of_its_ways(peers):
 
 
 def test_a_peer_that_is_absent_has_no_ratio(peers):
-    metrics, _ = peers.metrics_of({"evodb": [1000], "kafka_default": [500], "kafka_sync": [400]}, FakeEvodb)
+    rates = {"evodb": [1000], "kafka_default_java": [500], "kafka_sync_java": [400], "kafka_sync_librdkafka": [300]}
+    metrics, best = peers.metrics_of(rates, FakeEvodb)
     assert metrics["ratio_kafka_default"] == 2.0 and metrics["ratio_kafka_sync"] == 2.5
     assert not any("jetstream" in name for name in metrics)
-    report = {"metrics": metrics, "rounds_entries_per_s": {"evodb": [1000], "kafka_default": [500], "kafka_sync": [400]},
-              "settings": {"best_of": {}, "evodb": {"version": "1"}, "cores": 2, "sources": 32, "payload_bytes": 200},
-              "absent": {"nats": "no Go"}}
+    report = {"metrics": metrics, "rounds_entries_per_s": rates, "absent": {"nats": "no Go"},
+              "settings": {"best_of": best, "evodb": {"version": "1"}, "cores": 2, "sources": 32, "payload_bytes": 200}}
     text = peers.markdown(report)
-    assert "| Kafka, `flush.messages=1` | 400 | 400 | 2.5 x |" in text
+    assert "| Kafka, `flush.messages=1` (java) | 400 | 400 | 2.5 x |" in text
+    assert "- `kafka_sync_librdkafka`: 300 (300)" in text
     assert "`sync_interval: always` | absent" in text and "nats is absent: no Go" in text
 
 

@@ -28,18 +28,20 @@ import org.apache.kafka.common.utils.internals.AppInfoParser;
  *   java -cp 'jars/*:classes' Load --bootstrap 127.0.0.1:9092 --entries 2000000
  *
  * What begins with "producer." and "topic." goes to Kafka as it is: --topic.flush.messages 1.
+ * --native PATH sends with that program (native_load.cc) and its client's settings instead.
  */
 public final class Load {
   static final int PAYLOAD_BYTES = 200;
   static final int READ_BACK_PER_PARTITION = 25;
 
-  final String bootstrap;
+  final String bootstrap, nativeLoad;
   final int producers, partitions, sources, entries, warmup;
   final Map<String, String> producerSettings = new TreeMap<>();
   final Map<String, String> topicSettings = new TreeMap<>();
 
   Load(Map<String, String> arguments) {
     bootstrap = arguments.getOrDefault("bootstrap", "127.0.0.1:9092");
+    nativeLoad = arguments.get("native");
     producers = Integer.parseInt(arguments.getOrDefault("producers", "2"));
     partitions = Integer.parseInt(arguments.getOrDefault("partitions", "4"));
     sources = Integer.parseInt(arguments.getOrDefault("sources", "32"));
@@ -68,11 +70,11 @@ public final class Load {
     try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrap))) {
       if (warmup > 0) {
         makeTopic(admin, "warmup");
-        publish("warmup", warmup);
+        send("warmup", warmup);
         admin.deleteTopics(List.of("warmup")).all().get();
       }
       makeTopic(admin, "timed");
-      double seconds = publish("timed", entries);
+      double seconds = send("timed", entries);
       long stored = stored(admin, "timed");
       if (stored != entries) {
         throw new IllegalStateException("the broker has " + stored + " records of " + entries);
@@ -89,7 +91,8 @@ public final class Load {
               + "\"duplicates_sent\": %d, \"duplicates_stored\": %d, \"messages_read_back\": %d, "
               + "\"client_version\": \"%s\"}",
           entries / seconds, entries, seconds, stored, duplicates.fresh(), again - duplicates.fresh(), compared,
-          AppInfoParser.getVersion());
+          nativeLoad == null ? "kafka-clients " + AppInfoParser.getVersion()
+              : "librdkafka " + outputOf(List.of(nativeLoad, "--version")));
     }
   }
 
@@ -121,6 +124,25 @@ public final class Load {
     }
   }
 
+  /** Seconds from the first record sent to the last one acknowledged. */
+  double send(String topic, int total) throws Exception {
+    return nativeLoad == null ? publish(topic, total) : publishNative(topic, total);
+  }
+
+  double publishNative(String topic, int total) throws Exception {
+    List<String> command = new ArrayList<>(List.of(nativeLoad, topic, "" + total, "" + sources, "" + partitions,
+        "" + producers, "bootstrap.servers=" + bootstrap));
+    producerSettings.forEach((name, value) -> command.add(name + "=" + value));
+    return Double.parseDouble(outputOf(command));
+  }
+
+  static String outputOf(List<String> command) throws Exception {
+    Process process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
+    String output = new String(process.getInputStream().readAllBytes()).trim();
+    if (process.waitFor() != 0) throw new IllegalStateException(command.get(0) + " failed");
+    return output;
+  }
+
   Properties producerProperties() {
     Properties properties = new Properties();
     properties.put("bootstrap.servers", bootstrap);
@@ -132,7 +154,6 @@ public final class Load {
     return properties;
   }
 
-  /** Seconds from the first record sent to the last one acknowledged. */
   double publish(String topic, int total) throws Exception {
     List<KafkaProducer<byte[], byte[]>> clients = new ArrayList<>();
     for (int i = 0; i < producers; ++i) {
