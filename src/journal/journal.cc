@@ -32,7 +32,7 @@ class FileJournal final : public Journal {
 
   Result<void> start(RecoveredJournal found, JournalId new_id);
 
-  JournalId id() const override { return writer_.header().journal; }
+  JournalId id() const override { return id_; }
   Result<Appended> append(RecordType type, std::span<const std::string_view> parts) override {
     const RecordParts record{type, parts};
     return append_together({&record, 1});
@@ -57,8 +57,8 @@ class FileJournal final : public Journal {
   Result<void> trim(Position position) override;
 
  private:
-  SegmentHeader next_header(JournalId id, std::uint64_t ordinal, Position first) const;
-  Result<void> begin_segment(JournalId id, std::uint64_t ordinal, Position first);
+  SegmentHeader next_header(std::uint64_t ordinal, Position first) const;
+  Result<void> begin_segment(std::uint64_t ordinal, Position first);
   // Writes what is left of writing_; removes from it what became durable.
   Result<void> write_group();
   // The first `n` bytes of writing_, which lie in one segment.
@@ -73,6 +73,7 @@ class FileJournal final : public Journal {
   base::Disk& disk_;
   const JournalOptions options_;
   const std::uint64_t salt_seed_;
+  JournalId id_;  // never changes after start(): read by any thread
 
   // The appending thread's and the committing one's, under mutex_.
   mutable std::mutex mutex_;
@@ -94,19 +95,19 @@ class FileJournal final : public Journal {
   bool mark_unsynced_ = false;
 };
 
-SegmentHeader FileJournal::next_header(JournalId id, std::uint64_t ordinal, Position first) const {
+SegmentHeader FileJournal::next_header(std::uint64_t ordinal, Position first) const {
   std::string salt;
   base::put_u64(salt, ordinal);
   base::put_u64(salt, first.value);
-  return SegmentHeader{.journal = id,
+  return SegmentHeader{.journal = id_,
                        .ordinal = ordinal,
                        .first = first,
                        .salt = base::xxh64(salt, salt_seed_),
                        .segment_bytes = options_.segment_bytes};
 }
 
-Result<void> FileJournal::begin_segment(JournalId id, std::uint64_t ordinal, Position first) {
-  EVODB_CHECK(writer_.begin(next_header(id, ordinal, first)));
+Result<void> FileJournal::begin_segment(std::uint64_t ordinal, Position first) {
+  EVODB_CHECK(writer_.begin(next_header(ordinal, first)));
   mark_unsynced_ = false;
   segments_.push_back({.header = writer_.header(), .path = writer_.path()});
   return {};
@@ -114,9 +115,10 @@ Result<void> FileJournal::begin_segment(JournalId id, std::uint64_t ordinal, Pos
 
 Result<void> FileJournal::start(RecoveredJournal found, JournalId new_id) {
   std::uint64_t spares_left = 0;
+  id_ = found.segments.empty() ? new_id : found.segments.back().header.journal;
   if (found.segments.empty()) {
     live_bytes_ = options_.segment_bytes;
-    EVODB_CHECK(begin_segment(new_id, 0, Position(0)));
+    EVODB_CHECK(begin_segment(0, Position(0)));
   } else {
     for (const RecoveredSegment& segment : found.segments) {
       segments_.push_back(
@@ -261,8 +263,7 @@ Result<void> FileJournal::write_group() {
   while (!writing_.bytes.empty()) {
     std::vector<std::size_t>& begins = writing_.begins_segment;
     if (!begins.empty() && begins.front() == 0) {
-      const SegmentHeader& now = writer_.header();
-      EVODB_CHECK(begin_segment(now.journal, now.ordinal + 1, writing_.first));
+      EVODB_CHECK(begin_segment(writer_.header().ordinal + 1, writing_.first));
       begins.erase(begins.begin());
     }
     const std::size_t n = begins.empty() ? writing_.bytes.size() : begins.front();
