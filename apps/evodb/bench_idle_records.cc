@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <deque>
 #include <map>
 #include <memory>
 #include <string_view>
@@ -34,7 +35,7 @@ double ns_since(Steady::time_point begun, std::uint32_t count) {
 // and forgotten. Time stands still but for advance().
 class MemoryLoop final : public base::Loop {
  public:
-  void post(std::function<void()> work) override { work(); }
+  void post(std::function<void()> work) override { posted_.push_back(std::move(work)); }
   base::Clock& clock() override { return clock_; }
   base::TimerId after(std::int64_t delay_ms, std::function<void()> work) override {
     const std::pair due{clock_.now_ms + delay_ms, ++timer_last_};
@@ -63,6 +64,13 @@ class MemoryLoop final : public base::Loop {
   void accept(base::StreamId s) { events_->on_accept(s, "memory"); }
   // `bytes` is the shared buffer, which the gate unmasks in place.
   void say(base::StreamId s, std::string& bytes) { events_->on_data(s, bytes); }
+  void run_posted() {
+    while (!posted_.empty()) {
+      const auto work = std::move(posted_.front());
+      posted_.pop_front();
+      work();
+    }
+  }
   void advance(std::int64_t ms) {
     const std::int64_t until = clock_.now_ms + ms;
     while (!timers_.empty() && timers_.begin()->first.first <= until) {
@@ -84,6 +92,7 @@ class MemoryLoop final : public base::Loop {
     std::int64_t now_ms = 0;
   };
   ManualClock clock_;
+  std::deque<std::function<void()>> posted_;
   base::StreamEvents* events_ = nullptr;
   std::map<std::pair<std::int64_t, std::uint64_t>, std::function<void()>> timers_;
   std::uint64_t timer_last_ = 0;
@@ -180,6 +189,7 @@ Result<IdleRecords> measure(std::uint32_t count, const std::string& directory) {
   begun = Steady::now();
   const std::uint64_t writes = loop.writes;
   const auto given = EVODB_TRY(gate->broadcast(wire::WsOpcode::kText, "to all"));
+  loop.run_posted();
   result.broadcast_ns = ns_since(begun, count);
   if (given != count || loop.writes - writes != count || gate->stats().woken != 0) {
     return wrong("a broadcast did not reach all of them in their sleep");

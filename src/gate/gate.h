@@ -153,9 +153,11 @@ class Gate {
   virtual Result<void> set_attachment(ConnectionId connection, std::string_view bytes) = 0;
   virtual std::string_view get_attachment(ConnectionId connection) = 0;
 
-  // One message to all open WebSockets, or to those with this tag. Returns to how many it was
-  // given: the kernel took it, or it waits within output_bytes_max; who exceeds that is cut off.
-  // Errors: kInvalid (not text or binary), kOverLimit (over half of output_bytes_max).
+  // One message to all open WebSockets, or to those with this tag; returns how many these are now.
+  // The first 64 get it at once, the others a slice at a time between the loop's other events, and
+  // one broadcast after the other; who connects or gets the tag meanwhile may get it too. It waits
+  // for a slow reader within output_bytes_max, who exceeds that is cut off. Errors: kInvalid (not
+  // text or binary), kOverLimit (over half of output_bytes_max; over 32 MiB of broadcasts wait).
   virtual Result<std::size_t> broadcast(wire::WsOpcode opcode, std::string_view payload,
                                         std::optional<std::string_view> tag = std::nullopt) = 0;
 };

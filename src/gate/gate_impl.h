@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -130,6 +131,16 @@ class GateImpl : public Gate, public base::StreamEvents {
   struct AutoResponse {
     std::string request, response;
   };
+  struct Broadcast {
+    std::string frame;
+    std::optional<std::string> tag;
+    std::vector<std::uint32_t> ids;  // with the tag; without: all, and `next` is an id itself
+    std::uint32_t next = 0, end = 0;
+    std::uint64_t bytes = 0;
+  };
+  static constexpr std::size_t broadcast_slice = 64;
+  static constexpr std::uint64_t broadcasts_bytes_max = 32u << 20;
+  void continue_broadcasts();
   Connection* open_websocket(ConnectionId id);  // nullptr: it is none
   bool auto_respond(StreamId s, const wire::WsMessage& message);
 
@@ -176,6 +187,8 @@ class GateImpl : public Gate, public base::StreamEvents {
   AutoResponse auto_text_{"ping", "pong"}, auto_binary_;
   TagIndex tags_;
   Attachments attachments_;
+  std::deque<Broadcast> broadcasts_;  // oldest first; under way if there are any
+  std::uint64_t broadcasts_bytes_ = 0;
 
   bool draining_ = false;
   std::string drain_text_;

@@ -93,6 +93,8 @@ std::string_view GateImpl::get_attachment(ConnectionId id) {
   return c == nullptr ? std::string_view() : attachments_.get(c->attachment);
 }
 
+// --- broadcasts ---------------------------------------------------------------------------------
+
 // One encoded frame for all. Who does not read keeps a copy of the rest, within output_bytes_max
 // and partial_bytes_max, as with any other output.
 Result<std::size_t> GateImpl::broadcast(wire::WsOpcode opcode, std::string_view payload,
@@ -104,26 +106,52 @@ Result<std::size_t> GateImpl::broadcast(wire::WsOpcode opcode, std::string_view 
     return fail(ErrorKind::kOverLimit, "a broadcast of " + std::to_string(payload.size()) +
                                            " bytes; at most half of output_bytes_max");
   }
-  std::string frame;
-  wire::encode_ws_frame(frame, opcode, payload, nullptr);
-  std::size_t given = 0;
-  const auto give = [&](StreamId s) {
-    send(s, frame);
-    ++given;
-    if (s.value != begun_) settle(s);
-  };
+  Broadcast next;
   if (tag) {
-    for (const std::uint32_t id : tags_.list(*tag)) {
-      // One that was cut off to make room for those before it has no tags any more.
-      if (slab_[id].upgraded()) give(StreamId(id));
-    }
+    next.tag = std::string(*tag);
+    next.ids = tags_.list(*tag);
+    next.end = static_cast<std::uint32_t>(next.ids.size());
   } else {
-    for (std::uint32_t id = 0; id < slab_.end(); ++id) {
-      if (slab_[id].upgraded()) give(StreamId(id));
-    }
+    next.end = slab_.end();
   }
+  const std::size_t addressed = tag ? next.ids.size() : stats_.websockets;
+  if (addressed == 0) return 0;
+  next.bytes = sizeof(Broadcast) + payload.size() + next.ids.size() * sizeof(std::uint32_t);
+  if (!broadcasts_.empty() && broadcasts_bytes_ + next.bytes > broadcasts_bytes_max) {
+    return fail(ErrorKind::kOverLimit, "broadcasts before this one are still under way");
+  }
+  wire::encode_ws_frame(next.frame, opcode, payload, nullptr);
+  broadcasts_bytes_ += next.bytes;
+  broadcasts_.push_back(std::move(next));
   ++stats_.broadcasts;
-  return given;
+  if (broadcasts_.size() == 1) continue_broadcasts();
+  return addressed;
+}
+
+// So many at a time that nobody else's event waits for longer than about a millisecond.
+void GateImpl::continue_broadcasts() {
+  for (std::size_t given = 0; !broadcasts_.empty();) {
+    Broadcast& b = broadcasts_.front();
+    if (b.next == b.end) {
+      broadcasts_bytes_ -= b.bytes;
+      broadcasts_.pop_front();
+      continue;
+    }
+    if (given == broadcast_slice) {
+      loop_.post([this, alive = std::weak_ptr<int>(alive_)] {
+        if (!alive.expired()) continue_broadcasts();
+      });
+      return;
+    }
+    const StreamId s(b.tag ? b.ids[b.next] : b.next);
+    ++b.next;
+    const Connection& c = at(s);
+    // It may be gone by now, and its id another's.
+    if (!c.upgraded() || (b.tag && !tags_.has(c.tags, *b.tag))) continue;
+    ++given;
+    send(s, b.frame);
+    if (s.value != begun_) settle(s);
+  }
 }
 
 }  // namespace evodb::gate

@@ -167,6 +167,56 @@ TEST(GateRoom, ABroadcastReachesAllOrThoseWithATag) {
   EXPECT_EQ(w.gate->broadcast(WsOpcode::kClose, "").error().kind, ErrorKind::kInvalid);
 }
 
+TEST(GateRoom, ABroadcastToManyComesInSlicesAndInOrder) {
+  Room w;
+  std::vector<std::unique_ptr<TestClient>> clients;
+  for (int i = 0; i < 200; ++i) {
+    clients.push_back(w.child("c" + std::to_string(i)));
+    if (i % 2 == 0) {
+      ASSERT_TRUE(w.tag(w.newest(), {"even"}));
+    }
+  }
+  EXPECT_EQ(w.gate->broadcast(text, "first").value(), 200u);
+  EXPECT_EQ(w.gate->broadcast(text, "second", "even").value(), 100u);
+  EXPECT_EQ(w.gate->broadcast(text, "third").value(), 200u);
+  w.network.run_for(100);
+  for (std::size_t i = 0; i < 200; ++i) {
+    ASSERT_EQ(clients[i]->next().payload, "first") << i;
+    if (i % 2 == 0) {
+      ASSERT_EQ(clients[i]->next().payload, "second") << i;
+    }
+    ASSERT_EQ(clients[i]->next().payload, "third") << i;
+    ASSERT_EQ(clients[i]->next().opcode, WsOpcode::kContinuation) << i;
+  }
+}
+
+TEST(GateRoom, ATagThatIsTakenAwayMeanwhileGetsNoBroadcast) {
+  Room w;
+  std::vector<std::unique_ptr<TestClient>> clients;
+  for (int i = 0; i < 100; ++i) {
+    clients.push_back(w.child("c" + std::to_string(i)));
+    ASSERT_TRUE(w.tag(w.newest(), {"room"}));
+  }
+  const ConnectionId last = w.gate->list("room").back();
+  EXPECT_EQ(w.gate->broadcast(text, "to the room", "room").value(), 100u);
+  ASSERT_TRUE(w.tag(last, {"elsewhere"}));
+  w.network.run_for(100);
+  std::size_t got = 0;
+  for (auto& client : clients) got += client->next().payload == "to the room" ? 1 : 0;
+  EXPECT_EQ(got, 99u);
+}
+
+TEST(GateRoom, BroadcastsThatWaitAreBounded) {
+  Room w;
+  std::vector<std::unique_ptr<TestClient>> clients;
+  for (int i = 0; i < 65; ++i) clients.push_back(w.child("c" + std::to_string(i)));
+  const std::string page(2u << 20, 'p');
+  int taken = 0;
+  while (taken < 100 && w.gate->broadcast(text, page)) ++taken;
+  EXPECT_EQ(taken, 15);
+  EXPECT_EQ(w.gate->broadcast(text, page).error().kind, ErrorKind::kOverLimit);
+}
+
 TEST(GateRoom, WhoDoesNotReadABroadcastIsCutOffAndTheOthersGetIt) {
   GateOptions options;
   options.output_bytes_max = 256 << 10;

@@ -65,6 +65,11 @@ std::vector<std::string_view> TagIndex::texts(Handle handle) const {
   return texts;
 }
 
+bool TagIndex::has(Handle handle, std::string_view tag) const {
+  const std::vector<TagId>& tags = sets_[handle].tags;
+  return std::any_of(tags.begin(), tags.end(), [&](TagId t) { return tags_[t].text == tag; });
+}
+
 std::vector<std::uint32_t> TagIndex::list(std::string_view tag) const {
   std::vector<std::uint32_t> ids;
   const auto found = by_text_.find(tag);

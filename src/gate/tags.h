@@ -37,6 +37,7 @@ class TagIndex {
   void drop(Handle set, std::uint32_t id);
 
   std::vector<std::string_view> texts(Handle set) const;  // as sorted by their bytes
+  bool has(Handle set, std::string_view tag) const;
   std::vector<std::uint32_t> list(std::string_view tag) const;
   std::uint64_t bytes() const { return bytes_; }
 
