@@ -27,6 +27,37 @@ constexpr std::int64_t exact_double_max = std::int64_t{1} << 53;
 
 constexpr std::uint32_t no_key = UINT32_MAX;
 
+// Puts a value whose class is just that of its column, as nearly all are. False: it is not. Inline,
+// on a value that never leaves its registers: a fifth of landing was once waiting for a ValueView
+// to come back from memory.
+inline bool put_fitting(ColumnBuffer& column, std::uint32_t row, const ValueView& value) {
+  switch (column.type()) {
+    case table::Type::kLong:
+      if (value.storage_class != StorageClass::kInteger) return false;
+      column.put_long(row, value.integer);
+      return true;
+    case table::Type::kDouble:
+      if (value.storage_class != StorageClass::kReal) return false;
+      column.put_double(row, value.real);
+      return true;
+    case table::Type::kString:
+      if (value.storage_class != StorageClass::kText || !wire::is_valid_utf8(value.bytes)) {
+        return false;
+      }
+      column.put_bytes(row, value.bytes);
+      return true;
+    case table::Type::kBinary:
+      if (value.storage_class != StorageClass::kBlob) return false;
+      column.put_bytes(row, value.bytes);
+      return true;
+    case table::Type::kBoolean:
+      if (value.storage_class != StorageClass::kBoolean) return false;
+      column.put_boolean(row, value.boolean);
+      return true;
+    default: return false;
+  }
+}
+
 }  // namespace
 
 LakeTable::LakeTable(std::string name, std::string location_key, TableColumns columns)
@@ -56,18 +87,25 @@ std::uint32_t LakeTable::add_row(const RecordContext& record, const wire::Change
   if (!filling_) {
     filling_ = std::make_unique<RowBuffer>();
     unfit_keys_.clear();
+    open_columns_.clear();
+    source_record_ = Position(UINT64_MAX);
   }
   if (filling_->rows() == 0) filling_since_ = now;
+  if (source_record_ != record.position) {
+    source_record_ = record.position;
+    source_number_ = filling_->source_number(record.source);
+  }
   RowHead head{.epoch = record.epoch,
                .lsn = change.lsn,
                .txn = change.txn,
                .committed_at = change.committed_at,
                .received_at = record.received_at,
+               .source = source_number_,
                .op = change.op};
   if (change.before.present) head.flags |= kHasBefore;
   if (!is_timestamp(change.committed_at)) head.flags |= kNoCommittedAt;
   if (!is_timestamp(record.received_at)) head.flags |= kNoReceivedAt;
-  return filling_->add_row(head, record.source);
+  return filling_->add_row(head);
 }
 
 void LakeTable::append(const RecordContext& record, const wire::ChangeView& change,
@@ -118,47 +156,37 @@ void LakeTable::put_values(std::uint32_t row, const wire::ValuesView& values,
     p = wire::read_value(p, end, &value);
     EVODB_ASSERT(p != nullptr, "the batch reader has checked every value");
     if (value.is_null()) continue;
-    if (plan[i] != TableColumns::none) {
-      put_value(row, plan[i], before, value);
-    } else {
+    if (plan[i] == TableColumns::none) {
       const std::string& name = def.columns[i].name;
-      put_unfit(row, must_rename(name) ? renamed(name) : name, before, value);
+      put_unfit(row, must_rename(name) ? renamed(name) : name, before, ValueView(value));
+      continue;
     }
+    const std::uint32_t at =
+        before ? TableColumns::before_buffer(plan[i]) : TableColumns::after_buffer(plan[i]);
+    ColumnBuffer* const column = at < open_columns_.size() ? open_columns_[at] : nullptr;
+    if (column != nullptr && put_fitting(*column, row, value)) [[likely]]
+      continue;
+    put_value(row, plan[i], before, ValueView(value));
   }
 }
 
-void LakeTable::put_value(std::uint32_t row, std::uint32_t column, bool before, ValueView value) {
+void LakeTable::put_value(std::uint32_t row, std::uint32_t column, bool before,
+                          const ValueView& value) {
   if (!columns_.at(column).typed) [[unlikely]]
     columns_.resolve(column, value.storage_class);
   const TableColumns::Column& info = columns_.at(column);
   const std::uint32_t at =
       before ? TableColumns::before_buffer(column) : TableColumns::after_buffer(column);
-  if (info.writable) [[likely]] {
-    switch (info.type) {
-      case table::Type::kLong:
-        if (value.storage_class != StorageClass::kInteger) break;
-        return filling_->column(at, info.type).put_long(row, value.integer);
-      case table::Type::kDouble:
-        if (value.storage_class == StorageClass::kReal) {
-          return filling_->column(at, info.type).put_double(row, value.real);
-        }
-        // The number is shown, so that sums hold; that it is an INTEGER is noted below.
-        if (value.storage_class == StorageClass::kInteger && value.integer <= exact_double_max &&
-            value.integer >= -exact_double_max) {
-          filling_->column(at, info.type).put_double(row, static_cast<double>(value.integer));
-          --counts_.unfit_values;
-        }
-        break;
-      case table::Type::kString:
-        if (value.storage_class != StorageClass::kText || !wire::is_valid_utf8(value.bytes)) break;
-        return filling_->column(at, info.type).put_bytes(row, value.bytes);
-      case table::Type::kBinary:
-        if (value.storage_class != StorageClass::kBlob) break;
-        return filling_->column(at, info.type).put_bytes(row, value.bytes);
-      case table::Type::kBoolean:
-        if (value.storage_class != StorageClass::kBoolean) break;
-        return filling_->column(at, info.type).put_boolean(row, value.boolean);
-      default: break;
+  if (info.writable) {
+    ColumnBuffer& buffer = filling_->column(at, info.type);
+    if (at >= open_columns_.size()) open_columns_.resize(at + 1);
+    open_columns_[at] = &buffer;
+    if (put_fitting(buffer, row, value)) return;
+    // The number is shown, so that sums hold; that it is an INTEGER is noted below.
+    if (info.type == table::Type::kDouble && value.storage_class == StorageClass::kInteger &&
+        value.integer <= exact_double_max && value.integer >= -exact_double_max) {
+      buffer.put_double(row, static_cast<double>(value.integer));
+      --counts_.unfit_values;
     }
   }
   if (at >= unfit_keys_.size()) unfit_keys_.resize(at + 1, no_key);
@@ -170,7 +198,7 @@ void LakeTable::put_value(std::uint32_t row, std::uint32_t column, bool before, 
 }
 
 void LakeTable::put_unfit(std::uint32_t row, std::string_view column, bool before,
-                          ValueView value) {
+                          const ValueView& value) {
   scratch_name_ = before ? "_before." : "";
   scratch_name_ += column;
   render_unfit(value, &scratch_);

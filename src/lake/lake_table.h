@@ -92,9 +92,9 @@ class LakeTable {
                         base::MonotonicMillis now);
   void put_values(std::uint32_t row, const wire::ValuesView& values, const wire::TableDef& def,
                   const std::vector<std::uint32_t>& plan, bool before);
-  void put_value(std::uint32_t row, std::uint32_t column, bool before, ValueView value);
+  void put_value(std::uint32_t row, std::uint32_t column, bool before, const ValueView& value);
   void put_key(std::uint32_t row, const wire::ValuesView& key);
-  void put_unfit(std::uint32_t row, std::string_view column, bool before, ValueView value);
+  void put_unfit(std::uint32_t row, std::string_view column, bool before, const ValueView& value);
 
   std::string name_, location_key_;
   bool exists_ = false;
@@ -106,6 +106,11 @@ class LakeTable {
   std::vector<LandingProgress::Ticket> filling_holds_;
   Position held_record_{UINT64_MAX};
   std::vector<std::uint32_t> unfit_keys_;  // of the filling buffer, by buffer column
+  // The filling buffer's columns that have a value, by their number there: what put_values() asks
+  // for each value. Null: put_value() decides.
+  std::vector<ColumnBuffer*> open_columns_;
+  Position source_record_{UINT64_MAX};  // whose source has this number in the filling buffer
+  std::uint32_t source_number_ = 0;
   bool asked_ = false;
 
   std::shared_ptr<const RowBuffer> sealed_;

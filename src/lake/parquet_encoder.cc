@@ -41,6 +41,9 @@ class StringSink final : public arrow::io::OutputStream {
   bool closed_ = false;
 };
 
+// More than write_leaf's runs, for the columns that it writes as a whole.
+constexpr std::int64_t write_batch_rows = 16 * 1024;
+
 bool always_repeats(const ParquetLeaf& leaf) {
   return leaf.origin == FieldOrigin::kSource || leaf.origin == FieldOrigin::kOp ||
          leaf.part == ParquetLeaf::Part::kMapKey;
@@ -61,6 +64,7 @@ std::shared_ptr<WriterProperties> writer_properties(const parquet::SchemaDescrip
       ->created_by("EvoDB")
       ->compression(parquet::Compression::ZSTD)
       ->compression_level(options.zstd_level)
+      ->write_batch_size(write_batch_rows)
       ->disable_dictionary()
       ->max_row_group_length(std::numeric_limits<std::int64_t>::max())
       // What it frees goes back to the system, and idle parents stay small.

@@ -1,7 +1,6 @@
 #include "lake/row_buffer.h"
 
 #include <algorithm>
-#include <bit>
 #include <limits>
 #include <numeric>
 
@@ -26,42 +25,45 @@ bool in_order(const RowHead& a, const RowHead& b) {
 ColumnBuffer::ColumnBuffer(table::Type type, MemoryMeter& meter)
     : type_(type), present_(meter), fixed_(meter), ends_(meter), data_(meter) {}
 
-void ColumnBuffer::put_double(std::uint32_t row, double v) {
-  put_fixed(row, std::bit_cast<std::uint64_t>(v));
+// Before the value of `row`, which has a null somewhere before it.
+void ColumnBuffer::note_present(std::uint32_t row) {
+  if (dense()) present_.extend_to(rows_, 1);
+  present_.extend_to(row, 0);
+  present_.push_back(1);
 }
 
 void ColumnBuffer::put_bytes(std::uint32_t row, std::string_view v) {
   EVODB_ASSERT(v.size() <= std::numeric_limits<std::uint32_t>::max() - data_.size(),
                "a buffer is sealed long before a column has 4 GiB");
-  const auto end = static_cast<std::uint32_t>(data_.size());
-  if (present_.size() < row) {
-    present_.extend_to(row, 0);
-    ends_.extend_to(row, end);
+  if (row != values_) [[unlikely]] {
+    note_present(row);
+    ends_.extend_to(row, static_cast<std::uint32_t>(data_.size()));
   }
   data_.append(v.data(), v.size());
-  present_.push_back(1);
   ends_.push_back(static_cast<std::uint32_t>(data_.size()));
+  rows_ = row + 1;
   ++values_;
 }
 
 RowBuffer::RowBuffer() : heads_(meter_), unfit_(meter_), unfit_data_(meter_) {}
 
-std::uint32_t RowBuffer::add_row(RowHead head, std::string_view source) {
-  if (sources_.empty() || sources_[last_source_] != source) {
-    const auto [it, added] =
-        source_index_.try_emplace(std::string(source), static_cast<std::uint32_t>(sources_.size()));
-    if (added) {
-      sources_.emplace_back(source);
-      meter_.bytes += interned_bytes + 2 * source.size();
-    }
-    last_source_ = it->second;
+std::uint32_t RowBuffer::source_number(std::string_view source) {
+  const auto [it, added] =
+      source_index_.try_emplace(std::string(source), static_cast<std::uint32_t>(sources_.size()));
+  if (added) {
+    sources_.emplace_back(source);
+    meter_.bytes += interned_bytes + 2 * source.size();
   }
-  head.source = last_source_;
+  return it->second;
+}
+
+std::uint32_t RowBuffer::add_row(const RowHead& head) {
   if (ordered_ && heads_.size() > 0) {
     const RowHead& before = heads_[heads_.size() - 1];
     ordered_ = before.source == head.source ? in_order(before, head)
                                             : sources_[before.source] < sources_[head.source];
   }
+  flags_ |= head.flags;
   heads_.push_back(head);
   return rows() - 1;
 }

@@ -1,7 +1,8 @@
 // RowBuffer: the rows of one table between two flushes, column by column.
 //
 //   RowBuffer rows;
-//   const std::uint32_t row = rows.add_row(head, "truck-7");
+//   head.source = rows.source_number("truck-7");
+//   const std::uint32_t row = rows.add_row(head);
 //   rows.column(0, table::Type::kLong).put_long(row, 42);
 //   rows.note_unfit(row, rows.unfit_key("price"), "text:much");
 //
@@ -11,6 +12,7 @@
 // read by another. Memory is counted in capacity: memory_bytes().
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -36,14 +38,15 @@ struct RowHead {
   Lsn lsn;
   TxnId txn;
   UnixMillis committed_at, received_at;
-  std::uint32_t source = 0;  // RowBuffer::source
+  std::uint32_t source = 0;  // RowBuffer::source_number
   Op op = Op::kInsert;
   std::uint8_t flags = 0;
 };
 static_assert(sizeof(RowHead) == 48);
 
 // Values by row; a row without one is null. kLong and kDouble and kBoolean lie in 8 bytes each,
-// kString and kBinary behind each other.
+// kString and kBinary behind each other. Which rows have one is written down from the first gap on:
+// most columns never have any.
 class ColumnBuffer {
  public:
   ColumnBuffer(table::Type type, MemoryMeter& meter);
@@ -53,14 +56,16 @@ class ColumnBuffer {
   void put_long(std::uint32_t row, std::int64_t v) {
     put_fixed(row, static_cast<std::uint64_t>(v));
   }
-  void put_double(std::uint32_t row, double v);
+  void put_double(std::uint32_t row, double v) { put_fixed(row, std::bit_cast<std::uint64_t>(v)); }
   void put_boolean(std::uint32_t row, bool v) { put_fixed(row, v ? 1 : 0); }
   void put_bytes(std::uint32_t row, std::string_view v);
 
   // Rows from here on are null.
-  std::uint32_t rows() const { return static_cast<std::uint32_t>(present_.size()); }
+  std::uint32_t rows() const { return rows_; }
   std::uint32_t values() const { return values_; }
-  bool has(std::uint32_t row) const { return row < rows() && present_[row] != 0; }
+  // None of rows() is null.
+  bool dense() const { return values_ == rows_; }
+  bool has(std::uint32_t row) const { return row < rows_ && (dense() || present_[row] != 0); }
   // REQUIRES: has(row), and a column of that type.
   std::uint64_t fixed(std::uint32_t row) const { return fixed_[row]; }
   std::string_view bytes(std::uint32_t row) const {
@@ -70,18 +75,19 @@ class ColumnBuffer {
 
  private:
   void put_fixed(std::uint32_t row, std::uint64_t v) {
-    if (present_.size() < row) {
-      present_.extend_to(row, 0);
+    if (row != values_) [[unlikely]] {
+      note_present(row);
       fixed_.extend_to(row, 0);
     }
-    present_.push_back(1);
     fixed_.push_back(v);
+    rows_ = row + 1;
     ++values_;
   }
+  void note_present(std::uint32_t row);
 
   table::Type type_;
-  std::uint32_t values_ = 0;
-  GrowBuffer<std::uint8_t> present_;
+  std::uint32_t rows_ = 0, values_ = 0;
+  GrowBuffer<std::uint8_t> present_;  // empty while dense
   GrowBuffer<std::uint64_t> fixed_;
   GrowBuffer<std::uint32_t> ends_;
   GrowBuffer<char> data_;
@@ -96,8 +102,12 @@ class RowBuffer {
   std::uint32_t rows() const { return static_cast<std::uint32_t>(heads_.size()); }
   std::uint64_t memory_bytes() const { return meter_.bytes; }
 
-  // Returns the row's number. head.source is set here.
-  std::uint32_t add_row(RowHead head, std::string_view source);
+  // A source's number in this buffer, for RowHead::source: asked once for many rows.
+  std::uint32_t source_number(std::string_view source);
+  // Returns the row's number. REQUIRES: head.source is a source_number() of this buffer.
+  std::uint32_t add_row(const RowHead& head);
+  // Some row has this flag.
+  bool has_flag(std::uint8_t flag) const { return (flags_ & flag) != 0; }
   const RowHead& head(std::uint32_t row) const { return heads_[row]; }
   std::string_view source(std::uint32_t index) const { return sources_[index]; }
   std::uint32_t sources() const { return static_cast<std::uint32_t>(sources_.size()); }
@@ -130,8 +140,8 @@ class RowBuffer {
   GrowBuffer<RowHead> heads_;
   std::vector<std::string> sources_;
   std::unordered_map<std::string, std::uint32_t> source_index_;
-  std::uint32_t last_source_ = 0;
-  bool ordered_ = true;  // rows have come in file order so far
+  std::uint8_t flags_ = 0;  // of all rows
+  bool ordered_ = true;     // rows have come in file order so far
   std::vector<std::unique_ptr<ColumnBuffer>> columns_;
   std::vector<std::string> unfit_keys_;
   std::unordered_map<std::string, std::uint32_t> unfit_key_index_;
