@@ -24,7 +24,7 @@ struct BenchArguments {
   std::uint32_t connections = 32;
   std::uint32_t window = 8;
   std::uint32_t batch_entries = 100;
-  std::int64_t freshness_s = 20;
+  std::int64_t freshness_s = 15;
   std::string python = "python3";
   std::int64_t idle_s = 30;           // of bench idle: how long everyone only pings
   std::uint32_t rounds = 20;          // of bench idle: connect all, close all

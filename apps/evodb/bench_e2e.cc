@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "base/posix/system_clock.h"
+#include "bench/cpu_time.h"
 #include "bench/lakehouse_reader.h"
 #include "bench/load.h"
 #include "bench/quantile.h"
-#include "bench/raw_disk.h"
 #include "bench_command.h"
 #include "capture/install.h"
 #include "shop.h"
@@ -25,6 +25,7 @@ namespace {
 using SteadyClock = std::chrono::steady_clock;
 constexpr std::uint64_t changes_per_s = 1'000;
 constexpr std::int64_t warm_up_s = 2;  // not counted: the first flushes create the table
+constexpr std::int64_t idle_s = 5;
 
 double ms_since(SteadyClock::time_point begin) {
   return std::chrono::duration<double, std::milli>(SteadyClock::now() - begin).count();
@@ -64,6 +65,8 @@ class Application {
 struct Freshness {
   std::vector<double> ms;  // a change each
   std::uint64_t changes = 0;
+  double parent_cpu_cores = 0;  // while the application wrote
+  double idle_cpu_cores = 0;    // afterwards, the edge still connected
 };
 
 Result<Freshness> measure_freshness(const BenchParent& parent, std::int64_t seconds) {
@@ -83,6 +86,8 @@ Result<Freshness> measure_freshness(const BenchParent& parent, std::int64_t seco
   Freshness result;
   std::vector<bool> seen(changes + 1);
   std::string wrong;
+  const pid_t pid = parent.parent.process->pid();
+  const double cpu_before = bench::cpu_seconds(pid);
   const auto begin = SteadyClock::now();
   const double timeout_ms = static_cast<double>(seconds + warm_up_s + 60) * 1e3;
   while (result.changes < changes && wrong.empty() && ms_since(begin) < timeout_ms) {
@@ -107,6 +112,11 @@ Result<Freshness> measure_freshness(const BenchParent& parent, std::int64_t seco
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   writer.join();
+  result.parent_cpu_cores = (bench::cpu_seconds(pid) - cpu_before) * 1e3 / ms_since(begin);
+  std::this_thread::sleep_for(std::chrono::seconds(1));  // the last acknowledgements, trimming
+  const double idle_before = bench::cpu_seconds(pid);
+  std::this_thread::sleep_for(std::chrono::seconds(idle_s));
+  result.idle_cpu_cores = (bench::cpu_seconds(pid) - idle_before) / idle_s;
   edge->signal(SIGTERM);
   (void)edge->wait(10'000);
   if (application.failed()) return fail(ErrorKind::kInternal, "the application could not write");
@@ -148,6 +158,10 @@ Result<BenchJson> bench_e2e(const BenchArguments& arguments) {
   EVODB_CHECK(reader.expect(table, load.prefix, load.connections, load.entries));
 
   const auto freshness = EVODB_TRY(measure_freshness(parent, arguments.freshness_s));
+  auto eager_arguments = arguments;
+  eager_arguments.sets.push_back("buffer.max_age_ms=100");
+  const auto eager_parent = EVODB_TRY(start_bench_parent(eager_arguments));
+  const auto eager = EVODB_TRY(measure_freshness(eager_parent, arguments.freshness_s));
 
   BenchJson metrics;
   metrics["rows_per_s"] = static_cast<double>(throughput.entries) / throughput.seconds;
@@ -155,9 +169,12 @@ Result<BenchJson> bench_e2e(const BenchArguments& arguments) {
   metrics["freshness_ms_p99"] = bench::quantile(freshness.ms, 0.99);
   metrics["freshness_ms_max"] = bench::quantile(freshness.ms, 1.0);
   metrics["freshness_changes"] = freshness.ms.size();
-  metrics["raw_disk_sync_20k_ms_p50"] = disk.sync_20k_ms_p50;
-  metrics["raw_disk_sync_20k_ms_p99"] = disk.sync_20k_ms_p99;
-  metrics["raw_disk_sequential_mb_per_s"] = disk.sequential_mb_per_s;
+  metrics["parent_cpu_cores_at_1000"] = freshness.parent_cpu_cores;
+  metrics["idle_cpu_cores"] = freshness.idle_cpu_cores;
+  metrics["freshness_ms_p50_age_100"] = bench::quantile(eager.ms, 0.5);
+  metrics["freshness_ms_p99_age_100"] = bench::quantile(eager.ms, 0.99);
+  metrics["parent_cpu_cores_at_1000_age_100"] = eager.parent_cpu_cores;
+  add_raw_disk(metrics, disk);
   return BenchJson{{"bench", "e2e"},
                    {"checked", true},
                    {"settings",
