@@ -5,13 +5,16 @@
 //   longs.push_back(7);                  // meter.bytes is what was really allocated
 //
 // std::vector would do but for the counting: the lake's bound is on capacity, not on size. Grows by
-// half, so at most a third is spare.
+// half, so at most a third is spare; by realloc, which moves a large block's pages instead of
+// copying what is in them to new ones.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <type_traits>
 
 namespace evodb::lake {
@@ -23,7 +26,7 @@ struct MemoryMeter {
 // One owner; the meter outlives it. Move only.
 template <class T>
 class GrowBuffer {
-  static_assert(std::is_trivially_copyable_v<T>);
+  static_assert(std::is_trivially_copyable_v<T> && alignof(T) <= alignof(std::max_align_t));
 
  public:
   explicit GrowBuffer(MemoryMeter& meter) : meter_(&meter) {}
@@ -57,15 +60,20 @@ class GrowBuffer {
     std::size_t capacity = capacity_ + capacity_ / 2;
     if (capacity < 16) capacity = 16;
     if (capacity < at_least) capacity = at_least;
-    std::unique_ptr<T[]> larger(new T[capacity]);
-    if (size_ > 0) std::memcpy(larger.get(), data_.get(), size_ * sizeof(T));
-    data_ = std::move(larger);
+    void* const larger = std::realloc(data_.get(), capacity * sizeof(T));
+    if (larger == nullptr) throw std::bad_alloc();
+    (void)data_.release();  // realloc has taken it
+    data_.reset(static_cast<T*>(larger));
     meter_->bytes += (capacity - capacity_) * sizeof(T);
     capacity_ = capacity;
   }
 
+  struct Free {
+    void operator()(T* p) const { std::free(p); }
+  };
+
   MemoryMeter* meter_;
-  std::unique_ptr<T[]> data_;
+  std::unique_ptr<T[], Free> data_;
   std::size_t size_ = 0, capacity_ = 0;
 };
 
