@@ -2,7 +2,6 @@
 
 #include <unordered_map>
 #include <utility>
-#include <vector>
 
 #include "lake/landed_filter.h"
 #include "table/append.h"
@@ -31,8 +30,9 @@ Result<void> LakehouseReader::read_new(const std::string& table, const Row& row)
   return {};
 }
 
-Result<void> LakehouseReader::expect(const std::string& table, const std::string& prefix,
-                                     std::uint32_t connections, std::uint64_t entries) {
+Result<void> LakehouseReader::expect(const std::vector<std::string>& tables,
+                                     const std::string& prefix, std::uint32_t connections,
+                                     std::uint64_t entries) {
   std::unordered_map<std::string, std::vector<bool>> seen;
   for (std::uint32_t i = 0; i < connections; ++i) {
     const std::uint64_t share = entries * (i + 1) / connections - entries * i / connections;
@@ -41,7 +41,7 @@ Result<void> LakehouseReader::expect(const std::string& table, const std::string
   std::uint64_t rows = 0, twice = 0, strange = 0;
   seen_.clear();
   last_location_.clear();
-  EVODB_CHECK(read_new(table, [&](std::string_view source, Epoch epoch, Lsn lsn) {
+  const auto note = [&](std::string_view source, Epoch epoch, Lsn lsn) {
     if (!source.starts_with(prefix + "-")) return;  // another run's
     ++rows;
     const auto found = seen.find(std::string(source));
@@ -53,11 +53,12 @@ Result<void> LakehouseReader::expect(const std::string& table, const std::string
     } else {
       found->second[lsn.value] = true;
     }
-  }));
+  };
+  for (const std::string& table : tables) EVODB_CHECK(read_new(table, note));
   const std::uint64_t once = rows - twice - strange;
   if (once != entries || twice != 0 || strange != 0) {
-    return fail(ErrorKind::kCorrupt, table + ": " + std::to_string(entries - once) + " missing, " +
-                                         std::to_string(twice) + " twice, " +
+    return fail(ErrorKind::kCorrupt, tables.front() + ": " + std::to_string(entries - once) +
+                                         " missing, " + std::to_string(twice) + " twice, " +
                                          std::to_string(strange) + " that nobody sent");
   }
   return {};

@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "evodb/result.h"
 #include "evodb/types.h"
@@ -29,6 +30,11 @@ class LakehouseReader {
   // Reads the whole table and compares: source "<prefix>-<i>" must have each of the LSNs 1 .. its
   // share exactly once, nothing else. kCorrupt: says what is missing or twice.
   Result<void> expect(const std::string& table, const std::string& prefix,
+                      std::uint32_t connections, std::uint64_t entries) {
+    return expect(std::vector<std::string>{table}, prefix, connections, entries);
+  }
+  // The same of several tables that share the changes.
+  Result<void> expect(const std::vector<std::string>& tables, const std::string& prefix,
                       std::uint32_t connections, std::uint64_t entries);
 
  private:

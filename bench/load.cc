@@ -26,8 +26,8 @@ double ms_between(SteadyClock::time_point a, SteadyClock::time_point b) {
 struct Run {
   const LoadOptions& options;
   base::EpollLoop& loop;
-  wire::TableDef table;
-  std::uint64_t fingerprint;
+  std::vector<wire::TableDef> tables;
+  std::vector<std::uint64_t> fingerprints;
   RowMaker rows;
   LoadResult result;
   std::uint32_t welcomed = 0, done = 0;
@@ -36,12 +36,22 @@ struct Run {
   Error error{ErrorKind::kInternal, ""};
 };
 
+std::vector<wire::TableDef> load_tables(RowKind rows, std::uint32_t count) {
+  std::vector<wire::TableDef> tables;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    tables.push_back(load_table(rows));
+    if (count > 1) tables.back().name += "_" + std::to_string(i);
+  }
+  return tables;
+}
+
 class Child : public base::StreamEvents {
  public:
   Child(Run& run, std::uint32_t number, std::uint64_t share)
       : run_(run),
         source_(run.options.prefix + "-" + std::to_string(number)),
         share_(share),
+        number_(number),
         parser_(wire::WsParser::Role::kClient, 1u << 20) {}
 
   Result<void> dial() {
@@ -99,11 +109,13 @@ class Child : public base::StreamEvents {
   }
 
   void fill_window() {
-    while (run_.started && !waits_ && sent_ < share_ && in_flight_.size() < run_.options.window &&
-           waiting_.empty() && (in_flight_.empty() || in_flight_bytes_ + last_bytes_ <= credit_)) {
+    while (run_.started && !waits_ && credit_ > 0 && sent_ < share_ &&
+           in_flight_.size() < run_.options.window && waiting_.empty() &&
+           (in_flight_.empty() || in_flight_bytes_ + last_bytes_ <= credit_)) {
       send_batch();
     }
   }
+  std::uint64_t sent() const { return sent_; }
 
  private:
   struct InFlight {
@@ -163,6 +175,7 @@ class Child : public base::StreamEvents {
       chain_ = in_flight_.back().chain_before;
       in_flight_bytes_ -= in_flight_.back().bytes;
       in_flight_.pop_back();
+      --batches_;
     }
     if (std::exchange(waits_, true)) return;
     run_.loop.after(std::max<std::int64_t>(nack.retry_after_ms, resend_ms_min), [this] {
@@ -195,10 +208,13 @@ class Child : public base::StreamEvents {
   void send_batch() {
     const ChainHash chain_before = chain_;
     writer_.reset(Lsn(sent_), chain_);
-    if (sent_ == 0) writer_.add_table(0, run_.table);
+    // Each child begins elsewhere, and tells of a table when it comes to it.
+    const auto table = static_cast<std::uint32_t>((batches_ + number_) % run_.tables.size());
+    if (batches_ < run_.tables.size()) writer_.add_table(table, run_.tables[table]);
+    ++batches_;
     const std::uint64_t end = std::min(share_, sent_ + run_.options.batch_entries);
     for (std::uint64_t lsn = sent_ + 1; lsn <= end; ++lsn) {
-      writer_.add_change(Op::kInsert, 0, run_.fingerprint, Lsn(lsn), TxnId(end),
+      writer_.add_change(Op::kInsert, table, run_.fingerprints[table], Lsn(lsn), TxnId(end),
                          UnixMillis(1'700'000'000'000 + static_cast<std::int64_t>(lsn)), {}, {},
                          run_.rows.row(lsn));
     }
@@ -219,7 +235,7 @@ class Child : public base::StreamEvents {
 
   Run& run_;
   std::string source_;
-  std::uint64_t share_;
+  std::uint64_t share_, number_, batches_ = 0;
   base::StreamId stream_;
   wire::WsParser parser_;
   wire::BatchWriter writer_;
@@ -233,13 +249,19 @@ class Child : public base::StreamEvents {
 
 }  // namespace
 
+std::vector<std::string> load_table_names(RowKind rows, std::uint32_t tables) {
+  std::vector<std::string> names;
+  for (const auto& table : load_tables(rows, tables)) names.push_back(table.name + "_changes");
+  return names;
+}
+
 Result<LoadResult> run_load(const LoadOptions& options) {
   EVODB_ASSERT(options.connections > 0 && options.entries >= options.connections,
                "every connection sends something");
   auto loop = EVODB_TRY(base::EpollLoop::create());
-  auto table = load_table(options.rows);
-  const std::uint64_t fingerprint = table.fingerprint();
-  Run run{options, *loop, std::move(table), fingerprint, RowMaker(options.rows), {}};
+  Run run{options, *loop, load_tables(options.rows, options.tables), {}, RowMaker(options.rows),
+          {}};
+  for (const auto& table : run.tables) run.fingerprints.push_back(table.fingerprint());
 
   std::vector<std::unique_ptr<Child>> children;
   for (std::uint32_t i = 0; i < options.connections; ++i) {
@@ -249,7 +271,8 @@ Result<LoadResult> run_load(const LoadOptions& options) {
     EVODB_CHECK(children.back()->dial());
   }
   const auto deadline = SteadyClock::now() + std::chrono::milliseconds(options.timeout_ms);
-  while (run.done < options.connections && run.error.text.empty()) {
+  const auto stopped = [&] { return options.stop != nullptr && options.stop->load(); };
+  while (run.done < options.connections && run.error.text.empty() && !stopped()) {
     if (SteadyClock::now() > deadline) {
       return fail(ErrorKind::kRetry,
                   "not acknowledged within " + std::to_string(options.timeout_ms) + " ms");
@@ -261,8 +284,8 @@ Result<LoadResult> run_load(const LoadOptions& options) {
     run.begun = SteadyClock::now();
     for (const auto& child : children) child->fill_window();
   }
-  if (!run.error.text.empty()) return fail(run.error);
-  run.result.entries = options.entries;
+  if (!run.error.text.empty() && !stopped()) return fail(run.error);
+  for (const auto& child : children) run.result.entries += child->sent();
   run.result.seconds = ms_between(run.begun, SteadyClock::now()) / 1e3;
   return std::move(run.result);
 }

@@ -7,6 +7,7 @@
 // Source i is "<prefix>-<i>" and sends the LSNs 1 .. its share, in epoch 1, of one table.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -27,6 +28,7 @@ struct LoadOptions {
   std::uint32_t window = 8;  // batches in flight, a connection
   std::uint32_t batch_entries = 100;
   std::uint64_t entries = 1'000'000;  // of all connections together
+  std::uint32_t tables = 1;           // batches take turns; see load_table_names
   WaitLevel until = WaitLevel::kDurable;
   std::int64_t timeout_ms = 120'000;
   // Called once all are connected, before the first batch.
@@ -34,6 +36,8 @@ struct LoadOptions {
   // Called when a child's last batch in flight is durable, before it sends the next one. What it
   // takes counts for no batch. An error ends the run.
   std::function<Result<void>()> on_window_empty;
+  // Set by another thread: ends the run, whatever is acknowledged by then.
+  const std::atomic<bool>* stop = nullptr;
 };
 
 struct LoadResult {
@@ -43,6 +47,9 @@ struct LoadResult {
   double seconds = 0;                  // all connected, to last acknowledgement of `until`
   std::vector<double> durable_ack_ms;  // a batch each, sampled (at most 100,000)
 };
+
+// The lakehouse's tables of such a load.
+std::vector<std::string> load_table_names(RowKind rows, std::uint32_t tables);
 
 // Errors: kInvalid (a child was refused: says why), kRetry (not done in time, connection lost).
 Result<LoadResult> run_load(const LoadOptions& options);

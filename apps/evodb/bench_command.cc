@@ -24,7 +24,13 @@ void print_report(const BenchJson& report, bool json) {
   }
   std::printf("bench %s (answer checked)\n", report["bench"].get<std::string>().c_str());
   for (const auto& [name, value] : report["metrics"].items()) {
-    std::printf("  %-34s %14.3f\n", name.c_str(), value.get<double>());
+    if (!value.is_array()) {
+      std::printf("  %-34s %14.3f\n", name.c_str(), value.get<double>());
+      continue;
+    }
+    std::printf("  %-34s", name.c_str());  // a curve, from left to right
+    for (const auto& point : value) std::printf(" %14.3f", point.get<double>());
+    std::printf("\n");
   }
 }
 
@@ -100,6 +106,15 @@ void add_bench(CLI::App& app, int& exit_code) {
     if (std::string_view(name) == "ingest") {
       sub->add_flag("--series", arguments->series, "Also other batch sizes and connection counts");
     }
+    if (std::string_view(name) == "growth") {
+      sub->add_flag("--full", arguments->full, "1,000,000 sources, 10,000 commits, 10 GB too");
+    }
+    if (std::string_view(name) == "memory") {
+      sub->add_option("--versitygw", arguments->versitygw, "An S3 server: the program versitygw")
+          ->type_name("FILE");
+      sub->add_option("--seconds", arguments->overload_s, "How long the store stands, then crawls")
+          ->check(CLI::Range(2, 3600));
+    }
     if (std::string_view(name) == "e2e") {
       sub->add_option("--freshness-seconds", arguments->freshness_s, "Length of that part")
           ->check(CLI::Range(1, 3600));
@@ -132,6 +147,8 @@ void add_bench(CLI::App& app, int& exit_code) {
   add("dedup", "What it costs to remember every source for ever (--entries: sources)", bench_dedup);
   add("codec", "Encode and decode, beside memcpy of the same bytes", bench_codec);
   add_idle_parent(*command, exit_code);
+  add("growth", "A row's cost as sources, tables, commits and the journal grow", bench_growth);
+  add("memory", "Resident memory while the store stands still, then crawls", bench_memory);
   add("capture", "What the triggers cost the application", bench_capture);
 }
 

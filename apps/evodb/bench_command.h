@@ -26,6 +26,9 @@ struct BenchArguments {
   std::uint32_t batch_entries = 100;
   std::int64_t freshness_s = 15;
   std::string python = "python3";
+  bool full = false;  // growth: the last points too, which take minutes
+  std::string versitygw = "versitygw";
+  std::int64_t overload_s = 60;
   std::int64_t idle_s = 30;           // of bench idle: how long everyone only pings
   std::uint32_t rounds = 20;          // of bench idle: connect all, close all
   std::uint32_t records = 1'000'000;  // of bench idle: on an in-memory transport; 0: none
@@ -56,6 +59,8 @@ Result<void> check_landed(const BenchParent& parent, bench::RowKind rows, const 
 // has run to its end, or is an error.
 Result<BenchJson> bench_ingest(const BenchArguments& arguments);
 Result<BenchJson> bench_land(const BenchArguments& arguments);
+Result<BenchJson> bench_growth(const BenchArguments& arguments);
+Result<BenchJson> bench_memory(const BenchArguments& arguments);
 Result<BenchJson> bench_e2e(const BenchArguments& arguments);
 Result<BenchJson> bench_idle(const BenchArguments& arguments);
 Result<BenchJson> bench_capture(const BenchArguments& arguments);

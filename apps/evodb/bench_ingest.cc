@@ -26,9 +26,7 @@ struct Timed {
   bench::LoadResult load;
   double server_cpu_s = 0, client_cpu_s = 0, commits = 0, landed_s = 0;
   double per_s() const { return static_cast<double>(load.entries) / load.seconds; }
-  double per_million(double cpu_s) const {
-    return cpu_s * 1e6 / static_cast<double>(load.entries);
-  }
+  double per_million(double cpu_s) const { return cpu_s * 1e6 / static_cast<double>(load.entries); }
 };
 
 double own_cpu_s() {
@@ -73,10 +71,8 @@ Result<Timed> time_load(const BenchParent& parent, const Shape& shape) {
   timed.server_cpu_s = static_cast<double>(after - before) / 1e9;
   timed.commits = EVODB_TRY(commits_of(parent)) - commits;
   const auto begun = std::chrono::steady_clock::now();
-  EVODB_CHECK(
-      check_landed(parent, options.rows, options.prefix, shape.connections, shape.entries));
-  timed.landed_s =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+  EVODB_CHECK(check_landed(parent, options.rows, options.prefix, shape.connections, shape.entries));
+  timed.landed_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   return timed;
 }
 

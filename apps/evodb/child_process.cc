@@ -36,25 +36,29 @@ std::uint64_t size_of(const std::string& path) {
 
 }  // namespace
 
-Result<std::unique_ptr<ChildProcess>> ChildProcess::start(const std::vector<std::string>& arguments,
-                                                          const std::string& log_path) {
-  std::vector<std::string> words = {"evodb"};
-  words.insert(words.end(), arguments.begin(), arguments.end());
-  std::vector<char*> argv;
-  for (auto& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  std::vector<char*> variables;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    if (!std::string_view(*entry).starts_with("EVODB_")) variables.push_back(*entry);
-  }
-  variables.push_back(nullptr);
+namespace {
 
+struct Spawn {
+  const char* program;
+  bool search_path = false;
+  std::vector<std::string> words, variables;  // argv, environment
+  const char* stdout_path;
+  std::string log_path;
+};
+
+Result<pid_t> spawn(Spawn& what) {
+  const auto pointers = [](std::vector<std::string>& words) {
+    std::vector<char*> out;
+    for (auto& word : words) out.push_back(word.data());
+    out.push_back(nullptr);
+    return out;
+  };
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
+  const int append = O_WRONLY | O_CREAT | O_APPEND;
   posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_addopen(&files, 2, log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND,
-                                   0644);
+  posix_spawn_file_actions_addopen(&files, 1, what.stdout_path, append, 0644);
+  posix_spawn_file_actions_addopen(&files, 2, what.log_path.c_str(), append, 0644);
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   sigset_t none;
@@ -63,14 +67,52 @@ Result<std::unique_ptr<ChildProcess>> ChildProcess::start(const std::vector<std:
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
 
   pid_t pid = -1;
-  const int error =
-      posix_spawn(&pid, "/proc/self/exe", &files, &attributes, argv.data(), variables.data());
+  const int error = (what.search_path ? posix_spawnp : posix_spawn)(
+      &pid, what.program, &files, &attributes, pointers(what.words).data(),
+      pointers(what.variables).data());
   posix_spawn_file_actions_destroy(&files);
   posix_spawnattr_destroy(&attributes);
   if (error != 0) {
-    return fail(ErrorKind::kInternal, std::string("cannot start a process: ") + strerror(error));
+    return fail(ErrorKind::kInternal,
+                "cannot start " + what.words.front() + ": " + strerror(error));
   }
-  return std::unique_ptr<ChildProcess>(new ChildProcess(pid));
+  return pid;
+}
+
+// EVODB_* are the caller's settings, not a child's.
+std::vector<std::string> inherited_variables() {
+  std::vector<std::string> variables;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    if (!std::string_view(*entry).starts_with("EVODB_")) variables.emplace_back(*entry);
+  }
+  return variables;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ChildProcess>> ChildProcess::start(const std::vector<std::string>& arguments,
+                                                          const std::string& log_path) {
+  Spawn what{.program = "/proc/self/exe",
+             .words = {"evodb"},
+             .variables = inherited_variables(),
+             .stdout_path = "/dev/null",
+             .log_path = log_path};
+  what.words.insert(what.words.end(), arguments.begin(), arguments.end());
+  return std::unique_ptr<ChildProcess>(new ChildProcess(EVODB_TRY(spawn(what))));
+}
+
+Result<std::unique_ptr<ChildProcess>> ChildProcess::start_program(
+    const std::string& program, const std::vector<std::string>& arguments,
+    const std::vector<std::string>& variables, const std::string& log_path) {
+  Spawn what{.program = program.c_str(),
+             .search_path = true,
+             .words = {program},
+             .variables = inherited_variables(),
+             .stdout_path = log_path.c_str(),
+             .log_path = log_path};
+  what.words.insert(what.words.end(), arguments.begin(), arguments.end());
+  what.variables.insert(what.variables.end(), variables.begin(), variables.end());
+  return std::unique_ptr<ChildProcess>(new ChildProcess(EVODB_TRY(spawn(what))));
 }
 
 ChildProcess::~ChildProcess() {

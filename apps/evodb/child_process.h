@@ -19,6 +19,11 @@ class ChildProcess {
   // stdout to /dev/null. EVODB_* variables are not inherited: they are the caller's, not its.
   static Result<std::unique_ptr<ChildProcess>> start(const std::vector<std::string>& arguments,
                                                      const std::string& log_path);
+  // Any program, found as a shell finds it; `variables` ("NAME=value") come on top of ours. Both
+  // its outputs go to `log_path`.
+  static Result<std::unique_ptr<ChildProcess>> start_program(
+      const std::string& program, const std::vector<std::string>& arguments,
+      const std::vector<std::string>& variables, const std::string& log_path);
   ~ChildProcess();  // kill -9 and wait
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
