@@ -197,6 +197,29 @@ Result<BenchJson> bench_growth(const BenchArguments& arguments) {
   EVODB_CHECK(tables_curve(arguments, entries, metrics));
   EVODB_CHECK(commits_curve(arguments, metrics));
   EVODB_CHECK(backlog_curve(arguments, metrics));
+  const auto curve = [&](const std::string& name, const char* title, const char* y,
+                         const std::string& x,
+                         std::vector<std::pair<const char*, std::string>> lines) {
+    BenchJson drawn = BenchJson::array();
+    for (const auto& [line, metric] : lines) {
+      BenchJson points = BenchJson::array();
+      for (std::size_t i = 0; i < metrics[x].size(); ++i) {
+        points.push_back(BenchJson::array({metrics[x][i], metrics[metric][i]}));
+      }
+      drawn.push_back(BenchJson::object({{"name", line}, {"points", points}}));
+    }
+    return BenchJson::object(
+        {{"name", name}, {"title", title}, {"x", x}, {"y", y}, {"log_x", true}, {"lines", drawn}});
+  };
+  BenchJson curves = BenchJson::array(
+      {curve("sources", "CPU of the parent a row", "microseconds", "sources",
+             {{"known sources, 32 sending", "sources_row_cpu_us"}}),
+       curve("tables", "CPU of the parent a row", "microseconds", "tables",
+             {{"32 sources", "tables_row_cpu_us"}}),
+       curve("commits", "One commit", "microseconds", "commits", {{"CPU", "commits_cpu_us"}}),
+       curve("backlog", "CPU of the parent a row", "microseconds", "backlog_gb",
+             {{"taking it in", "backlog_filling_row_cpu_us"},
+              {"landing it", "backlog_landing_row_cpu_us"}})});
   return BenchJson{{"bench", "growth"},
                    {"checked", true},
                    {"settings",
@@ -206,7 +229,8 @@ Result<BenchJson> bench_growth(const BenchArguments& arguments) {
                      {"full", arguments.full},
                      {"commit_window", commit_window},
                      {"set", arguments.sets}}},
-                   {"metrics", metrics}};
+                   {"metrics", metrics},
+                   {"curves", curves}};
 }
 
 }  // namespace evodb::app
