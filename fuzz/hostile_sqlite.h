@@ -41,7 +41,7 @@ class HostileFile {
 
  private:
   void remove() const {
-    for (const char* suffix : {"", "-wal", "-shm", "-journal"}) {
+    for (const char* suffix : {"", "-wal", "-shm", "-journal", "-head"}) {
       std::error_code ignored;
       std::filesystem::remove(path_ + suffix, ignored);
     }
