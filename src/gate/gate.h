@@ -8,7 +8,7 @@
 //   gate.drain("shutting down"); // no new connections; bye to all; closes as outputs empty
 //
 // A connection costs a fixed record in a slab while it is idle; parser and output buffers exist
-// only while a message is in parts or an output waits (docs/ARCHITECTURE.md, Hibernation).
+// only while a message is in parts or an output waits (docs/gate.md, "What a connection costs").
 //
 // A room above may keep tags and bytes with a connection, list and broadcast by tag, and have one
 // exact message answered for it, as in Cloudflare's hibernation API; no connection wakes for any of
