@@ -41,9 +41,9 @@ def svg(curve):
     points = [p for line in curve["lines"] for p in line["points"]]
     if not points:
         raise ValueError(f"the curve {curve['name']} has no points")
-    log_x = curve.get("log_x", False)
-    place = (lambda x: math.log10(x)) if log_x else (lambda x: x)
     xs = sorted({p[0] for p in points})
+    log_x = curve.get("log_x", False) and xs[0] > 0  # 0 has no place on a logarithmic axis
+    place = (lambda x: math.log10(x)) if log_x else (lambda x: x)
     low, high = place(xs[0]), place(xs[-1])
     ticks = y_ticks(max(p[1] for p in points))
 
