@@ -256,7 +256,8 @@ Result<void> run_land() {
 Result<void> run_dedup() {
   constexpr std::uint32_t sources = 20'000;
   std::vector<std::string> names;
-  for (std::uint32_t i = 0; i < sources; ++i) names.push_back("db-" + std::to_string(1'000'000 + i));
+  for (std::uint32_t i = 0; i < sources; ++i)
+    names.push_back("db-" + std::to_string(1'000'000 + i));
   MemoryDisk disk;
   CountingRandom random;
   const auto journal = EVODB_TRY(journal::Journal::open(disk, "j", {}, random, nullptr));

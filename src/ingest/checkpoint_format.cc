@@ -1,5 +1,7 @@
 #include "ingest/checkpoint_format.h"
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "base/limits.h"
@@ -51,6 +53,8 @@ bool read_unordered(base::ByteReader& in, CheckpointContents::Unordered* source)
 
 CheckpointWriter::CheckpointWriter(journal::JournalId journal, Position position,
                                    std::uint64_t marks) {
+  constexpr std::size_t mark_bytes_usual = 48;
+  out_.reserve(64 + std::min<std::uint64_t>(marks, 1u << 26) * mark_bytes_usual);
   out_.append(magic, 4);
   base::put_u32(out_, version);
   base::put_u32(out_, 0);
@@ -60,13 +64,16 @@ CheckpointWriter::CheckpointWriter(journal::JournalId journal, Position position
 }
 
 void CheckpointWriter::add_mark(const CheckpointMark& mark) {
+  // There may be millions of them, and the loop waits: two appends each.
   base::put_string(out_, mark.source);
-  base::put_varint(out_, mark.epoch.value);
-  base::put_u8(out_, mark.rebuilt ? flag_rebuilt : flag_chain_known);
-  base::put_varint(out_, mark.durable.value);
-  base::put_varint(out_, mark.persisted.value);
-  base::put_u64(out_, mark.chain.value);
-  base::put_varint(out_, mark.txn.value);
+  char raw[4 * base::varint_bytes_max + 1 + sizeof mark.chain.value];
+  char* p = base::store_varint(raw, mark.epoch.value);
+  *p++ = static_cast<char>(mark.rebuilt ? flag_rebuilt : flag_chain_known);
+  p = base::store_varint(p, mark.durable.value);
+  p = base::store_varint(p, mark.persisted.value);
+  base::store_fixed(p, mark.chain.value);
+  p = base::store_varint(p + sizeof mark.chain.value, mark.txn.value);
+  out_.append(raw, static_cast<std::size_t>(p - raw));
 }
 
 void CheckpointWriter::add_unordered(const DeduplicationTracker& tracker) {

@@ -50,14 +50,14 @@ Result<void> write_checkpoint(base::Disk& disk, const std::string& directory,
                               journal::JournalId journal, std::string_view bytes) {
   EVODB_CHECK(disk.make_directories(directory));
   std::vector<Named> before = EVODB_TRY(find_checkpoints(disk, directory));
-  std::string rest;
-  base::put_u64(rest, journal.value);
-  base::put_u64(rest, bytes.size());
-  rest += bytes;
   std::string file(magic, 8);
+  file.reserve(header_bytes + bytes.size());
   base::put_u32(file, version);
-  base::put_u32(file, base::crc32c(rest));
-  file += rest;
+  base::put_u32(file, 0);
+  base::put_u64(file, journal.value);
+  base::put_u64(file, bytes.size());
+  file += bytes;
+  base::store_fixed(file.data() + 12, base::crc32c(std::string_view(file).substr(16)));
   const std::uint64_t number = before.empty() ? 1 : before.back().number + 1;
   EVODB_CHECK(base::write_file_atomically(disk, directory + "/" + file_name(number), file));
   // A removal that a crash undoes leaves an old one, which is passed over and removed next time.

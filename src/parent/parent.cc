@@ -52,6 +52,7 @@ struct Parent::Impl : gate::GateHandlers,
 
   bool commit_running = false;
   bool disk_full = false;
+  std::uint64_t checkpoint_bytes = 0;  // of the newest one
   bool trim_running = false;
   Position landed_through;
   ingest::Effects effects;
@@ -244,13 +245,24 @@ struct Parent::Impl : gate::GateHandlers,
 
   // --- trim -------------------------------------------------------------------------------------
 
+  // At least a segment; and with millions of sources enough that their checkpoint, which costs the
+  // loop and the disk its bytes, stays a small part of what goes through the journal meanwhile.
+  std::uint64_t trim_step_bytes() const {
+    constexpr std::uint64_t journal_over_checkpoint = 8;
+    return std::max(options.journal.segment_bytes,
+                    std::min(checkpoint_bytes * journal_over_checkpoint,
+                             options.journal.max_bytes / 4));
+  }
+
   // Only whole segments go, and only after a checkpoint holds every mark that they gave.
   void maybe_trim() {
     if (trim_running || stopping || journal->poisoned()) return;
-    if (landed_through.value < journal->first().value + options.journal.segment_bytes) return;
+    if (landed_through.value < journal->first().value + trim_step_bytes()) return;
     trim_running = true;
+    std::string checkpoint = ingest->checkpoint();
+    checkpoint_bytes = checkpoint.size();
     seams.journal_io.post(
-        [self = shared_from_this(), bytes = ingest->checkpoint(), landed = landed_through] {
+        [self = shared_from_this(), bytes = std::move(checkpoint), landed = landed_through] {
           auto done = ingest::write_checkpoint(self->seams.disk, self->options.journal_directory,
                                                self->journal->id(), bytes);
           if (done) done = self->journal->trim(landed);
