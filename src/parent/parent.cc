@@ -249,9 +249,9 @@ struct Parent::Impl : gate::GateHandlers,
   // loop and the disk its bytes, stays a small part of what goes through the journal meanwhile.
   std::uint64_t trim_step_bytes() const {
     constexpr std::uint64_t journal_over_checkpoint = 8;
-    return std::max(options.journal.segment_bytes,
-                    std::min(checkpoint_bytes * journal_over_checkpoint,
-                             options.journal.max_bytes / 4));
+    return std::max(
+        options.journal.segment_bytes,
+        std::min(checkpoint_bytes * journal_over_checkpoint, options.journal.max_bytes / 4));
   }
 
   // Only whole segments go, and only after a checkpoint holds every mark that they gave.
