@@ -16,6 +16,7 @@ parent::ParentOptions ParentLife::options(const Course& course) {
   options.listen = "parent:8787";
   options.journal_directory = "data/journal";
   options.gate.frame_bytes_max = 16u << 10;
+  options.gate.hibernate_after_ms = 2'000;
   options.ingest.session_credit_bytes = 12u << 10;
   options.ingest.inflight_bytes_max = 32u << 10;
   options.ingest.journal_reserve_bytes = 16u << 10;

@@ -133,6 +133,14 @@ void World::check_status(const parent::ParentStatus& status) {
   if (status.gate.held_bytes > options.gate.partial_bytes_max) {
     violate(Invariant::kBounds, "gate: " + std::to_string(status.gate.held_bytes) + " bytes held");
   }
+  const gate::GateStats& gate = status.gate;
+  if (gate.hibernated > gate.children || gate.children > gate.websockets ||
+      gate.websockets > gate.connections) {
+    violate(Invariant::kBounds, "the gate's counts of connections contradict each other: " +
+                                    std::to_string(gate.hibernated) + " hibernated of " +
+                                    std::to_string(gate.children) + " children of " +
+                                    std::to_string(gate.connections));
+  }
   counts_.rejects = std::max(counts_.rejects, status.lake.entries_rejected);
   const bool halted = status.trouble.starts_with("landing has stopped");
   if (halted && !halted_ && !disk_may_fail_ && !rotten_ && !disk_->crashed()) {
