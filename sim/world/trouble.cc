@@ -186,10 +186,6 @@ void World::trouble_edge(std::size_t index) {
   }
   if (auto replay = strike(Fault::kReplay); replay && !edge->life->sent().empty()) {
     replayers_.push_back(std::make_unique<Replayer>(network_, edge->life->sent()));
-    // Behind a lost journal a parent believes the first hello, be it one of long ago: then the
-    // child has to begin an epoch. docs/TESTING.md names that among what is weaker than one would
-    // like.
-    if (course_.loses_journals()) edge->forked = true;
   }
   if (auto back = strike(Fault::kRestore)) {
     if (!edge->backup) {

@@ -146,8 +146,9 @@ class Ingest {
   virtual Result<void> replay(const journal::Record& record) = 0;
   virtual void restore_landed(const std::vector<LandedMark>& marks) = 0;
   // restore_checkpoint: bytes that another journal's ingest wrote (that journal was lost) count
-  // only for what was persisted. restore_landed: marks of sources that are known already change
-  // nothing. All marks as of everything durable, and the journal position that they stand for.
+  // only for what was persisted. restore_landed: of sources that are known already it only says
+  // what their children may have trimmed. All marks as of everything durable, and the journal
+  // position that they stand for.
   virtual std::string checkpoint() const = 0;
   // That position. The journal must not be trimmed beyond what its newest checkpoint stands for.
   virtual Position checkpoint_position() const = 0;

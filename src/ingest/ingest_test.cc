@@ -299,6 +299,54 @@ TEST(Ingest, after_the_journal_was_lost_the_lakehouse_decides) {
   }
 }
 
+TEST(Ingest, an_old_session_replayed_behind_a_lost_journal_costs_no_epoch) {
+  const ChildLog log = log_of(8);
+  ChildLog old = log;
+  old.cut_back(6);
+  const auto lsn = [&](std::size_t i) { return log.changes()[i].lsn; };
+  IngestWorld w;
+  const std::vector<LandedMark> landed = {{"shop", Epoch(1), lsn(5)}};
+  w.ingest->restore_landed(landed);
+  EXPECT_EQ(w.hello(1, old.hello()).welcome.verdict, WelcomeVerdict::kResume);
+  EXPECT_EQ(w.send(1, old.body(0, 2)).verdict, BatchVerdict::kAppended);
+  // The child has trimmed more than was replayed: not while that is under way.
+  const auto waits = w.hello(2, log.hello(lsn(4)));
+  ASSERT_FALSE(waits.accepted);
+  EXPECT_EQ(waits.nack.reason, NackReason::kUnavailable);
+  ASSERT_TRUE(w.commit());
+
+  ChildLog restored = log;
+  restored.cut_back(5);
+  for (const auto& refused :
+       {log.hello(lsn(4), WaitLevel::kDurable), log.hello(lsn(6)), restored.hello(lsn(4))}) {
+    EXPECT_EQ(w.hello(2, refused).welcome.verdict, WelcomeVerdict::kNewEpoch);
+  }
+  for (int life = 0; life < 2; ++life) {  // a crash before anything else does not change it
+    const auto resumed = w.hello(3, log.hello(lsn(4)));
+    ASSERT_EQ(resumed.welcome.verdict, WelcomeVerdict::kResume) << resumed.welcome.text;
+    EXPECT_EQ(resumed.welcome.received, lsn(4));
+    EXPECT_EQ(resumed.welcome.durable, lsn(4));
+    EXPECT_FALSE(resumed.welcome.chain_known);
+    if (life == 0) {
+      w.crash(sim::CrashModel::kLost);
+      w.ingest->restore_landed(landed);
+    }
+  }
+  // The replayed one again: it has nothing new, and takes nothing back.
+  EXPECT_EQ(w.hello(4, old.hello()).welcome.received, lsn(4));
+  EXPECT_EQ(w.send(4, old.body(0, 2)).verdict, BatchVerdict::kDuplicate);
+  const auto again = w.hello(5, log.hello(lsn(4)));
+  EXPECT_TRUE(again.welcome.chain_known);
+  EXPECT_EQ(again.welcome.received_chain, log.chain_at(lsn(4)));
+  EXPECT_EQ(w.send(5, log.body(5, 8)).verdict, BatchVerdict::kAppended);
+  ASSERT_TRUE(w.commit());
+  w.crash(sim::CrashModel::kLost);
+  w.ingest->restore_landed(landed);
+  const auto last = w.hello(6, log.hello(lsn(4)));
+  EXPECT_EQ(last.welcome.received, log.head());
+  EXPECT_EQ(last.welcome.received_chain, log.chain_at(log.head()));
+}
+
 TEST(Ingest, a_checkpoint_of_a_lost_journal_counts_for_what_was_persisted) {
   IngestWorld w;
   const ChildLog log = log_of(6);

@@ -81,6 +81,9 @@ class IngestMachine final : public Ingest {
   HelloOutcome welcome(SessionId id, const SourceState& state, bool chain_known);
   // Empty: the two histories may be one. Otherwise why they are not.
   std::string divergence(const SourceState& state, const wire::Hello& hello) const;
+  // Whether the tables have what the child has trimmed, and we have not.
+  bool landed_before_us(SourceIndex index, const wire::Hello& hello) const;
+  bool has_inflight(SourceIndex index) const;
   HelloOutcome hello_unordered(SessionId id, const wire::Hello& hello);
 
   // --- credit
@@ -130,6 +133,8 @@ class IngestMachine final : public Ingest {
   SourceTable sources_;
   TableRegistry tables_;
   DeduplicationTracker unordered_;
+  // The highest LSN in any table when an earlier journal was lost; empty if none was.
+  std::unordered_map<SourceIndex, Lsn> landed_;
 
   TableSets table_sets_{tables_};
   std::vector<bool> used_;  // of the session's bindings, by the batch at hand

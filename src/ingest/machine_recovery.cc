@@ -87,6 +87,7 @@ void IngestMachine::restore_landed(const std::vector<LandedMark>& marks) {
     SourceIndex index = sources_.find(mark.source, mark.epoch);
     const bool known = index != SourceTable::none;
     if (!known) index = sources_.add(mark.source, mark.epoch);
+    landed_[index] = mark.highest_in_any_table;
     SourceState state = sources_.at(index);
     if (known && !state.rebuilt) continue;
     state.rebuilt = true;

@@ -148,6 +148,20 @@ std::string IngestMachine::divergence(const SourceState& state, const wire::Hell
   return "";
 }
 
+// The first hello behind a lost journal may have been one of long ago, said again by who replays a
+// session: where that began, and what it sent, says nothing of how far the child is.
+bool IngestMachine::landed_before_us(SourceIndex index, const wire::Hello& hello) const {
+  const SourceState state = sources_.at(index);
+  if (state.rebuilt || hello.trimmed <= state.received) return false;
+  const auto landed = landed_.find(index);
+  return landed != landed_.end() && hello.wait == WaitLevel::kPersisted &&
+         hello.trimmed <= landed->second && landed->second <= hello.head;
+}
+
+bool IngestMachine::has_inflight(SourceIndex index) const {
+  return std::ranges::any_of(inflight_, [&](const InFlight& b) { return b.source == index; });
+}
+
 HelloOutcome IngestMachine::on_hello(SessionId id, const wire::Hello& hello, UnixMillis now) {
   unordered_.advance(now);
   on_disconnect(id);  // a second hello begins the session anew
@@ -193,6 +207,14 @@ HelloOutcome IngestMachine::on_hello(SessionId id, const wire::Hello& hello, Uni
     SourceState fresh = sources_.at(index);
     fresh.chain = hello.trimmed_chain;
     sources_.put(index, fresh);
+  } else if (landed_before_us(index, hello)) {
+    if (has_inflight(index)) {
+      return refuse_hello(wire::NackReason::kUnavailable,
+                          "what another session of this source sent is being synced");
+    }
+    SourceState known = sources_.at(index);
+    known.rebuilt = true;  // as if this were the first hello
+    sources_.put(index, known);
   } else if (std::string why = divergence(sources_.at(index), hello); !why.empty()) {
     const SourceState known = sources_.at(index);
     if (!known.rebuilt && known.received == hello.trimmed) {
@@ -209,6 +231,7 @@ HelloOutcome IngestMachine::on_hello(SessionId id, const wire::Hello& hello, Uni
     state.rebuilt = false;
     state.received = state.durable = state.persisted = hello.trimmed;
     state.chain = hello.trimmed_chain;
+    state.txn = TxnId();
   }
   HelloOutcome outcome;
   if (state.session != no_session) {

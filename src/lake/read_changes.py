@@ -3,14 +3,14 @@
     read_changes.py <folder> <table> <markdown>     one JSON object: {"rows": [...], "state": [...]}
 """
 
-import importlib.util
 import json
 import pathlib
 import re
 import sys
 
-import duckdb
-from pyiceberg.catalog.sql import SqlCatalog
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests"))
+
+from harness.lakehouse import Lakehouse
 
 
 def plain(value):
@@ -25,21 +25,15 @@ def plain(value):
 
 
 folder, table, markdown = sys.argv[1:]
-catalog = SqlCatalog("evodb", uri=f"sqlite:///{folder}/catalog.db",
-                     warehouse=f"file://{folder}/warehouse")
-loaded = catalog.load_table(("evodb", table))
+lakehouse = Lakehouse(folder)
+loaded = lakehouse.catalog().load_table(("evodb", table))
 rows = loaded.scan().to_arrow().to_pylist()
 for row in rows:
     row["_unfit"] = dict(row["_unfit"] or [])
 rows.sort(key=lambda r: (r["_source"], r["_epoch"], r["_lsn"]))
 one_source = loaded.scan(row_filter="_source == 'b' and _lsn >= 2").to_arrow().num_rows
 
-connection = duckdb.connect(config={"autoinstall_known_extensions": False,
-                                    "autoload_known_extensions": False})
-for name in ("httpfs", "avro", "iceberg"):
-    origin = importlib.util.find_spec("duckdb_extension_" + name).origin
-    extensions = pathlib.Path(origin).parent / "extensions" / f"v{duckdb.__version__}"
-    connection.execute(f"LOAD '{extensions}/{name}.duckdb_extension'")
+connection = lakehouse.duckdb()
 connection.execute(f"CREATE VIEW goods_changes AS "
                    f"SELECT * FROM iceberg_scan('{loaded.metadata_location}')")
 sql = re.search(r"```sql\n(.*?)```", pathlib.Path(markdown).read_text(), re.S).group(1)
