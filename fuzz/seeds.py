@@ -91,6 +91,40 @@ for name in ("batch_ordered", "batch_unordered"):
 checkpoint = (ROOT / "vectors/journal/checkpoint.ckpt").read_bytes()
 put("checkpoint_format_fuzz", {"golden": checkpoint[12:]})
 
+# --- what one process hands over to the next (docs/formats/hand-over.md) --------------------------
+
+
+def text(raw):
+    return bytes([len(raw)]) + raw
+
+
+def record(state, flags, rest=b"", age=7):
+    return struct.pack("<BH", state, flags) + bytes([age]) + rest
+
+
+IN_FRAME = b"\x0f" + text(b"") + b"\2\1\2\3\4" + b"\xe8\7" + b"\3" + b"\2" + text(b"abc")
+CONNECTIONS = {
+    "http": record(1, 256 | 512, text(b"POST / HTTP/1.1\r\nHost: a")), "plain": record(3, 0),
+    "child": record(4, 1 | 64 | 128 | 4096, b"\5\4\x80\1" + text(b"\x82\0")),
+    "asleep": record(4, 1 | 32 | 2048 | 8192 | 16384, b"\x90\3" + b"\2" + text(b"room:7")
+                     + text(b"user") + text(b"attached")),
+    "parts": record(4, 1 | 1024, b"\x22" + text(IN_FRAME)),
+    "head": record(4, 1 | 1024, b"\1" + text(b"\0" + text(b"\x82\xfe\1"))),
+    "control": record(5, 1 | 16 | 1024, text(b"old") + b"\1"
+                      + text(b"\x0f" + text(b"") + b"\x09\1\2\3\4\5\2" + text(b"pi") + b"\1" + text(b"na"))),
+    "closing": record(6, 128, text(b"last words"))}
+put("connection_record_fuzz",
+    {name: b"\1" + one for name, one in CONNECTIONS.items()}
+    | {"all": bytes([len(CONNECTIONS)]) + b"".join(CONNECTIONS.values()), "none": b"\0"})
+SESSIONS = (b"\2" + text(b"definition") + text(b"other") + b"\3"
+            + struct.pack("<IBB", 7, 0, 0) + text(b"shop") + b"\3" + b"\x80\1\0" + b"\2\0\1\5\0"
+            + struct.pack("<IBB", 1, 1, 2) + text(b"x") + b"\0\0" + b"\x08\2" + b"\0"
+            + struct.pack("<IBB", 9, 2, 1) + text(b"old") + b"\0\0" + b"\0")
+put("session_records_fuzz", {"three": SESSIONS, "none": b"\0\0"})
+put("hand_over_format_fuzz", {
+    "some": struct.pack("<QQ", 77, 1 << 20) + b"\3\0\1\x84\7" + text(b"connections")
+    + text(SESSIONS), "none": bytes(19)})
+
 # --- sessions: an uplink whose parent is the fuzzer ------------------------------------------------
 UP, WAIT, GROW, BIG = b"\1", bytes([8, 200, 0]), bytes([9, 0x25]), bytes([9, 0x8F])
 WELCOME, ACK = bytes([4, 0, 1, 4, 4, 255]), bytes([5, 1, 1, 200])

@@ -128,7 +128,8 @@ void add_bench(CLI::App& app, int& exit_code) {
           ->check(CLI::Range(0, 4'000'000));
     }
     sub->callback([arguments, run, sub, &exit_code] {
-      if (sub->get_name() == "idle" && sub->count("--connections") == 0) {
+      const bool idle = sub->get_name() == "idle" || sub->get_name() == "upgrade";
+      if (idle && sub->count("--connections") == 0) {
         arguments->connections = 18'000;
       }
       const auto report_of = run(*arguments);
@@ -149,6 +150,8 @@ void add_bench(CLI::App& app, int& exit_code) {
   add_idle_parent(*command, exit_code);
   add("growth", "A row's cost as sources, tables, commits and the journal grow", bench_growth);
   add("memory", "Resident memory while the store stands still, then crawls", bench_memory);
+  add("upgrade", "A new process takes over: connections kept, and how long it takes",
+      bench_upgrade);
   add("capture", "What the triggers cost the application", bench_capture);
 }
 

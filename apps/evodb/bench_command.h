@@ -67,5 +67,6 @@ Result<BenchJson> bench_capture(const BenchArguments& arguments);
 Result<BenchJson> bench_ack(const BenchArguments& arguments);
 Result<BenchJson> bench_codec(const BenchArguments& arguments);
 Result<BenchJson> bench_dedup(const BenchArguments& arguments);
+Result<BenchJson> bench_upgrade(const BenchArguments& arguments);
 
 }  // namespace evodb::app

@@ -42,6 +42,7 @@ void add_config(CLI::App& app, int& exit_code);
 void add_capture(CLI::App& app, int& exit_code);
 void add_edge(CLI::App& app, int& exit_code);
 void add_status(CLI::App& app, int& exit_code);
+void add_upgrade(CLI::App& app, int& exit_code);
 void add_bench(CLI::App& app, int& exit_code);
 void add_demo(CLI::App& app, int& exit_code);
 

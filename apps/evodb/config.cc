@@ -127,6 +127,12 @@ constexpr Setting table[] = {
     {"lake.orphan_age_ms", kMillis, "86400000", 0, 365 * day_ms,
      "Files of crashed flushes are removed at start when they are older than this."},
 
+    {"upgrade.ready_ms_max", kMillis, "10000", 10, day_ms,
+     "A new process (`evodb upgrade`) must be ready to take over within this time; running flushes "
+     "must have ended within the same time. Children are served meanwhile."},
+    {"upgrade.pause_ms_max", kMillis, "5000", 10, day_ms,
+     "From when on nothing is read until the new process serves. Beyond it, the old one goes on."},
+
     {"shutdown.deadline_ms", kMillis, "10000", 0, day_ms,
      "How long SIGTERM waits for what is buffered to land. What has not stays in the journal."},
 };

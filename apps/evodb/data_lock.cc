@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
@@ -33,11 +35,47 @@ Result<std::unique_ptr<DataLock>> DataLock::take(const std::string& directory) {
             (n > 0 ? " (process " + std::string(pid, static_cast<std::size_t>(n)) + ")" : "") +
             "; stop it, or choose another with --data");
   }
+  std::unique_ptr<DataLock> lock(new DataLock(fd));
+  lock->write_pid();
+  return lock;
+}
+
+void DataLock::write_pid() {
   const std::string pid = std::to_string(::getpid());
-  if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, pid.data(), pid.size(), 0) < 0) {
-    // Only for the message above; the lock itself holds.
+  if (::pwrite(fd_, pid.data(), pid.size(), 0) < 0 ||
+      ::ftruncate(fd_, static_cast<off_t>(pid.size())) != 0) {
+    // Only for messages and for `evodb upgrade`; the lock itself holds.
   }
-  return std::unique_ptr<DataLock>(new DataLock(fd));
+}
+
+Result<std::unique_ptr<DataLock>> DataLock::adopt(int fd, const std::string& directory) {
+  std::unique_ptr<DataLock> lock(new DataLock(fd));
+  struct stat given{}, ours{};
+  if (::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 || ::fstat(fd, &given) != 0 ||
+      ::stat((directory + "/lock").c_str(), &ours) != 0 || given.st_dev != ours.st_dev ||
+      given.st_ino != ours.st_ino) {
+    return fail(ErrorKind::kInvalid, "the parent that hands over has another data directory than " +
+                                         directory + "; data cannot be changed by an upgrade");
+  }
+  return lock;
+}
+
+Result<pid_t> DataLock::holder(const std::string& directory) {
+  const std::string path = directory + "/lock";
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    return fail(ErrorKind::kInvalid, "no parent has run on the data directory " + directory + ": " +
+                                         std::strerror(errno));
+  }
+  const bool free = ::flock(fd, LOCK_SH | LOCK_NB) == 0;
+  char pid[32] = {};
+  const ssize_t n = ::pread(fd, pid, sizeof pid - 1, 0);
+  ::close(fd);
+  const long holder = n > 0 ? std::strtol(pid, nullptr, 10) : 0;
+  if (free || holder <= 1) {
+    return fail(ErrorKind::kRetry, "no parent runs on the data directory " + directory);
+  }
+  return static_cast<pid_t>(holder);
 }
 
 DataLock::~DataLock() { ::close(fd_); }

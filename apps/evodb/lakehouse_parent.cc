@@ -1,19 +1,9 @@
 #include "lakehouse_parent.h"
 
 #include <algorithm>
-#include <future>
-#include <thread>
 #include <utility>
 
-#include "base/posix/epoll_loop.h"
-#include "base/posix/posix_disk.h"
-#include "base/posix/system_clock.h"
-#include "base/posix/thread_executor.h"
-#include "data_lock.h"
-#include "descriptors.h"
-#include "lake/parquet_encoder.h"
-#include "parent/pages.h"
-#include "store_threads.h"
+#include "running_parent.h"
 #include "version.h"
 
 namespace evodb::app {
@@ -24,135 +14,6 @@ bool is_loopback(const std::string& listen) {
   const std::string host = listen.substr(0, listen.rfind(':'));
   return host == "localhost" || host == "[::1]" || host == "::1" || host.starts_with("127.");
 }
-
-store::StoreOptions store_options(const Config& config) {
-  store::StoreOptions options;
-  options.url = config.text("store.url");
-  if (options.url.empty()) options.url = "file:" + config.text("data") + "/warehouse";
-  options.endpoint = config.text("store.endpoint");
-  options.region = config.text("store.region");
-  options.access_key_id = config.text("store.access_key_id");
-  options.secret_access_key = config.text("store.secret_access_key");
-  options.session_token = config.text("store.session_token");
-  options.connect_timeout_ms = config.integer("store.connect_timeout_ms");
-  options.request_timeout_ms = config.integer("store.request_timeout_ms");
-  options.path_style = config.boolean("store.path_style");
-  return options;
-}
-
-class RunningParent : public GatedParent {
- public:
-  ~RunningParent() override { stop(std::chrono::milliseconds(0)); }
-
-  Result<void> start(const Config& config, const Waiting& waiting) {
-    auto options = EVODB_TRY(parent_options(config));
-    const auto descriptors =
-        EVODB_TRY(plan_descriptors(descriptor_limit(), options.gate.connections_max));
-    options.gate.connections_max = descriptors.connections_max;
-    lock_ = EVODB_TRY(DataLock::take(config.text("data")));
-    auto object_store = EVODB_TRY(store::open_store(store_options(config)));
-    auto catalog = EVODB_TRY(
-        table::open_sqlite_catalog(config.text("data") + "/catalog.db", "evodb", "evodb"));
-    store_ = std::make_unique<StoreThreads>(std::move(object_store), std::move(catalog),
-                                            static_cast<unsigned>(options.lake.flushes_max));
-    journal_io_ = std::make_unique<base::ThreadExecutor>("journal");
-    landing_ = std::make_unique<base::ThreadExecutor>("landing");
-    loop_ = EVODB_TRY(base::EpollLoop::create({.streams_max = descriptors.streams_max}));
-    parent_ = std::make_unique<parent::Parent>(
-        parent::ParentSeams{*loop_, *journal_io_, *landing_, *store_, disk_, clock_, random_,
-                            encoder_},
-        options);
-
-    std::promise<Result<std::string>> opened;
-    auto answer = opened.get_future();
-    EVODB_CHECK(parent_->start(
-        [&opened](Result<std::string> address) { opened.set_value(std::move(address)); }));
-    thread_ = std::thread([this] { loop_->run(); });
-    // Behind a lost journal the tables are read before anybody is let in, for as long as that
-    // takes.
-    std::string said;
-    while (answer.wait_for(std::chrono::seconds(1)) != std::future_status::ready) {
-      std::string why = status_now().trouble;
-      if (why.empty()) why = "reading what the tables hold";
-      if (waiting && why != said) waiting(why);
-      said = std::move(why);
-    }
-    auto address = answer.get();
-    if (!address) {
-      stop(std::chrono::milliseconds(0));
-      return fail(std::move(address).error());
-    }
-    address_ = *address;
-    return {};
-  }
-
-  std::string address() const override { return address_; }
-
-  LakehouseBufferStats get_buffer_stats() override {
-    const auto status = status_now();
-    return {.entries = status.lake.buffers.entries,
-            .bytes = status.lake.buffers.bytes,
-            .oldest_entry_age_ms = status.lake.buffers.oldest_entry_age_ms,
-            .child_connections = status.gate.children};
-  }
-
-  void with_gate(std::function<void(gate::Gate&)> work) override {
-    loop_->post([this, work = std::move(work)] {
-      if (gate::Gate* gate = parent_->gate(); gate != nullptr) work(*gate);
-    });
-  }
-
-  std::string status_json() override { return parent::status_json(status_now()); }
-
-  Result<void> flush() override {
-    std::promise<bool> landed;
-    loop_->post([&] { parent_->flush([&](bool done) { landed.set_value(done); }); });
-    if (!landed.get_future().get()) {
-      return fail(ErrorKind::kRetry, "not everything has landed yet; the journal keeps it");
-    }
-    return {};
-  }
-
-  void stop(std::chrono::milliseconds deadline) override {
-    if (stopped_) return;
-    stopped_ = true;
-    if (thread_.joinable()) {
-      std::promise<void> done;
-      loop_->post([&] { parent_->stop(deadline.count(), [&] { done.set_value(); }); });
-      done.get_future().wait();
-      loop_->stop();
-      thread_.join();
-    }
-    // In this order: who still runs may post to who comes after.
-    if (store_) store_->stop();
-    if (landing_) landing_->stop();
-    if (journal_io_) journal_io_->stop();
-    parent_.reset();
-  }
-
- private:
-  parent::ParentStatus status_now() {
-    std::promise<parent::ParentStatus> answer;
-    loop_->post([&] {
-      parent_->status([&](const parent::ParentStatus& status) { answer.set_value(status); });
-    });
-    return answer.get_future().get();
-  }
-
-  std::unique_ptr<DataLock> lock_;
-  base::PosixDisk disk_;
-  base::SystemClock clock_;
-  base::SystemRandom random_;
-  lake::ParquetEncoder encoder_;
-  std::unique_ptr<base::EpollLoop> loop_;
-  std::unique_ptr<base::ThreadExecutor> journal_io_;
-  std::unique_ptr<base::ThreadExecutor> landing_;
-  std::unique_ptr<StoreThreads> store_;
-  std::unique_ptr<parent::Parent> parent_;
-  std::thread thread_;  // runs the loop
-  std::string address_;
-  bool stopped_ = false;
-};
 
 }  // namespace
 
@@ -217,7 +78,7 @@ Result<parent::ParentOptions> parent_options(const Config& config) {
   return options;
 }
 
-Result<std::unique_ptr<GatedParent>> start_parent(const Config& config, const Waiting& waiting) {
+Result<std::unique_ptr<ServedParent>> start_parent(const Config& config, const Waiting& waiting) {
   auto parent = std::make_unique<RunningParent>();
   EVODB_CHECK(parent->start(config, waiting));
   return parent;

@@ -49,6 +49,7 @@ int main(int argc, char** argv) {
   add_edge(app, exit_code);
   add_capture(app, exit_code);
   add_status(app, exit_code);
+  add_upgrade(app, exit_code);
   add_config(app, exit_code);
   add_bench(app, exit_code);
   add_demo(app, exit_code);

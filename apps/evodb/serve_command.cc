@@ -1,4 +1,4 @@
-// `evodb serve`: a parent until SIGTERM or SIGINT.
+// `evodb serve`: a parent until SIGTERM or SIGINT, or until another process has its place.
 #include <pthread.h>
 #include <unistd.h>
 
@@ -6,15 +6,22 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <condition_variable>
 #include <csignal>
 #include <cstdio>
-#include <future>
+#include <deque>
+#include <filesystem>
+#include <mutex>
 #include <thread>
 
 #include "command.h"
 #include "config.h"
 #include "descriptors.h"
+#include "hand_over_channel.h"
 #include "lakehouse_parent.h"
+#include "service_manager.h"
+#include "successor.h"
+#include "upgrade_files.h"
 
 namespace evodb::app {
 
@@ -25,6 +32,7 @@ struct ServeArguments {
   std::vector<std::string> sets;
   std::string listen, data;
   bool insecure = false;
+  int take_over = -1;  // descriptor of the hand-over's channel
 };
 
 Config::Sources sources_of(const ServeArguments& arguments) {
@@ -51,8 +59,9 @@ void add_settings(CLI::App& command, ServeArguments& arguments) {
                    "Listen beyond loopback although there are no tokens yet");
 }
 
-// The signals of one parent's life, waited for by a thread of their own. Whatever the process is
-// doing then may be cut short: what is acknowledged is in the journal.
+// In the order of what a parent was asked: SIGUSR2 any number of times, then SIGTERM or SIGINT.
+// Waited for by a thread of their own; whatever the process is doing then may be cut short: what is
+// acknowledged is in the journal.
 class Signals {
  public:
   // Blocks them in this thread and in those that it starts later.
@@ -60,25 +69,44 @@ class Signals {
     sigemptyset(&set_);
     sigaddset(&set_, SIGTERM);
     sigaddset(&set_, SIGINT);
+    sigaddset(&set_, SIGUSR2);
     pthread_sigmask(SIG_BLOCK, &set_, nullptr);
     std::signal(SIGPIPE, SIG_IGN);
     std::signal(SIGXFSZ, SIG_IGN);  // a file over its limit is a full disk: EFBIG, not our end
   }
 
-  // Until ready() a signal ends the process at once: no child has been admitted.
+  // Until ready() a signal to stop ends the process at once: no child has been admitted.
   void watch_start() {
     std::thread([this] {
-      int signal = 0;
-      sigwait(&set_, &signal);
-      if (!ready_) _exit(kExitOk);
-      stop_.set_value(signal);
+      for (int signal = SIGUSR2; signal == SIGUSR2;) {
+        sigwait(&set_, &signal);
+        if (!ready_ && signal != SIGUSR2) _exit(kExitOk);
+        const std::lock_guard lock(mutex_);
+        came_.push_back(signal);
+        wake_.notify_one();
+      }
     }).detach();
   }
   void ready() { ready_ = true; }
-  int wait() { return stop_.get_future().get(); }
+  int wait() {
+    std::unique_lock lock(mutex_);
+    wake_.wait(lock, [this] { return !came_.empty(); });
+    const int signal = came_.front();
+    came_.pop_front();
+    // Many requests to upgrade are one.
+    while (signal == SIGUSR2 && !came_.empty() && came_.front() == SIGUSR2) came_.pop_front();
+    return signal;
+  }
+
+  // One to stop has come, and nobody has waited for it.
+  int stop_asked() {
+    const std::lock_guard lock(mutex_);
+    return came_.empty() || came_.back() == SIGUSR2 ? 0 : came_.back();
+  }
 
   // Ends the process when a second signal comes, or when stopping takes far longer than it may.
   void watch_stop(std::int64_t deadline_ms) {
+    sigdelset(&set_, SIGUSR2);
     std::thread([set = set_, until = Steady::now() + std::chrono::milliseconds(deadline_ms) +
                                      std::chrono::seconds(5)] {
       int signal = 0;
@@ -101,12 +129,87 @@ class Signals {
 
   sigset_t set_;
   std::atomic<bool> ready_ = false;
-  std::promise<int> stop_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<int> came_;
 };
+
+// The arguments again, for the process that takes over.
+std::vector<std::string> arguments_again(const ServeArguments& arguments) {
+  std::vector<std::string> words = {"serve"};
+  const auto add = [&](const char* flag, const std::string& value) {
+    if (!value.empty()) words.insert(words.end(), {flag, value});
+  };
+  add("--config", arguments.config_file);
+  for (const auto& set : arguments.sets) add("--set", set);
+  add("--listen", arguments.listen);
+  add("--data", arguments.data);
+  if (arguments.insecure) words.emplace_back("--insecure");
+  return words;
+}
+
+std::string own_path() {
+  std::error_code error;
+  const auto path = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? std::string() : path.string();
+}
+
+// Ends the process if another one took over, or if the parent was lost on the way.
+void upgrade(ServedParent& parent, const Config& config, const ServeArguments& arguments,
+             const std::string& own_binary, Signals& signals) {
+  const std::string data = config.text("data");
+  const UpgradeRequest request = take_upgrade_request(data);
+  const std::string binary = request.binary.empty() ? own_binary : request.binary;
+  UpgradeResult result{.id = request.id, .pid = getpid()};
+  std::fprintf(stderr, "evodb upgrading: %s\n", binary.c_str());
+  const std::int64_t ready_ms_max = config.integer("upgrade.ready_ms_max");
+  auto next = Successor::start(binary, arguments_again(arguments), ready_ms_max);
+  Result<HandOverReport> done =
+      next ? parent.hand_over_to(**next, {.landing_ms_max = ready_ms_max,
+                                          .pause_ms_max = config.integer("upgrade.pause_ms_max")})
+           : fail(next.error());
+  if (done) {
+    result.upgraded = true;
+    result.pid = (*next)->pid();
+    result.connections = done->connections;
+    result.pause_ms = done->pause_ms;
+    result.text = "process " + std::to_string(result.pid) + " (evodb " + (*next)->version() +
+                  ") has taken over " + std::to_string(done->connections) + " connections in " +
+                  std::to_string(done->pause_ms) + " ms";
+    tell_service_manager("MAINPID=" + std::to_string(result.pid));
+    (void)write_upgrade_result(data, result);
+    std::fprintf(stderr, "evodb upgraded: %s\n", result.text.c_str());
+    if (const int stop = signals.stop_asked(); stop != 0) kill(result.pid, stop);
+    _exit(kExitOk);  // nothing is closed or shut down: it all is the other's
+  }
+  const bool lost = done.error().kind == ErrorKind::kInternal;
+  result.text = "not upgraded: " + done.error().text;
+  if (!lost) result.text += "; process " + std::to_string(result.pid) + " goes on as before";
+  (void)write_upgrade_result(data, result);
+  std::fprintf(stderr, "evodb %s\n", result.text.c_str());
+  if (lost) _exit(kExitFailed);
+}
+
+Result<std::unique_ptr<ServedParent>> begin(const Config& config, const ServeArguments& arguments) {
+  if (arguments.take_over < 0) {
+    return start_parent(config, [](const std::string& why) {
+      std::fprintf(stderr, "evodb is not ready yet: %s\n", why.c_str());
+    });
+  }
+  HandOverChannel channel(arguments.take_over);
+  auto parent = take_over_parent(config, channel);
+  if (parent) return parent;
+  refuse_to_take_over(channel, parent.error());
+}
 
 int serve(const ServeArguments& arguments) {
   const auto config = Config::load(sources_of(arguments));
+  if (!config && arguments.take_over >= 0) {
+    HandOverChannel channel(arguments.take_over);
+    refuse_to_take_over(channel, config.error());
+  }
   if (!config) return report(config.error());
+  const std::string own_binary = own_path();  // before a file of that name is replaced
 
   raise_descriptor_limit();
   const auto wanted = static_cast<std::uint32_t>(config->integer("gate.connections_max"));
@@ -119,14 +222,16 @@ int serve(const ServeArguments& arguments) {
 
   static Signals signals;  // its threads outlive this function
   signals.watch_start();
-  auto parent = start_parent(*config, [](const std::string& why) {
-    std::fprintf(stderr, "evodb is not ready yet: %s\n", why.c_str());
-  });
+  auto parent = begin(*config, arguments);
   if (!parent) return report(parent.error());
   signals.ready();
   std::fprintf(stderr, "evodb ready on http://%s\n", (*parent)->address().c_str());
+  tell_service_manager("READY=1");
 
-  const int signal = signals.wait();
+  int signal = signals.wait();
+  for (; signal == SIGUSR2; signal = signals.wait()) {
+    upgrade(**parent, *config, arguments, own_binary, signals);
+  }
   std::fprintf(stderr, "evodb stopping: %s\n", signal == SIGTERM ? "SIGTERM" : "SIGINT");
   const std::int64_t deadline_ms = config->integer("shutdown.deadline_ms");
   signals.watch_stop(deadline_ms);
@@ -151,6 +256,7 @@ void add_serve(CLI::App& app, int& exit_code) {
   auto* command =
       app.add_subcommand("serve", "Run a parent: receive changes, land them in Iceberg");
   add_settings(*command, *arguments);
+  command->add_option("--take-over", arguments->take_over)->group("");  // an upgrading parent's
   command->callback([arguments, &exit_code] { exit_code = serve(*arguments); });
 }
 

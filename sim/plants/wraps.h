@@ -134,6 +134,10 @@ class IngestWrap : public ingest::Ingest {
     real_->on_persisted(source, epoch, lsn, effects);
   }
   void on_room(ingest::Effects& effects) override { real_->on_room(effects); }
+  std::string save_sessions() override { return real_->save_sessions(); }
+  Result<void> restore_sessions(std::string_view saved, const NewSessionId& new_id) override {
+    return real_->restore_sessions(saved, new_id);
+  }
   ingest::IngestStats stats() const override { return real_->stats(); }
   void for_each_source(const std::function<void(const ingest::SourceMark&)>& visit) const override {
     real_->for_each_source(visit);

@@ -115,8 +115,29 @@ void FakeLoop::close(base::StreamId stream, bool abort) {
   }
 }
 
+Result<void> FakeLoop::rest_sockets(bool rest) {
+  resting_ = rest;
+  if (rest) return {};
+  for (const Slot& s : slots_) {
+    if (s.connection != nullptr) network_.schedule_delivery(s.connection, 1 - s.end);
+  }
+  return {};
+}
+
+void FakeLoop::give_stream(base::StreamId stream, base::StreamEvents& events) {
+  Slot& s = slot(stream);
+  s.connection->ends[s.end].events = &events;
+}
+
+Result<std::string> FakeLoop::give_listeners(base::StreamEvents& events) {
+  if (addresses_.empty()) return fail(ErrorKind::kInvalid, "there is no listening socket to take");
+  for (const std::string& address : addresses_) network_.listeners_[address] = {id_, &events};
+  return addresses_.front();
+}
+
 void FakeLoop::crash(Crash how) {
   dead_ = true;
+  resting_ = false;
   const std::vector<Slot> slots = std::move(slots_);
   slots_.clear();
   free_.clear();

@@ -41,6 +41,9 @@ class FakeLoop final : public base::Loop {
   std::size_t write(base::StreamId stream, std::string_view bytes) override;
   void pause_reading(base::StreamId stream, bool paused) override;
   void close(base::StreamId stream, bool abort) override;
+  Result<void> rest_sockets(bool rest) override;
+  void give_stream(base::StreamId stream, base::StreamEvents& events) override;
+  Result<std::string> give_listeners(base::StreamEvents& events) override;
 
   // --- for tests --------------------------------------------------------------------------------
   enum class Crash : std::uint8_t {
@@ -81,6 +84,7 @@ class FakeLoop final : public base::Loop {
   FakeClock clock_{*this};
   std::int64_t wall_offset_ms_ = 0;
   bool dead_ = false;
+  bool resting_ = false;
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_;
   std::vector<std::string> addresses_;

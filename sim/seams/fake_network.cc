@@ -10,6 +10,7 @@ namespace evodb::sim {
 namespace {
 
 constexpr std::int64_t syn_retry_us = 200'000;
+constexpr std::int64_t rest_look_us = 1'000;  // what waits for a loop whose sockets rest
 
 void mix(std::uint64_t& hash, std::uint64_t v) {
   hash = (hash ^ v) * 0x9fb21c651e98df25u;
@@ -164,6 +165,10 @@ void FakeNetwork::syn(const ConnectionPtr& connection) {
              [this, connection] { end_closed(connection, 0, "connection refused"); });
     return;
   }
+  if (server->resting_) {
+    schedule(rest_look_us, dialler.loop, "syn waits", [this, connection] { syn(connection); });
+    return;
+  }
   End& accepted = connection->ends[1];
   accepted.loop = it->second.loop;
   accepted.name = server->name();
@@ -198,6 +203,7 @@ void FakeNetwork::deliver(const ConnectionPtr& connection, int from) {
     return;
   }
   if (!receiver.connected || partitioned(sender.name, receiver.name)) return;  // kicked off later
+  if (resting(receiver)) return;                                               // the same
   if (sender.flight.empty()) {
     if (sender.fin) end_closed(connection, 1 - from, "the other side closed");
     return;
@@ -211,18 +217,37 @@ void FakeNetwork::deliver(const ConnectionPtr& connection, int from) {
   mix(trace_hash_, n);
   if (sender.wants_writable && sender.open) {
     sender.wants_writable = false;
-    schedule(delay_us(), sender.loop, "writable", [connection, from] {
-      End& end = connection->ends[from];
-      if (end.open) end.events->on_writable(end.stream);
-    });
+    schedule(delay_us(), sender.loop, "writable",
+             [this, connection, from] { writable(connection, from); });
   }
   schedule_delivery(connection, from);
   receiver.events->on_data(receiver.stream, piece);
 }
 
+bool FakeNetwork::resting(const End& end) {
+  const FakeLoop* owner = loop(end.loop);
+  return owner != nullptr && owner->resting_;
+}
+
+void FakeNetwork::writable(const ConnectionPtr& connection, int end) {
+  End& sender = connection->ends[end];
+  if (!sender.open) return;
+  if (resting(sender)) {
+    schedule(rest_look_us, sender.loop, "writable waits",
+             [this, connection, end] { writable(connection, end); });
+    return;
+  }
+  sender.events->on_writable(sender.stream);
+}
+
 void FakeNetwork::end_closed(const ConnectionPtr& connection, int end, const char* why) {
   End& closed = connection->ends[end];
   if (!closed.open) return;
+  if (resting(closed)) {
+    schedule(rest_look_us, closed.loop, "end waits",
+             [this, connection, end, why] { end_closed(connection, end, why); });
+    return;
+  }
   closed.open = false;
   closed.flight.clear();
   FakeLoop* owner = loop(closed.loop);

@@ -130,6 +130,8 @@ class FakeNetwork {
   void syn(const ConnectionPtr& connection);
   void schedule_delivery(const ConnectionPtr& connection, int from);
   void deliver(const ConnectionPtr& connection, int from);
+  bool resting(const End& end);
+  void writable(const ConnectionPtr& connection, int end);
   void end_closed(const ConnectionPtr& connection, int end, const char* why);
   // The other end of `end` hears of an abrupt end, a delay later.
   void reset_other(const ConnectionPtr& connection, int end);

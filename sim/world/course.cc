@@ -37,7 +37,7 @@ constexpr std::array<Profile, 22> all_profiles = {{
     {"stops", "orderly stops, often"},
     {"v1", "clients of the first generation"},
     {"odd-values", "values that do not fit, rows that cannot land"},
-    {"upgrades", "children of a later minor version, LSNs beyond 32 bits"},
+    {"upgrades", "parents that hand over, children of a later minor version, LSNs beyond 32 bits"},
     {"churn", "sources that come and go by the thousand"},
     {"sqlite",
      "one edge's database is real SQLite, with capture's triggers, on a disk that forgets"},
@@ -119,6 +119,7 @@ constexpr std::array<Feature, 21> features = {{
      [](Course& c, base::Random& r) {
        c.rate(Fault::kNewerMinor) = one_of(r, {1, 2});  // asked once a process of an edge
        c.first_lsn = r.below(2) == 0 ? 0 : (1ull << 32) - 100 - r.below(200);
+       c.rate(Fault::kHandOver) = one_of(r, {40, 120, 300});
      }},
     {"churn", 3, [](Course& c, base::Random& r) { c.visitors = one_of(r, {30, 100, 300}); }},
     {"sqlite", 4, [](Course& c, base::Random&) { c.sqlite = true; }},

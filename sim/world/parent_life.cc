@@ -38,13 +38,18 @@ ParentLife::ParentLife(const Surroundings& around)
     : loop_(around.network, "parent"),
       journal_io_(loop_, around.random, around.course.sync_ms_max),
       landing_(loop_, around.random, 1),
-      runner_(loop_, around.random, around.lakehouse, around.plant) {
-  parent_ = std::make_unique<parent::Parent>(
-      parent::ParentSeams{loop_, journal_io_, landing_, runner_, around.plant.disk(around.disk),
-                          around.plant.clock(loop_.clock()), around.random,
-                          around.plant.encoder(around.encoder), &around.plant},
-      planted(options(around.course), around.plant));
-}
+      runner_(loop_, around.random, around.lakehouse, around.plant),
+      seams_{loop_,
+             journal_io_,
+             landing_,
+             runner_,
+             around.plant.disk(around.disk),
+             around.plant.clock(loop_.clock()),
+             around.random,
+             around.plant.encoder(around.encoder),
+             &around.plant},
+      options_(planted(options(around.course), around.plant)),
+      parent_(std::make_unique<parent::Parent>(seams_, options_)) {}
 
 ParentLife::~ParentLife() { die(FakeLoop::Crash::kReset); }
 
@@ -56,6 +61,38 @@ Result<void> ParentLife::start() {
       failure_ = address.error();
     }
   });
+}
+
+void ParentLife::stop(std::function<void()> done) {
+  if (!handing_over_) return parent_->stop(10'000, std::move(done));
+  loop_.after(10, [this, done = std::move(done)]() mutable { stop(std::move(done)); });
+}
+
+void ParentLife::hand_over(std::function<void(const Result<void>&)> said) {
+  handing_over_ = true;
+  parent_->hand_over({.landing_ms_max = 2'000, .answers_ms_max = 2'000},
+                     [this, said = std::move(said)](Result<parent::HandedOver> handed) {
+                       if (!handed) {
+                         handing_over_ = false;
+                         return said(fail(handed.error()));
+                       }
+                       open_ = false;
+                       parent_ = std::make_unique<parent::Parent>(seams_, options_);
+                       const auto began = parent_->adopt(*std::move(handed),
+                                                         [this, said](Result<std::string> address) {
+                                                           handing_over_ = false;
+                                                           if (!address) {
+                                                             failure_ = address.error();
+                                                             return;
+                                                           }
+                                                           open_ = true;
+                                                           parent_->resume();
+                                                           said({});
+                                                         });
+                       if (began) return;
+                       handing_over_ = false;
+                       lost_ = began.error();
+                     });
 }
 
 void ParentLife::die(FakeLoop::Crash how) {

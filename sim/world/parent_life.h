@@ -38,7 +38,13 @@ class ParentLife {
   // The error that ended its start later, if one did.
   const std::optional<Error>& failure() const { return failure_; }
   bool open() const { return open_; }
-  void stop(std::function<void()> done) { parent_->stop(10'000, std::move(done)); }
+  void stop(std::function<void()> done);
+  // The parent gives everything but its sockets to another one in its place: what a process that
+  // takes over does, and the old one if that fails. `said` is called when it is done, or why not.
+  void hand_over(std::function<void(const Result<void>&)> said);
+  bool handing_over() const { return handing_over_; }
+  // Why the one that was to take over could not even begin: there is no parent any more.
+  const std::optional<Error>& lost() const { return lost_; }
   void die(FakeLoop::Crash how);
   parent::Parent& parent() { return *parent_; }
   FakeLoop& loop() { return loop_; }
@@ -48,9 +54,12 @@ class ParentLife {
   FakeLoop loop_;
   SimExecutor journal_io_, landing_;
   SimStoreRunner runner_;
+  parent::ParentSeams seams_;
+  parent::ParentOptions options_;
   std::unique_ptr<parent::Parent> parent_;
-  std::optional<Error> failure_;
+  std::optional<Error> failure_, lost_;
   bool open_ = false;
+  bool handing_over_ = false;
 };
 
 }  // namespace evodb::sim

@@ -90,7 +90,13 @@ void World::trouble_parent() {
   } else if (kill && parent_) {
     crash_parent(false, kill->random);
   }
-  if (auto stop = strike(Fault::kParentStop); stop && parent_ && !stopped_) stop_parent();
+  const bool serves =
+      parent_ && parent_->open() && !parent_->handing_over() && !stopped_ && !disk_->crashed();
+  if (strike(Fault::kHandOver) && serves) hand_over_parent();
+  if (auto stop = strike(Fault::kParentStop);
+      stop && parent_ && !stopped_ && !parent_->handing_over()) {
+    stop_parent();
+  }
   if (auto zombie = strike(Fault::kZombie);
       zombie && parent_ && parent_->open() && !stopped_ && !disk_->crashed()) {
     replace_parent(*zombie);

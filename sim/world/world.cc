@@ -314,6 +314,7 @@ void World::run() {
     visit();
     make_trouble();
     network_.run_for(1 + some_ms(2 * step_ms - 1));  // whatever anybody is in the middle of
+    if (parent_ && parent_->lost()) on_failed_start(Error(*parent_->lost()));
     check_synced();
     check_bounds();
   }

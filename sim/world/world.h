@@ -157,6 +157,7 @@ class World final : public EdgeWitness {
   void crash_parent(bool power_loss, base::Random& random);
   void restart_parent();  // by its operator
   void stop_parent();
+  void hand_over_parent();
   void lose_journal();
   // Whether the parent refused its journal because of flipped bits; then its operator has moved the
   // journal aside, as the error asks.

@@ -17,7 +17,8 @@ constexpr std::int64_t quiet_ms = 20'000;
 
 void World::on_told_durable(const ModelOutbox& outbox, Lsn lsn) {
   Edge& edge = edge_of(outbox);
-  const bool looks = parent_ && !disk_->crashed() && !parent_->parent().journal().poisoned();
+  const bool looks =
+      parent_ && !disk_->crashed() && !parent_->lost() && !parent_->parent().journal().poisoned();
   Lsn durable;
   if (looks) {
     parent_->parent().ingest().for_each_source([&](const ingest::SourceMark& mark) {

@@ -89,6 +89,13 @@ void World::stop_parent() {
   parent_->stop([stopped = stopped_] { *stopped = true; });
 }
 
+void World::hand_over_parent() {
+  tell("the parent hands over");
+  parent_->hand_over([this](const Result<void>& done) {
+    tell(done ? "another one has taken over" : "it goes on: " + done.error().text);
+  });
+}
+
 void World::lose_journal() {
   if (parent_) crash_parent(false, random_);
   tell("the journal is gone");

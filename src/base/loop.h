@@ -71,6 +71,21 @@ class Loop : public Executor {
   virtual void pause_reading(StreamId stream, bool paused) = 0;
   // Ends it. What write() took is still delivered, unless `abort`. No event follows.
   virtual void close(StreamId stream, bool abort = false) = 0;
+
+  // Changing hands: docs/upgrade.md. Loop thread only; a loop that cannot do it says kInvalid.
+  // While its sockets rest, no event of a stream or listener is given, and nobody is accepted:
+  // what comes waits in the kernel. write() works; timers and posted work go on.
+  virtual Result<void> rest_sockets(bool rest) {
+    (void)rest;
+    return fail(ErrorKind::kInvalid, "the sockets of this loop cannot change hands");
+  }
+  // From now on the events of this stream are `events`'s.
+  virtual void give_stream(StreamId stream, StreamEvents& events) { (void)stream, (void)events; }
+  // The same for every listener; returns the address that the first one is bound to.
+  virtual Result<std::string> give_listeners(StreamEvents& events) {
+    (void)events;
+    return fail(ErrorKind::kInvalid, "the sockets of this loop cannot change hands");
+  }
 };
 
 }  // namespace evodb::base

@@ -40,8 +40,9 @@ GateImpl::GateImpl(base::Loop& loop, ingest::Ingest& ingest, GateHandlers& handl
 
 GateImpl::~GateImpl() {
   // The loop must not call us any more. Ingest may be gone already, so it is not told.
-  loop_.stop_listening();
   loop_.cancel(tick_timer_);
+  if (let_go_) return;
+  loop_.stop_listening();
   for (std::uint32_t id = 0; id < slab_.end(); ++id) {
     if (slab_[id].state != ConnectionState::kFree) loop_.close(StreamId(id), false);
   }

@@ -117,6 +117,12 @@ struct GateStats {
                 refused_hello_time = 0, refused_message_time = 0;
 };
 
+// Connections as bytes (docs/formats/hand-over.md), and their streams in the same order.
+struct SavedConnections {
+  std::string bytes;
+  std::vector<base::StreamId> streams;
+};
+
 class Gate {
  public:
   static std::unique_ptr<Gate> create(base::Loop& loop, base::Random& random,
@@ -160,6 +166,24 @@ class Gate {
   // text or binary), kOverLimit (over half of output_bytes_max; over 32 MiB of broadcasts wait).
   virtual Result<std::size_t> broadcast(wire::WsOpcode opcode, std::string_view payload,
                                         std::optional<std::string_view> tag = std::nullopt) = 0;
+
+  // --- changing hands: docs/upgrade.md. The loop's sockets rest from freeze() to resume()
+  // ---------- Time stands still for every connection, until resume().
+  virtual void freeze() = 0;
+  virtual std::uint64_t requests_waiting() = 0;  // for their handlers; and broadcasts under way
+  // REQUIRES: frozen. Errors: kRetry (somebody waits for an answer), kInvalid (draining). Changes
+  // nothing.
+  virtual Result<SavedConnections> save_connections() = 0;
+  // From now on the connections are another gate's: this one is only to be destroyed, and closes
+  // nothing then.
+  virtual void let_go() = 0;
+  // In place of listen(), on a gate that is new: it is frozen then. Ingest has the sessions under
+  // their streams' numbers. Returns the address bound. Errors: kInvalid (damaged bytes, a message
+  // over this gate's limits). Destroyed before resume(), it closes nothing. Tags, attachments and
+  // the stamps of auto-responses go on; on_session is not called again, list() has them all.
+  virtual Result<std::string> adopt(std::string_view saved,
+                                    std::span<const base::StreamId> streams) = 0;
+  virtual void resume() = 0;
 };
 
 }  // namespace evodb::gate

@@ -25,6 +25,8 @@
 
 namespace evodb::gate {
 
+struct ConnectionRecord;  // connection_record.h
+
 // How long last words may wait for a reader that takes nothing of them.
 inline constexpr std::int64_t closing_ms_max = 5'000;
 
@@ -58,6 +60,15 @@ class GateImpl : public Gate, public base::StreamEvents {
   std::string_view get_attachment(ConnectionId connection) override;
   Result<std::size_t> broadcast(wire::WsOpcode opcode, std::string_view payload,
                                 std::optional<std::string_view> tag) override;
+
+  // --- changing hands (gate_hand_over.cc) ---
+  void freeze() override;
+  std::uint64_t requests_waiting() override;
+  Result<SavedConnections> save_connections() override;
+  void let_go() override;
+  Result<std::string> adopt(std::string_view saved,
+                            std::span<const base::StreamId> streams) override;
+  void resume() override;
 
  protected:
   using StreamId = base::StreamId;
@@ -169,6 +180,8 @@ class GateImpl : public Gate, public base::StreamEvents {
                std::uint32_t retry_delay_ms = 0);
   void v1_batch_durable(StreamId s, std::uint64_t token, bool duplicate);
   void v1_maybe_end(StreamId s);
+  ConnectionRecord record_of(const Connection& c);
+  Result<void> adopt_one(StreamId s, const ConnectionRecord& record);
   void deliver_own();  // effects_ of the call into ingest that just returned
 
   base::Loop& loop_;
@@ -191,6 +204,8 @@ class GateImpl : public Gate, public base::StreamEvents {
   std::uint64_t broadcasts_bytes_ = 0;
 
   bool draining_ = false;
+  bool frozen_ = false;
+  bool let_go_ = false;
   std::string drain_text_;
 
   // Scratch, shared by all connections.

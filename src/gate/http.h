@@ -69,6 +69,13 @@ class HttpParser {
   bool in_request() const { return consumed_ < buffer_.size(); }
   std::size_t held_bytes() const { return buffer_.capacity(); }
 
+  // A new parser in another one's place: its rest(), and whether it gave kContinue for that.
+  bool continue_given() const { return continue_given_; }
+  void go_on_from(std::string_view rest, bool continue_given) {
+    buffer_ = std::string(rest);
+    continue_given_ = continue_given;
+  }
+
  private:
   struct HeadInfo;
   bool find_head_end(HttpError* error);

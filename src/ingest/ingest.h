@@ -28,6 +28,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -170,6 +171,14 @@ class Ingest {
   virtual void on_persisted(std::string_view source, Epoch epoch, Lsn lsn, Effects& effects) = 0;
   // Room came back (a trim): acks with credit for sessions that were starved.
   virtual void on_room(Effects& effects) = 0;
+
+  // --- changing hands: docs/upgrade.md ----------------------------------------------------------
+  // REQUIRES: everything appended is durable.
+  virtual std::string save_sessions() = 0;
+  // After the recovery, before the first event. `new_id`: under which number the connection of a
+  // session goes on. Errors: kInvalid (damaged), kCorrupt (not of these marks), kOverLimit.
+  using NewSessionId = std::function<std::optional<SessionId>(SessionId)>;
+  virtual Result<void> restore_sessions(std::string_view saved, const NewSessionId& new_id) = 0;
 
   virtual IngestStats stats() const = 0;
   virtual void for_each_source(const std::function<void(const SourceMark&)>& visit) const = 0;

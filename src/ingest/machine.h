@@ -3,6 +3,7 @@
 //   machine_batch.cc      ordered batches, table definitions, the way into the journal
 //   machine_unordered.cc  batches of sources whose LSNs come in any order
 //   machine_recovery.cc   checkpoint, replay, what the lakehouse says
+//   machine_hand_over.cc  sessions that go on in another process
 #pragma once
 
 #include <deque>
@@ -42,6 +43,9 @@ class IngestMachine final : public Ingest {
   void on_durable(Position durable_end, Effects& effects) override;
   void on_persisted(std::string_view source, Epoch epoch, Lsn lsn, Effects& effects) override;
   void on_room(Effects& effects) override { wake_starved(effects); }
+
+  std::string save_sessions() override;
+  Result<void> restore_sessions(std::string_view saved, const NewSessionId& new_id) override;
 
   IngestStats stats() const override;
   void for_each_source(const std::function<void(const SourceMark&)>& visit) const override;

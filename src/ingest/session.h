@@ -64,6 +64,8 @@ class SessionSlab {
     Session& s = (*this)[id];
     return s.open ? &s : nullptr;
   }
+  // Ids beyond it are not open.
+  std::uint32_t end() const { return static_cast<std::uint32_t>(chunks_.size() * chunk_records); }
 
  private:
   static constexpr std::size_t chunk_records = 1024;

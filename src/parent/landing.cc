@@ -197,6 +197,12 @@ void Landing::stop(std::function<void()> done) {
   stopped_ = std::move(done);
 }
 
+void Landing::resume() {
+  stopping_ = false;
+  stopped_ = nullptr;
+  if (lake_) pump();
+}
+
 LandingStats Landing::stats() const {
   LandingStats stats;
   stats.started = lake_ != nullptr;

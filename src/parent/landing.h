@@ -66,6 +66,8 @@ class Landing {
   void flush(std::int64_t timeout_ms, std::function<void(bool landed)> done);
   // No new flushes; running ones give up. `done` when none runs any more.
   void stop(std::function<void()> done);
+  // Takes stop() back, whether its `done` was called or not.
+  void resume();
   LandingStats stats() const;
 
   // --- any thread ------------------------------------------------------------------------------

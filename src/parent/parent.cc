@@ -7,6 +7,8 @@
 
 #include "base/assert.h"
 #include "ingest/checkpoint_store.h"
+#include "parent/hand_over.h"
+#include "parent/hand_over_format.h"
 #include "parent/landing.h"
 #include "parent/pages.h"
 #include "parent/recovery.h"
@@ -58,6 +60,10 @@ struct Parent::Impl : gate::GateHandlers,
   ingest::Effects effects;
   std::function<void()> stopped;
 
+  bool handing_over = false;
+  std::optional<HandOverContents> adopted;  // until it was put into the rooms
+  std::vector<base::StreamId> adopted_streams;
+
   // --- start ------------------------------------------------------------------------------------
 
   Result<void> start(std::function<void(Result<std::string>)> opened) {
@@ -66,6 +72,7 @@ struct Parent::Impl : gate::GateHandlers,
     auto recovered =
         EVODB_TRY(recover_journal(seams.disk, options.journal_directory, options.journal,
                                   options.ingest, seams.random, &wraps));
+    if (adopted) EVODB_CHECK(check_adopted(*recovered.journal));
     journal = std::move(recovered.journal);
     recovered_end = journal->durable_end();
     ingest = std::move(recovered.ingest);
@@ -85,7 +92,8 @@ struct Parent::Impl : gate::GateHandlers,
         [self = shared_from_this(), retry_ms](store::ObjectStore& store, table::Catalog& catalog) {
           auto found = std::make_shared<Result<RecoveredCatalog>>(recover_catalog(
               self->seams.disk, self->options.journal_directory,
-              {self->journal->id(), self->recovered_end}, store, catalog, self->seams.random));
+              {self->journal->id(), self->recovered_end}, store, catalog, self->seams.random,
+              self->adopted ? LoadTables::kLater : LoadTables::kNow));
           self->seams.loop.post([self, found, retry_ms] { self->on_catalog(*found, retry_ms); });
         });
   }
@@ -112,9 +120,11 @@ struct Parent::Impl : gate::GateHandlers,
       }
       ingest->restore_landed(marks);
     }
-    auto listening = gate->listen(options.listen);
+    const bool adopting = adopted.has_value();
+    auto listening = adopting ? take_adopted() : gate->listen(options.listen);
     if (!listening) return on_open(std::move(listening));
     address = *listening;
+    if (adopting) return on_open(address);  // resume() goes on
     open = true;
     trouble = "reading the tables' state";
     on_open(address);
@@ -177,6 +187,106 @@ struct Parent::Impl : gate::GateHandlers,
       }
       self->seams.loop.post([self, removed] { self->orphans_removed += removed; });
     });
+  }
+
+  // --- changing hands ---------------------------------------------------------------------------
+
+  std::string not_now() const {
+    if (stopping) return "the parent is stopping";
+    if (handing_over) return "it is being upgraded already";
+    if (!open || !tables_loaded) {
+      return "the parent is still recovering" + (trouble.empty() ? "" : ": " + trouble);
+    }
+    if (journal->poisoned()) return "the journal has failed: only a restart mends it";
+    if (disk_full) return "the disk is full: what was received cannot be synced";
+    return "";
+  }
+
+  void hand_over(const HandOverLimits& limits, std::function<void(Result<HandedOver>)> done) {
+    if (std::string why = not_now(); !why.empty()) {
+      return done(fail(ErrorKind::kRetry, std::move(why)));
+    }
+    handing_over = true;
+    HandOver::Rooms rooms{shared_from_this(),
+                          seams.loop,
+                          seams.landing,
+                          seams.journal_io,
+                          seams.clock,
+                          seams.disk,
+                          options.journal_directory,
+                          *journal,
+                          *ingest,
+                          *gate,
+                          landing,
+                          [this] { return busy(); }};
+    std::make_shared<HandOver>(
+        std::move(rooms), limits,
+        [self = shared_from_this(), done = std::move(done)](Result<HandedOver> handed) {
+          self->handing_over = false;
+          if (handed) self->bury();
+          done(std::move(handed));
+        })
+        ->begin();
+  }
+
+  std::string busy() const {
+    if (journal->poisoned() || disk_full) return trouble;
+    if (commit_running || journal->has_pending()) return "the journal has been syncing";
+    return trim_running ? "the journal is being trimmed" : "";
+  }
+
+  // Whatever still runs elsewhere finds a parent that has stopped. The journal's files are closed.
+  void bury() {
+    stopping = true;
+    gate.reset();
+    ingest.reset();
+    journal.reset();
+  }
+
+  Result<void> adopt(HandedOver handed, std::function<void(Result<std::string>)> opened) {
+    adopted = EVODB_TRY(decode_hand_over(handed.bytes));
+    if (adopted->streams.size() != handed.streams.size()) {
+      return fail(ErrorKind::kInvalid, std::to_string(adopted->streams.size()) +
+                                           " connections were handed over, but " +
+                                           std::to_string(handed.streams.size()) + " sockets");
+    }
+    adopted_streams = std::move(handed.streams);
+    return start(std::move(opened));
+  }
+
+  Result<void> check_adopted(const journal::Journal& recovered) const {
+    if (recovered.id().value == adopted->journal_id &&
+        recovered.durable_end() == adopted->journal_end) {
+      return {};
+    }
+    return fail(ErrorKind::kCorrupt, "the journal that was handed over ends at position " +
+                                         std::to_string(adopted->journal_end.value) +
+                                         ", the one that was found at " +
+                                         std::to_string(recovered.durable_end().value));
+  }
+
+  Result<std::string> take_adopted() {
+    const HandOverContents contents = *std::exchange(adopted, std::nullopt);
+    const std::vector<base::StreamId> streams = std::move(adopted_streams);
+    const auto new_id = [&](ingest::SessionId old) -> std::optional<ingest::SessionId> {
+      const auto at = std::ranges::lower_bound(contents.streams, old.value);
+      if (at == contents.streams.end() || *at != old.value) return std::nullopt;
+      return ingest::SessionId(
+          streams[static_cast<std::size_t>(at - contents.streams.begin())].value);
+    };
+    EVODB_CHECK(ingest->restore_sessions(contents.sessions, new_id));
+    return gate->adopt(contents.connections, streams);
+  }
+
+  void resume() {
+    open = true;
+    trouble = "reading the tables' state";
+    gate->resume();
+    (void)seams.loop.rest_sockets(false);
+    effects.clear();
+    ingest->on_room(effects);  // whom only room could wake: nobody else will
+    gate->deliver(effects);
+    find_tables(recovery_retry_ms_min);
   }
 
   // --- journal commits --------------------------------------------------------------------------
@@ -367,6 +477,7 @@ struct Parent::Impl : gate::GateHandlers,
   void flush(std::function<void(bool)> done) {
     if (stopping) return done(false);
     seams.landing.post([self = shared_from_this(), done = std::move(done)] {
+      if (!self->landing) return self->seams.loop.post([done] { done(false); });  // handed over
       self->landing->flush(self->options.flush_timeout_ms, [impl = self.get(), done](bool landed) {
         impl->seams.loop.post([done, landed] { done(landed); });
       });
@@ -375,8 +486,11 @@ struct Parent::Impl : gate::GateHandlers,
 
   void status(std::function<void(const ParentStatus&)> with) {
     seams.landing.post([self = shared_from_this(), with = std::move(with)] {
-      auto landing = std::make_shared<LandingStats>(self->landing->stats());
-      self->seams.loop.post([self, landing, with] { with(self->make_status(*landing)); });
+      auto landing =
+          std::make_shared<LandingStats>(self->landing ? self->landing->stats() : LandingStats());
+      self->seams.loop.post([self, landing, with] {
+        with(self->journal ? self->make_status(*landing) : ParentStatus{.phase = "stopping"});
+      });
     });
   }
 
@@ -425,6 +539,14 @@ Parent::Parent(const ParentSeams& seams, const ParentOptions& options)
     : impl_(std::make_shared<Impl>(seams, options)) {}
 
 Parent::~Parent() = default;
+
+void Parent::hand_over(const HandOverLimits& limits, std::function<void(Result<HandedOver>)> done) {
+  impl_->hand_over(limits, std::move(done));
+}
+Result<void> Parent::adopt(HandedOver handed, std::function<void(Result<std::string>)> on_open) {
+  return impl_->adopt(std::move(handed), std::move(on_open));
+}
+void Parent::resume() { impl_->resume(); }
 
 Result<void> Parent::start(std::function<void(Result<std::string>)> on_open) {
   return impl_->start(std::move(on_open));

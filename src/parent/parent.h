@@ -22,6 +22,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/disk.h"
@@ -95,6 +96,18 @@ struct ParentStatus {
   std::uint64_t orphans_removed = 0;
 };
 
+// What one Parent gives to the next: docs/upgrade.md.
+struct HandedOver {
+  std::string bytes;                    // docs/formats/hand-over.md
+  std::vector<base::StreamId> streams;  // in the bytes' order
+  base::MonotonicMillis resting_since;  // since when everybody waits
+};
+
+struct HandOverLimits {
+  std::int64_t landing_ms_max = 10'000;  // until running flushes have ended; all are served
+  std::int64_t answers_ms_max = 3'000;   // until what was received is synced; all wait
+};
+
 class Parent {
  public:
   Parent(const ParentSeams& seams, const ParentOptions& options);
@@ -109,6 +122,17 @@ class Parent {
   // Closes the gate, syncs, lands what it can within `deadline_ms`, writes a checkpoint. `done` is
   // called once on the loop; the Parent may be destroyed after it. Loop thread.
   void stop(std::int64_t deadline_ms, std::function<void()> done);
+
+  // Gives up journal, landing and connections, and leaves the loop's sockets open and at rest.
+  // `done` is called on the loop. With an error (kRetry: not now, says why) this Parent goes on as
+  // before; else it is only to be destroyed, and another one adopts what was handed over. REQUIRES:
+  // stop() was not called, and is not until `done`. Loop thread.
+  void hand_over(const HandOverLimits& limits, std::function<void(Result<HandedOver>)> done);
+  // In place of start(), on the loop's thread or before it runs: goes on with connections of which
+  // the loop has the sockets, at rest. `on_open` is called as by start(), when only resume() is
+  // missing. Errors: as start(), and kInvalid, kCorrupt (what was handed over does not fit).
+  Result<void> adopt(HandedOver handed, std::function<void(Result<std::string>)> on_open);
+  void resume();  // loop thread
 
   // Loop thread. `with` gets a fresh status, later on the loop.
   void status(std::function<void(const ParentStatus&)> with);

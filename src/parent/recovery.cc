@@ -131,7 +131,8 @@ Result<RecoveredJournal> recover_journal(base::Disk& disk, const std::string& di
 
 Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& journal_directory,
                                          JournalExtent journal, store::ObjectStore& store,
-                                         table::Catalog& catalog, base::Random& random) {
+                                         table::Catalog& catalog, base::Random& random,
+                                         LoadTables load) {
   RecoveredCatalog recovered;
   recovered.writer = EVODB_TRY(catalog.claim());
   if (auto id = EVODB_TRY(catalog.property(parent_property))) {
@@ -144,6 +145,7 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
   const std::string ours = std::to_string(journal.id.value);
   const auto remembered = EVODB_TRY(catalog.property(journal_property));
   if (remembered == ours) {
+    if (load == LoadTables::kLater) return recovered;
     // Where the store is away, children are served all the same.
     if (auto states = load_tables(store, catalog)) {
       EVODB_CHECK(check_watermarks(journal, *states));

@@ -54,9 +54,12 @@ struct JournalExtent {
 
 // A scan sees all that ever landed, also from before an earlier loss. Errors: kRetry (store or
 // catalog away; call again), kCorrupt as check_watermarks; others are final.
+// kLater: the tables' states are not asked for, so nothing waits for the store.
+enum class LoadTables : std::uint8_t { kNow, kLater };
 Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& journal_directory,
                                          JournalExtent journal, store::ObjectStore& store,
-                                         table::Catalog& catalog, base::Random& random);
+                                         table::Catalog& catalog, base::Random& random,
+                                         LoadTables load = LoadTables::kNow);
 
 // kCorrupt: a table holds what this journal no longer does. Damage in a journal's last group may
 // look like a torn tail (docs/formats/journal.md); going on would give old positions new meanings.

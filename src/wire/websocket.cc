@@ -4,37 +4,17 @@
 #include <limits>
 
 #include "base/assert.h"
-#include "wire/utf8.h"
 #include "wire/websocket_mask.h"
+#include "wire/websocket_partial.h"
 
 namespace evodb::wire {
 
-struct WsFrameHeader {
-  bool final = false;
-  WsOpcode opcode = WsOpcode::kBinary;
-  bool masked = false;
-  std::uint32_t mask = 0;
-  std::uint64_t payload_bytes = 0;
-
-  bool control() const { return static_cast<std::uint8_t>(opcode) >= 8; }
-};
-
 namespace {
-
-constexpr std::size_t header_bytes_max = 14;
-constexpr std::size_t control_payload_max = 125;
 
 std::uint64_t load_big_endian(const char* p, int bytes) {
   std::uint64_t v = 0;
   for (int i = 0; i < bytes; ++i) v = v << 8 | static_cast<std::uint8_t>(p[i]);
   return v;
-}
-
-// How many bytes a header has that begins with these two.
-std::size_t header_bytes(const char* p) {
-  const auto second = static_cast<std::uint8_t>(p[1]);
-  const std::size_t length = (second & 0x7f) == 126 ? 2 : (second & 0x7f) == 127 ? 8 : 0;
-  return 2 + length + ((second & 0x80) != 0 ? 4 : 0);
 }
 
 // Registered codes that may stand in a close frame (RFC 6455 section 7.4, IANA registry).
@@ -48,7 +28,7 @@ bool refuse(WsError* error, WsClose code, const char* text) {
   return false;
 }
 
-// REQUIRES: header_bytes(p) bytes at `p`.
+// REQUIRES: ws_header_bytes(p) bytes at `p`.
 bool decode_header(const char* p, WsFrameHeader* header, WsError* error) {
   const auto first = static_cast<std::uint8_t>(p[0]);
   const auto second = static_cast<std::uint8_t>(p[1]);
@@ -81,7 +61,7 @@ bool decode_header(const char* p, WsFrameHeader* header, WsError* error) {
     }
   }
   if (header->masked) std::memcpy(&header->mask, p, 4);
-  if (header->control() && (!header->final || header->payload_bytes > control_payload_max)) {
+  if (header->control() && (!header->final || header->payload_bytes > ws_control_payload_max)) {
     return refuse(error, WsClose::kProtocolError,
                   "a control frame is in parts or longer than 125 bytes");
   }
@@ -103,31 +83,6 @@ bool check_close(std::string_view payload, WsError* error) {
 }
 
 }  // namespace
-
-struct WsParser::Partial {
-  // A header that is cut off.
-  char head[header_bytes_max];
-  std::uint8_t head_bytes = 0;
-
-  // A frame whose payload is cut off.
-  bool in_frame = false;
-  WsFrameHeader frame;
-  std::uint64_t frame_bytes_taken = 0;
-
-  // A message of which frames, or parts of one, have come.
-  bool in_message = false;
-  WsOpcode message_opcode = WsOpcode::kBinary;
-  std::string message;
-  Utf8Validator text;
-
-  // The same for a control frame, which may come between a message's frames.
-  char control[control_payload_max];
-  std::uint8_t control_bytes = 0;
-
-  bool message_given = false;  // the caller has seen `message`: free it at the next call
-
-  bool needed() const { return head_bytes != 0 || in_frame || in_message; }
-};
 
 WsParser::WsParser(Role role, std::size_t message_bytes_max) : role_(role) {
   set_message_bytes_max(message_bytes_max);
@@ -217,20 +172,20 @@ void WsParser::consume(std::size_t n) {
 bool WsParser::take_header(WsFrameHeader* header, bool* complete, WsError* error) {
   *complete = false;
   const std::size_t kept = partial_ == nullptr ? 0 : partial_->head_bytes;
-  if (kept == 0 && in_size_ >= 2 && in_size_ >= header_bytes(in_)) {
+  if (kept == 0 && in_size_ >= 2 && in_size_ >= ws_header_bytes(in_)) {
     if (!decode_header(in_, header, error)) return false;
-    consume(header_bytes(in_));
+    consume(ws_header_bytes(in_));
     *complete = true;
     return true;
   }
   Partial& part = partial();
   while (in_size_ != 0) {
-    const std::size_t wanted = part.head_bytes < 2 ? 2 : header_bytes(part.head);
+    const std::size_t wanted = part.head_bytes < 2 ? 2 : ws_header_bytes(part.head);
     const std::size_t n = std::min(in_size_, wanted - part.head_bytes);
     std::memcpy(part.head + part.head_bytes, in_, n);
     part.head_bytes = static_cast<std::uint8_t>(part.head_bytes + n);
     consume(n);
-    if (part.head_bytes >= 2 && part.head_bytes == header_bytes(part.head)) {
+    if (part.head_bytes >= 2 && part.head_bytes == ws_header_bytes(part.head)) {
       part.head_bytes = 0;
       *complete = true;
       return decode_header(part.head, header, error);

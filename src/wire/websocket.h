@@ -68,6 +68,12 @@ class WsParser {
   // Bytes held between calls (partial frames): 0 for an idle connection.
   std::size_t held_bytes() const;
 
+  // What is in parts, as bytes that another process's parser goes on from: docs/upgrade.md.
+  // REQUIRES: next() said kNeedMore.
+  void save(std::string& out) const;
+  // Errors: kInvalid (not what save() gives, or over message_bytes_max).
+  static Result<WsParser> restore(Role role, std::size_t message_bytes_max, std::string_view saved);
+
  private:
   struct Partial;  // exists only while a frame or a message is in parts
 

@@ -1,4 +1,5 @@
-// The WebSocket parser: the same bytes whole and in pieces must give the same messages.
+// The WebSocket parser: the same bytes whole and in pieces must give the same messages, also if the
+// parser changes hands between the pieces.
 #include "wire/websocket.h"
 
 #include <memory>
@@ -13,9 +14,11 @@ using namespace evodb::wire;
 constexpr std::size_t message_bytes_max = 4096;
 
 // What came out, as one string.
-std::string parse(std::string_view bytes, WsParser::Role role, std::size_t piece_bytes) {
+std::string parse(std::string_view bytes, WsParser::Role role, std::size_t piece_bytes,
+                  bool change_hands = false) {
   WsParser parser(role, message_bytes_max);
   std::string seen;
+  bool closed = false;
   for (std::size_t from = 0; from < bytes.size(); from += piece_bytes) {
     const std::size_t n = std::min(piece_bytes, bytes.size() - from);
     const std::unique_ptr<char[]> piece(new char[n]);
@@ -32,10 +35,17 @@ std::string parse(std::string_view bytes, WsParser::Role role, std::size_t piece
       EVODB_ASSERT(message.payload.size() <= message_bytes_max, "a message over the limit");
       EVODB_ASSERT(message.opcode != WsOpcode::kText || is_valid_utf8(message.payload),
                    "text that is not UTF-8");
+      closed = closed || message.opcode == WsOpcode::kClose;
       seen += std::to_string(static_cast<int>(message.opcode)) + ':';
       seen += message.payload;
       seen += '\n';
     }
+    if (!change_hands || closed) continue;
+    std::string saved;
+    parser.save(saved);
+    auto restored = WsParser::restore(role, message_bytes_max, saved);
+    EVODB_ASSERT(restored.has_value(), "what a parser saved is refused");
+    parser = *std::move(restored);
   }
   return seen;
 }
@@ -50,5 +60,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string whole = parse(bytes, role, bytes.size() + 1);
   EVODB_ASSERT(parse(bytes, role, piece_bytes) == whole, "pieces give other messages than a whole");
   EVODB_ASSERT(parse(bytes, role, 1) == whole, "single bytes give other messages than a whole");
+  EVODB_ASSERT(parse(bytes, role, piece_bytes, true) == whole,
+               "a parser that changed hands differs");
   return 0;
 }

@@ -101,6 +101,47 @@ const Outcome conversation_seen = {{{WsOpcode::kText, "héllo ☃ wörld"},
                                      "done"}},
                                    0};
 
+// The parser's life ends at every cut; another one goes on from what it saved.
+TEST(WebSocket, GivesTheSameMessagesWhereverTheParserChangesHands) {
+  const std::string bytes = conversation();
+  for (std::size_t cut = 0; cut < bytes.size(); ++cut) {
+    WsParser first(Role::kServer, 1 << 20);
+    Outcome outcome;
+    std::string before = bytes.substr(0, cut), after = bytes.substr(cut), saved;
+    first.feed(before.data(), before.size());
+    drain(first, outcome);
+    first.save(saved);
+    EXPECT_EQ(saved.empty(), first.held_bytes() == 0) << cut;
+    auto second = WsParser::restore(Role::kServer, 1 << 20, saved);
+    ASSERT_TRUE(second) << cut << ": " << second.error().text;
+    std::string again;
+    second->save(again);
+    EXPECT_EQ(again, saved) << cut;
+    second->feed(after.data(), after.size());
+    drain(*second, outcome);
+    EXPECT_EQ(outcome, conversation_seen) << cut;
+    for (std::size_t n = 1; n < saved.size(); ++n) {
+      (void)WsParser::restore(Role::kServer, 1 << 20, std::string_view(saved).substr(0, n));
+    }
+    if (saved.empty()) continue;
+    EXPECT_FALSE(WsParser::restore(Role::kServer, 1 << 20, saved + "x")) << cut;
+    EXPECT_FALSE(WsParser::restore(Role::kServer, 1 << 20, saved.substr(0, saved.size() - 1)))
+        << cut;
+  }
+}
+
+TEST(WebSocket, ASavedMessageOverTheLimitIsRefused) {
+  WsParser parser(Role::kServer, 1 << 20);
+  std::string bytes = frame(fin | 2, std::string(5'000, 'b')).substr(0, 100), saved;
+  parser.feed(bytes.data(), bytes.size());
+  Outcome none;
+  drain(parser, none);
+  parser.save(saved);
+  EXPECT_TRUE(WsParser::restore(Role::kServer, 5'000, saved));
+  EXPECT_FALSE(WsParser::restore(Role::kServer, 4'999, saved));
+  EXPECT_FALSE(WsParser::restore(Role::kClient, 5'000, saved));
+}
+
 TEST(WebSocket, GivesTheSameMessagesWhereverTheBytesAreCut) {
   const std::string bytes = conversation();
   EXPECT_EQ(parse(bytes, Role::kServer), conversation_seen);

@@ -25,9 +25,8 @@ constexpr std::uint8_t flag_paused = 4;
 constexpr std::uint8_t flag_lingering = 8;
 constexpr std::uint8_t flag_in_close_event = 16;  // its on_closed is running
 
-// What epoll gives back: an id and generation, or one of these.
+// What epoll gives back: an id and generation, listener_key(), or this.
 constexpr std::uint64_t wake_key = ~std::uint64_t{0};
-constexpr std::uint64_t listener_key = std::uint64_t{1} << 63;  // + index
 
 constexpr int accepts_per_round_min = 4;
 constexpr int accepts_per_round_max = 64;
@@ -113,16 +112,21 @@ void EpollLoop::stop() {
 
 void EpollLoop::run_once(std::int64_t wait_ms_max) {
   std::array<epoll_event, 256> events;
-  const int n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()),
-                           static_cast<int>(wait_ms(wait_ms_max)));
+  int n = 0;
+  if (resting_) {
+    wait_resting(wait_ms(wait_ms_max));
+  } else {
+    n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()),
+                   static_cast<int>(wait_ms(wait_ms_max)));
+  }
   ++stats_.wakeups;
   for (int i = 0; i < n; ++i) {
     const std::uint64_t key = events[i].data.u64;
     if (key == wake_key) {
       std::uint64_t ignored;
       (void)!::read(wake_, &ignored, sizeof ignored);
-    } else if ((key & listener_key) != 0) {
-      accepting_.push_back(static_cast<std::size_t>(key & ~listener_key));
+    } else if ((key & listener_bit) != 0) {
+      accepting_.push_back(static_cast<std::size_t>(key & ~listener_bit));
     } else {
       const Waiting event{StreamId(static_cast<std::uint32_t>(key)),
                           static_cast<std::uint16_t>(key >> 32), events[i].events};
@@ -141,6 +145,10 @@ void EpollLoop::run_once(std::int64_t wait_ms_max) {
 
 // What is not reached is level-triggered and reported again.
 void EpollLoop::serve_strangers() {
+  if (resting_) {
+    waiting_.clear();
+    accepting_.clear();
+  }
   if (waiting_.empty() && accepting_.empty()) return;
   const std::int64_t until_us = monotonic_us() + options_.round_us_max;
   // Half of the time belongs to those who are here already.
@@ -249,7 +257,7 @@ Result<std::string> EpollLoop::listen(const std::string& address, StreamEvents& 
   if (::listen(fd, options_.listen_backlog) != 0) return give_up("");
   bound.size = sizeof bound.storage;
   getsockname(fd, reinterpret_cast<sockaddr*>(&bound.storage), &bound.size);
-  epoll_event event{.events = EPOLLIN, .data = {.u64 = listener_key | listeners_.size()}};
+  epoll_event event{.events = EPOLLIN, .data = {.u64 = listener_key(listeners_.size())}};
   if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) return give_up("");
   listeners_.push_back({fd, &events});
   return format(bound);
@@ -302,7 +310,7 @@ void EpollLoop::pause_accepting() {
   ++stats_.accept_pauses;
   for (std::size_t i = 0; i < listeners_.size(); ++i) {
     if (listeners_[i].fd < 0) continue;
-    epoll_event event{.events = 0, .data = {.u64 = listener_key | i}};
+    epoll_event event{.events = 0, .data = {.u64 = listener_key(i)}};
     epoll_ctl(epoll_, EPOLL_CTL_MOD, listeners_[i].fd, &event);
   }
   accept_timer_ = after(accept_retry_ms, [this] { resume_accepting(); });
@@ -314,7 +322,7 @@ void EpollLoop::resume_accepting() {
   cancel(accept_timer_);
   for (std::size_t i = 0; i < listeners_.size(); ++i) {
     if (listeners_[i].fd < 0) continue;
-    epoll_event event{.events = EPOLLIN, .data = {.u64 = listener_key | i}};
+    epoll_event event{.events = EPOLLIN, .data = {.u64 = listener_key(i)}};
     epoll_ctl(epoll_, EPOLL_CTL_MOD, listeners_[i].fd, &event);
   }
 }

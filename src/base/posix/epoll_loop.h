@@ -90,6 +90,19 @@ class EpollLoop final : public Loop {
 
   EpollLoopStats stats() const;
 
+  // --- changing hands (epoll_hand_over.cc). On the loop's thread, or before it runs ---
+  Result<void> rest_sockets(bool rest) override;
+  void give_stream(StreamId stream, StreamEvents& events) override;
+  Result<std::string> give_listeners(StreamEvents& events) override;
+  // Borrowed: they stay this loop's, and it closes them. Closing a descriptor that another process
+  // holds as well does not end the connection.
+  int descriptor(StreamId id);
+  std::vector<int> listener_descriptors() const;
+  // Takes the descriptor, whatever comes of it. Until give_stream() or give_listeners() nobody
+  // hears of it; the sockets of this loop must rest till then.
+  Result<StreamId> adopt_stream(int fd);
+  Result<void> adopt_listener(int fd);
+
  private:
   struct Stream {
     StreamEvents* events = nullptr;  // null: free, or lingering
@@ -128,6 +141,10 @@ class EpollLoop final : public Loop {
 
   explicit EpollLoop(const EpollLoopOptions& options);
 
+  // What epoll gives back for a listener.
+  static constexpr std::uint64_t listener_bit = std::uint64_t{1} << 63;
+  static std::uint64_t listener_key(std::size_t index) { return listener_bit | index; }
+
   Stream& stream(StreamId id) {
     return (*chunks_[id.value / chunk_streams])[id.value % chunk_streams];
   }
@@ -155,6 +172,7 @@ class EpollLoop final : public Loop {
   void drain_lingering(StreamId id, Stream& s);
   bool release_oldest_lingering();  // false: there is none
   void sweep_lingering();
+  void wait_resting(std::int64_t wait_ms_max);
   void run_posted();
   void run_timers();
   std::int64_t wait_ms(std::int64_t wait_ms_max);
@@ -171,6 +189,7 @@ class EpollLoop final : public Loop {
   std::vector<Waiting> waiting_;
   std::vector<std::size_t> accepting_;
   std::size_t waiting_first_ = 0;  // where the next round begins
+  bool resting_ = false;
   bool accept_paused_ = false;
   TimerId accept_timer_;
 

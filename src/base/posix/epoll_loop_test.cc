@@ -357,5 +357,55 @@ TEST(SocketAddress, ParsesAndRefuses) {
   }
 }
 
+// As two processes share sockets: each has descriptors of its own for the same ones.
+TEST(EpollLoop, SocketsChangeHandsWithoutBeingClosed) {
+  auto old_loop = *EpollLoop::create(), new_loop = *EpollLoop::create();
+  Echo old_echo(*old_loop), new_echo(*new_loop);
+  const std::string address = *old_loop->listen("127.0.0.1:0", old_echo);
+  const HostPort where = *parse_host_port(address);
+  const auto dial = [&] {
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    const SocketAddress to = *resolve(where.host, where.port, false);
+    EXPECT_EQ(connect(fd, reinterpret_cast<const sockaddr*>(&to.storage), to.size), 0);
+    return fd;
+  };
+  const int before = dial();
+  while (old_echo.accepted == 0) old_loop->run_once(100);
+
+  ASSERT_TRUE(old_loop->rest_sockets(true));
+  EXPECT_EQ(send(before, "meanwhile", 9, 0), 9);
+  const int waiting = dial();
+  bool ran = false;
+  old_loop->after(5, [&] { ran = true; });
+  const auto wakeups = old_loop->stats().wakeups;
+  for (int i = 0; i < 5; ++i) old_loop->run_once(10);
+  EXPECT_TRUE(ran) << "timers go on";
+  EXPECT_EQ(old_loop->stats().wakeups - wakeups, 5u) << "and nothing spins";
+  EXPECT_EQ(old_echo.accepted, 1);
+
+  ASSERT_TRUE(new_loop->rest_sockets(true));
+  for (const int fd : old_loop->listener_descriptors()) {
+    ASSERT_TRUE(new_loop->adopt_listener(dup(fd)));
+  }
+  const auto stream = new_loop->adopt_stream(dup(old_loop->descriptor(old_echo.last)));
+  ASSERT_TRUE(stream);
+  EXPECT_FALSE(new_loop->adopt_listener(dup(old_loop->descriptor(old_echo.last))));
+  new_loop->give_stream(*stream, new_echo);
+  EXPECT_EQ(*new_loop->give_listeners(new_echo), address);
+  old_loop.reset();  // closes its descriptors, and nothing else
+  ASSERT_TRUE(new_loop->rest_sockets(false));
+  while (new_echo.accepted == 0) new_loop->run_once(100);
+  for (int i = 0; i < 5; ++i) new_loop->run_once(10);
+  char answer[16] = {};
+  EXPECT_EQ(recv(before, answer, sizeof answer, MSG_DONTWAIT), 9);
+  EXPECT_EQ(std::string(answer), "meanwhile");
+  EXPECT_EQ(send(waiting, "late", 4, 0), 4);
+  for (int i = 0; i < 5; ++i) new_loop->run_once(10);
+  EXPECT_EQ(recv(waiting, answer, sizeof answer, MSG_DONTWAIT), 4);
+  EXPECT_EQ(new_echo.closed, 0);
+  ::close(before);
+  ::close(waiting);
+}
+
 }  // namespace
 }  // namespace evodb::base

@@ -1,0 +1,76 @@
+// RunningParent: a parent with the real seams, behind LakehouseParent. It can hand over to another
+// process and take over from one: running_parent_hand_over.cc, docs/upgrade.md.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/posix/epoll_loop.h"
+#include "base/posix/posix_disk.h"
+#include "base/posix/system_clock.h"
+#include "base/posix/thread_executor.h"
+#include "config.h"
+#include "data_lock.h"
+#include "evodb/parent.h"
+#include "hand_over_channel.h"
+#include "lake/parquet_encoder.h"
+#include "lakehouse_parent.h"
+#include "parent/parent.h"
+#include "store_threads.h"
+#include "successor.h"
+
+namespace evodb::app {
+
+class RunningParent final : public ServedParent {
+ public:
+  ~RunningParent() override { stop(std::chrono::milliseconds(0)); }
+
+  Result<void> start(const Config& config, const Waiting& waiting);
+  // In place of start(). Until it succeeds, this must not be destroyed: the process ends instead.
+  Result<void> take_over(const Config& config, HandOverChannel& channel);
+
+  std::string address() const override { return address_; }
+  LakehouseBufferStats get_buffer_stats() override;
+  void with_gate(std::function<void(gate::Gate&)> work) override;
+  std::string status_json() override;
+  Result<void> flush() override;
+  void stop(std::chrono::milliseconds deadline) override;
+  Result<HandOverReport> hand_over_to(Successor& next, const HandOverPatience& patience) override;
+
+ private:
+  // All that needs neither the data directory's lock nor the parent that ran before.
+  Result<void> prepare(const Config& config);
+  void make_parent();
+  parent::ParentStatus status_now();
+
+  // What is given to the next process.
+  struct Given {
+    parent::HandedOver handed;
+    std::vector<int> listeners, connections;  // borrowed from the loop
+  };
+  Result<Given> give_up_rooms(const HandOverPatience& patience);
+  Result<void> give(HandOverChannel& channel, const Given& given, std::int64_t wait_ms_max);
+  // The rooms again, from what they gave up.
+  Result<void> go_on(parent::HandedOver handed);
+
+  std::string data_;
+  parent::ParentOptions options_;
+  std::unique_ptr<DataLock> lock_;
+  base::PosixDisk disk_;
+  base::SystemClock clock_;
+  base::SystemRandom random_;
+  lake::ParquetEncoder encoder_;
+  std::unique_ptr<base::EpollLoop> loop_;
+  std::unique_ptr<base::ThreadExecutor> journal_io_;
+  std::unique_ptr<base::ThreadExecutor> landing_;
+  std::unique_ptr<StoreThreads> store_;
+  std::unique_ptr<parent::Parent> parent_;
+  std::thread thread_;  // runs the loop
+  std::string address_;
+  bool stopped_ = false;
+};
+
+}  // namespace evodb::app
