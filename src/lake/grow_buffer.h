@@ -46,7 +46,7 @@ class GrowBuffer {
   void append(const T* from, std::size_t n) {
     if (n == 0) return;
     if (capacity_ - size_ < n) grow(size_ + n);
-    std::memcpy(data_.get() + size_, from, n * sizeof(T));
+    copy(data_.get() + size_, from, n * sizeof(T));
     size_ += n;
   }
   // REQUIRES: n >= size().
@@ -56,6 +56,18 @@ class GrowBuffer {
   }
 
  private:
+  // Names and numbers as text have 8 to 16 bytes, for which a call of memcpy is long.
+  static void copy(void* to, const void* from, std::size_t bytes) {
+    if (bytes < 8 || bytes > 16) {
+      std::memcpy(to, from, bytes);
+      return;
+    }
+    std::uint64_t first, last;  // they overlap
+    std::memcpy(&first, from, 8);
+    std::memcpy(&last, static_cast<const char*>(from) + bytes - 8, 8);
+    std::memcpy(to, &first, 8);
+    std::memcpy(static_cast<char*>(to) + bytes - 8, &last, 8);
+  }
   void grow(std::size_t at_least) {
     std::size_t capacity = capacity_ + capacity_ / 2;
     if (capacity < 16) capacity = 16;

@@ -32,19 +32,6 @@ void ColumnBuffer::note_present(std::uint32_t row) {
   present_.push_back(1);
 }
 
-void ColumnBuffer::put_bytes(std::uint32_t row, std::string_view v) {
-  EVODB_ASSERT(v.size() <= std::numeric_limits<std::uint32_t>::max() - data_.size(),
-               "a buffer is sealed long before a column has 4 GiB");
-  if (row != values_) [[unlikely]] {
-    note_present(row);
-    ends_.extend_to(row, static_cast<std::uint32_t>(data_.size()));
-  }
-  data_.append(v.data(), v.size());
-  ends_.push_back(static_cast<std::uint32_t>(data_.size()));
-  rows_ = row + 1;
-  ++values_;
-}
-
 RowBuffer::RowBuffer() : heads_(meter_), unfit_(meter_), unfit_data_(meter_) {}
 
 std::uint32_t RowBuffer::source_number(std::string_view source) {

@@ -15,12 +15,14 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "base/assert.h"
 #include "evodb/types.h"
 #include "lake/grow_buffer.h"
 #include "table/schema.h"
@@ -58,7 +60,18 @@ class ColumnBuffer {
   }
   void put_double(std::uint32_t row, double v) { put_fixed(row, std::bit_cast<std::uint64_t>(v)); }
   void put_boolean(std::uint32_t row, bool v) { put_fixed(row, v ? 1 : 0); }
-  void put_bytes(std::uint32_t row, std::string_view v);
+  void put_bytes(std::uint32_t row, std::string_view v) {
+    EVODB_ASSERT(v.size() <= std::numeric_limits<std::uint32_t>::max() - data_.size(),
+                 "a buffer is sealed long before a column has 4 GiB");
+    if (row != values_) [[unlikely]] {
+      note_present(row);
+      ends_.extend_to(row, static_cast<std::uint32_t>(data_.size()));
+    }
+    data_.append(v.data(), v.size());
+    ends_.push_back(static_cast<std::uint32_t>(data_.size()));
+    rows_ = row + 1;
+    ++values_;
+  }
 
   // Rows from here on are null.
   std::uint32_t rows() const { return rows_; }

@@ -3,11 +3,30 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 namespace evodb::wire {
 
-bool is_valid_utf8(std::string_view bytes);
+// No byte is above 0x7f. Inline: every TEXT is asked, and most are short.
+inline bool is_ascii(std::string_view bytes) {
+  constexpr std::uint64_t high_bits = 0x8080808080808080u;
+  const char* p = bytes.data();
+  const char* const end = p + bytes.size();
+  std::uint64_t seen = 0, word = 0;
+  for (; end - p >= 8; p += 8) {
+    std::memcpy(&word, p, 8);
+    seen |= word;
+  }
+  std::uint8_t rest = 0;
+  for (; p != end; ++p) rest |= static_cast<std::uint8_t>(*p);
+  return (seen & high_bits) == 0 && rest < 0x80;
+}
+
+bool is_valid_utf8_beyond_ascii(std::string_view bytes);
+inline bool is_valid_utf8(std::string_view bytes) {
+  return is_ascii(bytes) || is_valid_utf8_beyond_ascii(bytes);
+}
 
 // The longest prefix of `bytes` that has at most `bytes_max` bytes and cuts no character.
 std::string_view utf8_prefix(std::string_view bytes, std::size_t bytes_max);
