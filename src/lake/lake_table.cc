@@ -41,7 +41,8 @@ inline bool put_fitting(ColumnBuffer& column, std::uint32_t row, const ValueView
       column.put_double(row, value.real);
       return true;
     case table::Type::kString:
-      if (value.storage_class != StorageClass::kText || !wire::is_valid_utf8(value.bytes)) {
+      if (value.storage_class != StorageClass::kText ||
+          !(wire::is_ascii(value.bytes) || wire::is_valid_utf8(value.bytes))) {
         return false;
       }
       column.put_bytes(row, value.bytes);

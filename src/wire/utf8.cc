@@ -44,7 +44,7 @@ bool Utf8Validator::add(std::string_view bytes) {
   return true;
 }
 
-bool is_valid_utf8_beyond_ascii(std::string_view bytes) {
+bool is_valid_utf8(std::string_view bytes) {
   Utf8Validator validator;
   return validator.add(bytes) && validator.complete();
 }

@@ -8,7 +8,7 @@
 
 namespace evodb::wire {
 
-// No byte is above 0x7f. Inline: every TEXT is asked, and most are short.
+// No byte is above 0x7f. Inline: the lake asks it of every TEXT, and most are short.
 inline bool is_ascii(std::string_view bytes) {
   constexpr std::uint64_t high_bits = 0x8080808080808080u;
   const char* p = bytes.data();
@@ -23,10 +23,7 @@ inline bool is_ascii(std::string_view bytes) {
   return (seen & high_bits) == 0 && rest < 0x80;
 }
 
-bool is_valid_utf8_beyond_ascii(std::string_view bytes);
-inline bool is_valid_utf8(std::string_view bytes) {
-  return is_ascii(bytes) || is_valid_utf8_beyond_ascii(bytes);
-}
+bool is_valid_utf8(std::string_view bytes);
 
 // The longest prefix of `bytes` that has at most `bytes_max` bytes and cuts no character.
 std::string_view utf8_prefix(std::string_view bytes, std::size_t bytes_max);
