@@ -48,7 +48,9 @@ class SegmentWriter {
   std::size_t spares() const { return spares_.size(); }
 
  private:
-  static constexpr std::uint64_t zero_chunk_bytes = 2u << 20;
+  // The group that meets the end of a chunk waits for the next one's zeros: with 20 KB groups one
+  // in 400, and not one in 100, so that the 99th percentile of an acknowledgement does not see it.
+  static constexpr std::uint64_t zero_chunk_bytes = 8u << 20;
   static constexpr std::size_t spares_max = 4;
 
   base::Disk& disk_;
