@@ -25,6 +25,7 @@ space := $(empty) $(empty)
 PYTEST := .deps/venv/bin/python -m pytest -q -p no:cacheprovider
 
 .PHONY: setup build sim test unit system install-test walls fuzz tsan prove prove-sim crash-points \
+        prove-torture prove-thread prove-address \
         torture soak demo bench instructions format lint docs clean
 
 setup:
@@ -77,9 +78,18 @@ crash-points: sim
 	build/evodb-crash-points
 
 prove: prove-sim crash-points build
-	KILLS=100 $(PYTEST) -s tests/torture tests/abuse
+	$(PYTEST) -s tests/abuse
 	$(MAKE) fuzz FUZZ_SECONDS=60
+	scripts/sanitized-system thread --build
+	scripts/sanitized-system address --build
+	$(MAKE) -j3 --output-sync=target prove-torture prove-thread prove-address
+
+# Mostly waiting, each of them: together they take as long as the longest.
+prove-torture: build
+	KILLS=100 $(PYTEST) -s tests/torture
+prove-thread: setup
 	scripts/sanitized-system thread
+prove-address: setup
 	scripts/sanitized-system address
 
 torture: build

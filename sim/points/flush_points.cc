@@ -98,7 +98,8 @@ class FlushWorld {
     }));
     std::vector<table::TableState> states;
     EVODB_CHECK(catalog_retry([&]() -> Result<void> {
-      states = EVODB_TRY(parent::load_tables(store_, catalog_));
+      states = EVODB_TRY(parent::load_checked_tables(
+          disk_, "j", {journal_->id(), journal_->durable_end()}, store_, catalog_));
       return {};
     }));
     lake_ = lake::Lake::create({}, identity_);

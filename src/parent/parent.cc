@@ -136,14 +136,20 @@ struct Parent::Impl : gate::GateHandlers,
   void find_tables(std::int64_t retry_ms) {
     seams.store.run(
         [self = shared_from_this(), retry_ms](store::ObjectStore& store, table::Catalog& catalog) {
-          auto states =
-              std::make_shared<Result<std::vector<table::TableState>>>(load_tables(store, catalog));
+          auto states = std::make_shared<Result<std::vector<table::TableState>>>(
+              load_checked_tables(self->seams.disk, self->options.journal_directory,
+                                  {self->journal->id(), self->recovered_end}, store, catalog));
           self->seams.loop.post([self, states, retry_ms] { self->on_tables(*states, retry_ms); });
         });
   }
 
   void on_tables(Result<std::vector<table::TableState>>& states, std::int64_t retry_ms) {
     if (stopping) return;
+    if (!states && states.error().kind == ErrorKind::kCorrupt) {
+      // Nothing lands any more, and nobody else is let in: its operator must choose.
+      trouble = states.error().text;
+      return gate->drain(trouble);
+    }
     if (!states) {
       // Children are served meanwhile: the journal holds what they send.
       trouble = "cannot read the tables: " + states.error().text;
@@ -151,11 +157,6 @@ struct Parent::Impl : gate::GateHandlers,
         self->find_tables(std::min(retry_ms * 2, recovery_retry_ms_max));
       });
       return;
-    }
-    if (const auto sound = check_watermarks({journal->id(), recovered_end}, *states); !sound) {
-      // Nothing lands any more, and nobody else is let in: its operator must choose.
-      trouble = sound.error().text;
-      return gate->drain(trouble);
     }
     trouble.clear();
     tables_loaded = true;

@@ -62,6 +62,27 @@ class PatientReads final : public store::ObjectStore {
   store::ObjectStore& store_;
 };
 
+Result<std::vector<table::TableState>> load_tables(store::ObjectStore& store,
+                                                   table::Catalog& catalog) {
+  std::vector<table::TableState> states;
+  for (const auto& entry : EVODB_TRY(catalog.list())) {
+    // Somebody else's table in our namespace, outside of our warehouse or of a kind that we do not
+    // write: its name is taken, nothing else of it concerns us.
+    table::TableState foreign;
+    foreign.name = entry.name;
+    const auto key = store.key_of(entry.metadata_location);
+    if (!key) {
+      states.push_back(std::move(foreign));
+      continue;
+    }
+    const std::string json = EVODB_TRY(store.get(*key));
+    auto state = table::parse_table_state(entry.name, entry.metadata_location, json, store);
+    if (!state && state.error().kind == ErrorKind::kInvalid) state = std::move(foreign);
+    states.push_back(EVODB_TRY(std::move(state)));
+  }
+  return states;
+}
+
 // What every table holds, by (table, source, epoch).
 Result<std::unique_ptr<lake::LandedFilter>> scan_tables(store::ObjectStore& store,
                                                         table::Catalog& catalog) {
@@ -146,11 +167,14 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
   const auto remembered = EVODB_TRY(catalog.property(journal_property));
   if (remembered == ours) {
     if (load == LoadTables::kLater) return recovered;
-    // Where the store is away, children are served all the same.
-    if (auto states = load_tables(store, catalog)) {
-      EVODB_CHECK(check_watermarks(journal, *states));
+    auto states = load_checked_tables(disk, journal_directory, journal, store, catalog);
+    if (states) {
       recovered.tables = *std::move(states);
+      return recovered;
     }
+    if (states.error().kind == ErrorKind::kCorrupt) return fail(std::move(states).error());
+    // Where the store is away, children are served all the same.
+    EVODB_CHECK(keep_unchecked_end(disk, journal_directory, journal));
     return recovered;
   }
 
@@ -171,7 +195,8 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
   return recovered;
 }
 
-Result<void> check_watermarks(JournalExtent journal, const std::vector<table::TableState>& states) {
+Result<void> check_watermarks(const JournalExtent& journal,
+                              const std::vector<table::TableState>& states) {
   for (const auto& state : states) {
     if (!state.watermark || state.watermark->journal != journal.id.value) continue;
     if (state.watermark->position <= journal.durable_end) continue;
@@ -186,24 +211,16 @@ Result<void> check_watermarks(JournalExtent journal, const std::vector<table::Ta
   return {};
 }
 
-Result<std::vector<table::TableState>> load_tables(store::ObjectStore& store,
-                                                   table::Catalog& catalog) {
-  std::vector<table::TableState> states;
-  for (const auto& entry : EVODB_TRY(catalog.list())) {
-    // Somebody else's table in our namespace, outside of our warehouse or of a kind that we do not
-    // write: its name is taken, nothing else of it concerns us.
-    table::TableState foreign;
-    foreign.name = entry.name;
-    const auto key = store.key_of(entry.metadata_location);
-    if (!key) {
-      states.push_back(std::move(foreign));
-      continue;
-    }
-    const std::string json = EVODB_TRY(store.get(*key));
-    auto state = table::parse_table_state(entry.name, entry.metadata_location, json, store);
-    if (!state && state.error().kind == ErrorKind::kInvalid) state = std::move(foreign);
-    states.push_back(EVODB_TRY(std::move(state)));
-  }
+Result<std::vector<table::TableState>> load_checked_tables(base::Disk& disk,
+                                                           const std::string& journal_directory,
+                                                           const JournalExtent& journal,
+                                                           store::ObjectStore& store,
+                                                           table::Catalog& catalog) {
+  auto states = EVODB_TRY(load_tables(store, catalog));
+  const Position end = EVODB_TRY(lowest_unchecked_end(disk, journal_directory, journal));
+  EVODB_CHECK(check_watermarks({journal.id, end}, states));
+  // Before anything lands: what lands then lies behind that end and proves nothing against it.
+  EVODB_CHECK(forget_unchecked_end(disk, journal_directory));
   return states;
 }
 

@@ -2,7 +2,7 @@
 //
 //   recover_journal     blocking, on the journal's disk: journal, checkpoint, replayed marks
 //   recover_catalog     where blocking on store and catalog is allowed: fencing, lost-journal check
-//   load_tables         the same: every table's state
+//   load_checked_tables the same: every table's state, held against the journal
 #pragma once
 
 #include <memory>
@@ -16,6 +16,7 @@
 #include "ingest/ingest.h"
 #include "journal/journal.h"
 #include "lake/landed_filter.h"
+#include "parent/unchecked_end.h"
 #include "store/store.h"
 #include "table/append.h"
 #include "table/catalog.h"
@@ -42,18 +43,13 @@ struct RecoveredCatalog {
   // Set when the catalog remembers another journal than this one: what the tables hold. It is on
   // disk, and the catalog names this journal, when recover_catalog returns.
   std::unique_ptr<lake::LandedFilter> landed;
-  // Every table's state, where the store could be asked. Otherwise they are to be loaded later, and
-  // to be looked at by check_watermarks.
+  // Every table's state, checked, where the store could be asked. Otherwise load_checked_tables is
+  // to be called later.
   std::optional<std::vector<table::TableState>> tables;
 };
 
-struct JournalExtent {
-  journal::JournalId id;
-  Position durable_end;  // as recovered
-};
-
 // A scan sees all that ever landed, also from before an earlier loss. Errors: kRetry (store or
-// catalog away; call again), kCorrupt as check_watermarks; others are final.
+// catalog away; call again), kCorrupt as load_checked_tables; others are final.
 // kLater: the tables' states are not asked for, so nothing waits for the store.
 enum class LoadTables : std::uint8_t { kNow, kLater };
 Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& journal_directory,
@@ -63,11 +59,16 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
 
 // kCorrupt: a table holds what this journal no longer does. Damage in a journal's last group may
 // look like a torn tail (docs/formats/journal.md); going on would give old positions new meanings.
-Result<void> check_watermarks(JournalExtent journal, const std::vector<table::TableState>& states);
+Result<void> check_watermarks(const JournalExtent& journal,
+                              const std::vector<table::TableState>& states);
 
 // A table without a watermark is somebody else's; of one that we could not even write to, the name
-// is all that is given.
-Result<std::vector<table::TableState>> load_tables(store::ObjectStore& store,
-                                                   table::Catalog& catalog);
+// is all that is given. What is compared is the lowest end that was not compared yet
+// (unchecked_end.h). Errors: kCorrupt as check_watermarks; others: call again.
+Result<std::vector<table::TableState>> load_checked_tables(base::Disk& disk,
+                                                           const std::string& journal_directory,
+                                                           const JournalExtent& journal,
+                                                           store::ObjectStore& store,
+                                                           table::Catalog& catalog);
 
 }  // namespace evodb::parent
