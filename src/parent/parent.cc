@@ -293,7 +293,9 @@ struct Parent::Impl : gate::GateHandlers,
   // --- journal commits --------------------------------------------------------------------------
 
   void on_appended() override {
-    if (commit_running) return;
+    // Nothing queued: a retry whose time came after another commit had done its work, maybe while
+    // the journal changes hands.
+    if (commit_running || !journal->has_pending()) return;
     commit_running = true;
     seams.journal_io.post([self = shared_from_this()] {
       const auto end = self->journal->commit();
@@ -367,7 +369,7 @@ struct Parent::Impl : gate::GateHandlers,
 
   // Only whole segments go, and only after a checkpoint holds every mark that they gave.
   void maybe_trim() {
-    if (trim_running || stopping || journal->poisoned()) return;
+    if (trim_running || stopping || handing_over || journal->poisoned()) return;
     if (landed_through.value < journal->first().value + trim_step_bytes()) return;
     trim_running = true;
     std::string checkpoint = ingest->checkpoint();
