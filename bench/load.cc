@@ -216,7 +216,7 @@ class Child : public base::StreamEvents {
     for (std::uint64_t lsn = sent_ + 1; lsn <= end; ++lsn) {
       writer_.add_change(Op::kInsert, table, run_.fingerprints[table], Lsn(lsn), TxnId(end),
                          UnixMillis(1'700'000'000'000 + static_cast<std::int64_t>(lsn)), {}, {},
-                         run_.rows.row(lsn));
+                         run_.rows.row(lsn, number_));
     }
     chain_ = writer_.chain();
     frame_.clear();

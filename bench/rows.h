@@ -9,9 +9,9 @@
 
 namespace evodb::bench {
 
-// What a row looks like. All kinds are a pure function of the LSN.
+// What a row looks like. All kinds are a pure function of LSN and source.
 enum class RowKind : std::uint8_t {
-  kPayload200,  // an INTEGER and a TEXT that make 200 encoded bytes
+  kPayload200,  // an INTEGER and a TEXT that make 200 encoded bytes; half of them are noise to zstd
   kTyped4,      // INTEGER, REAL, short TEXT, INTEGER
   kTyped20,     // those four, five times over: other numbers, other texts
 };
@@ -24,7 +24,7 @@ class RowMaker {
   explicit RowMaker(RowKind kind) : kind_(kind), text_(190, 'x') {}
 
   // Valid until the next call.
-  wire::ValuesView row(std::uint64_t lsn);
+  wire::ValuesView row(std::uint64_t lsn, std::uint64_t source = 0);
 
  private:
   void put_three(std::int64_t n, std::int64_t customers);

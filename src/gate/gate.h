@@ -1,11 +1,11 @@
 // Gate: the parent's one port. HTTP/1.1 and WebSocket over base::Loop; speaks wire v2 and v1, asks
 // ingest, and carries acknowledgements back. No thread and no syscall: the loop brings bytes.
 //
-//   Gate gate(loop, ingest, handlers, options, random);
-//   std::string address = EVODB_TRY(gate.listen("127.0.0.1:8787"));
+//   auto gate = Gate::create(loop, random, ingest, handlers, options);
+//   std::string address = EVODB_TRY(gate->listen("127.0.0.1:8787"));
 //   ...
-//   gate.deliver(effects);       // acks from ingest, after a sync or a commit
-//   gate.drain("shutting down"); // no new connections; bye to all; closes as outputs empty
+//   gate->deliver(effects);       // acks from ingest, after a sync or a commit
+//   gate->drain("shutting down"); // no new connections; bye to all; closes as outputs empty
 //
 // A connection costs a fixed record in a slab while it is idle; parser and output buffers exist
 // only while a message is in parts or an output waits (docs/gate.md, "What a connection costs").
@@ -14,9 +14,9 @@
 // exact message answered for it, as in Cloudflare's hibernation API; no connection wakes for any of
 // it.
 //
-//   gate.set_auto_response(WsOpcode::kText, "are you there?", "yes");
-//   gate.set_tags(connection, {{"room:7"}});
-//   gate.broadcast(WsOpcode::kText, "hello, room", "room:7");
+//   gate->set_auto_response(WsOpcode::kText, "are you there?", "yes");
+//   gate->set_tags(connection, {{"room:7"}});
+//   gate->broadcast(WsOpcode::kText, "hello, room", "room:7");
 //
 // Threads: the loop's only.
 #pragma once
@@ -38,7 +38,7 @@
 
 namespace evodb::gate {
 
-// Names an open WebSocket. It is used again after that was closed: forget it in on_session_end.
+// Names a connection. It is used again after that was closed: forget it in on_session_end.
 using ConnectionId = base::StreamId;
 
 inline constexpr std::size_t auto_response_bytes_max = 2'048;  // on each side
@@ -145,30 +145,33 @@ class Gate {
   // When the last auto-response or pong left, to 10 ms. None: never on this connection.
   virtual std::optional<UnixMillis> get_auto_response_timestamp(ConnectionId connection) = 0;
 
-  // At most 10 tags of 1 to 256 bytes each; they replace those before. Errors: kInvalid (no open
-  // WebSocket; a tag's size), kOverLimit (their number; tags_bytes_max). Views live until tags of
-  // any connection change.
+  // At most 10 tags of 1 to 256 bytes each; they replace those before, and may be views of them.
+  // Errors: kInvalid (no session; a tag's size), kOverLimit (their number; tags_bytes_max). Views
+  // live until tags of any connection change.
   virtual Result<void> set_tags(ConnectionId connection,
                                 std::span<const std::string_view> tags) = 0;
   virtual std::vector<std::string_view> get_tags(ConnectionId connection) = 0;
-  // All open WebSockets, or those with this tag; ascending.
+  // All connections with a session, or those with this tag; ascending.
   virtual std::vector<ConnectionId> list(std::optional<std::string_view> tag = std::nullopt) = 0;
 
-  // At most 16,384 bytes that stay until the connection ends; "" is none. Errors: kInvalid (no open
-  // WebSocket), kOverLimit (too large; attachments_bytes_max). The view lives until the next set.
+  // At most 16,384 bytes that stay until the session ends; "" is none. Errors: kInvalid (no
+  // session), kOverLimit (too large; attachments_bytes_max). The view lives until the next set, or
+  // the session's end.
   virtual Result<void> set_attachment(ConnectionId connection, std::string_view bytes) = 0;
   virtual std::string_view get_attachment(ConnectionId connection) = 0;
 
-  // One message to all open WebSockets, or to those with this tag; returns how many these are now.
-  // The first 64 get it at once, the others a slice at a time between the loop's other events, and
-  // one broadcast after the other; who connects or gets the tag meanwhile may get it too. It waits
-  // for a slow reader within output_bytes_max, who exceeds that is cut off. Errors: kInvalid (not
-  // text or binary), kOverLimit (over half of output_bytes_max; over 32 MiB of broadcasts wait).
+  // One message to all sessions, or to those with this tag; returns how many these are now. The
+  // first 64 get it at once, the others a slice at a time between the loop's other events, and one
+  // broadcast after the other; who connects or gets the tag meanwhile may get it too. For a slow
+  // reader it waits as any output does: who exceeds output_bytes_max is cut off, and when all wait
+  // for more than partial_bytes_max, who has held the most for the longest. Errors: kInvalid (not
+  // text or binary; text that is no UTF-8), kOverLimit (over half of output_bytes_max; over 32 MiB
+  // of broadcasts wait).
   virtual Result<std::size_t> broadcast(wire::WsOpcode opcode, std::string_view payload,
                                         std::optional<std::string_view> tag = std::nullopt) = 0;
 
-  // --- changing hands: docs/upgrade.md. The loop's sockets rest from freeze() to resume()
-  // ---------- Time stands still for every connection, until resume().
+  // --- changing hands: docs/upgrade.md. The loop's sockets rest from freeze() to resume() ---
+  // Time stands still for every connection, until resume().
   virtual void freeze() = 0;
   virtual std::uint64_t requests_waiting() = 0;  // for their handlers; and broadcasts under way
   // REQUIRES: frozen. Errors: kRetry (somebody waits for an answer), kInvalid (draining). Changes

@@ -152,7 +152,8 @@ class GateImpl : public Gate, public base::StreamEvents {
   static constexpr std::size_t broadcast_slice = 64;
   static constexpr std::uint64_t broadcasts_bytes_max = 32u << 20;
   void continue_broadcasts();
-  Connection* open_websocket(ConnectionId id);  // nullptr: it is none
+  Connection* open_websocket(ConnectionId id);
+  Connection* session(ConnectionId id);  // nullptr: it is none
   bool auto_respond(StreamId s, const wire::WsMessage& message);
 
   // --- wire v2 (gate_v2.cc) ---

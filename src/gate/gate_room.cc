@@ -12,11 +12,20 @@ Connection* GateImpl::open_websocket(ConnectionId id) {
   return c.upgraded() ? &c : nullptr;
 }
 
+// What a room above may change: between on_session and on_session_end. A WebSocket that never says
+// hello ends without a word to the room, and its id is soon another's.
+Connection* GateImpl::session(ConnectionId id) {
+  Connection* c = open_websocket(id);
+  return c != nullptr && c->said_hello ? c : nullptr;
+}
+
 namespace {
 
+// Records that one slice of a broadcast looks at, most of them free ones.
+constexpr std::size_t broadcast_records = 4'096;
+
 auto no_such(ConnectionId id) {
-  return fail(ErrorKind::kInvalid,
-              "connection " + std::to_string(id.value) + " is no open WebSocket");
+  return fail(ErrorKind::kInvalid, "connection " + std::to_string(id.value) + " has no session");
 }
 
 }  // namespace
@@ -58,7 +67,7 @@ std::optional<UnixMillis> GateImpl::get_auto_response_timestamp(ConnectionId id)
 }
 
 Result<void> GateImpl::set_tags(ConnectionId id, std::span<const std::string_view> tags) {
-  Connection* c = open_websocket(id);
+  Connection* c = session(id);
   if (c == nullptr) return no_such(id);
   c->tags = EVODB_TRY(tags_.put(c->tags, id.value, tags));
   return {};
@@ -76,13 +85,13 @@ std::vector<ConnectionId> GateImpl::list(std::optional<std::string_view> tag) {
     return ids;
   }
   for (std::uint32_t id = 0; id < slab_.end(); ++id) {
-    if (slab_[id].upgraded()) ids.emplace_back(id);
+    if (slab_[id].said_hello) ids.emplace_back(id);
   }
   return ids;
 }
 
 Result<void> GateImpl::set_attachment(ConnectionId id, std::string_view bytes) {
-  Connection* c = open_websocket(id);
+  Connection* c = session(id);
   if (c == nullptr) return no_such(id);
   c->attachment = EVODB_TRY(attachments_.put(c->attachment, bytes));
   return {};
@@ -102,6 +111,10 @@ Result<std::size_t> GateImpl::broadcast(wire::WsOpcode opcode, std::string_view 
   if (opcode != wire::WsOpcode::kText && opcode != wire::WsOpcode::kBinary) {
     return fail(ErrorKind::kInvalid, "only text and binary messages are broadcast");
   }
+  // Each client would close its connection over it.
+  if (opcode == wire::WsOpcode::kText && !wire::is_valid_utf8(payload)) {
+    return fail(ErrorKind::kInvalid, "a text broadcast is no UTF-8");
+  }
   if (payload.size() > options_.output_bytes_max / 2) {
     return fail(ErrorKind::kOverLimit, "a broadcast of " + std::to_string(payload.size()) +
                                            " bytes; at most half of output_bytes_max");
@@ -114,7 +127,7 @@ Result<std::size_t> GateImpl::broadcast(wire::WsOpcode opcode, std::string_view 
   } else {
     next.end = slab_.end();
   }
-  const std::size_t addressed = tag ? next.ids.size() : stats_.websockets;
+  const std::size_t addressed = tag ? next.ids.size() : stats_.children;
   if (addressed == 0) return 0;
   next.bytes = sizeof(Broadcast) + payload.size() + next.ids.size() * sizeof(std::uint32_t);
   if (!broadcasts_.empty() && broadcasts_bytes_ + next.bytes > broadcasts_bytes_max) {
@@ -130,14 +143,14 @@ Result<std::size_t> GateImpl::broadcast(wire::WsOpcode opcode, std::string_view 
 
 // So many at a time that nobody else's event waits for longer than about a millisecond.
 void GateImpl::continue_broadcasts() {
-  for (std::size_t given = 0; !broadcasts_.empty();) {
+  for (std::size_t given = 0, looked_at = 0; !broadcasts_.empty(); ++looked_at) {
     Broadcast& b = broadcasts_.front();
     if (b.next == b.end) {
       broadcasts_bytes_ -= b.bytes;
       broadcasts_.pop_front();
       continue;
     }
-    if (given == broadcast_slice) {
+    if (given == broadcast_slice || looked_at == broadcast_records) {
       loop_.post([this, alive = std::weak_ptr<int>(alive_)] {
         if (!alive.expired()) continue_broadcasts();
       });
@@ -147,7 +160,7 @@ void GateImpl::continue_broadcasts() {
     ++b.next;
     const Connection& c = at(s);
     // It may be gone by now, and its id another's.
-    if (!c.upgraded() || (b.tag && !tags_.has(c.tags, *b.tag))) continue;
+    if (!c.said_hello || (b.tag && !tags_.has(c.tags, *b.tag))) continue;
     ++given;
     send(s, b.frame);
     if (s.value != begun_) settle(s);

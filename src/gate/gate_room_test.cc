@@ -102,6 +102,22 @@ TEST(GateRoom, TagsAreListedInOrderAndGoWithTheirConnection) {
   EXPECT_EQ(w.gate->stats().tags_bytes, 0u);
 }
 
+TEST(GateRoom, TagsMayBeAddedToThoseThatWereGiven) {
+  Room w;
+  auto c = w.child();
+  const ConnectionId id = w.newest();
+  std::vector<std::string_view> wanted = {"zeta"};
+  ASSERT_TRUE(w.tag(id, wanted));
+  for (const std::string_view more : {"alpha", "beta", "eta", "gamma"}) {
+    auto tags = w.gate->get_tags(id);  // views of what set_tags replaces
+    tags.push_back(more);
+    ASSERT_TRUE(w.tag(id, tags));
+    wanted.push_back(more);
+  }
+  std::sort(wanted.begin(), wanted.end());
+  EXPECT_EQ(w.gate->get_tags(id), wanted);
+}
+
 TEST(GateRoom, TagsAreLimited) {
   Room w(GateOptions{.tags_bytes_max = 4'096});
   auto c = w.child();

@@ -8,9 +8,9 @@ namespace evodb::gate {
 
 namespace {
 
-// What a text and a set cost beside their bytes: nodes of the maps, vectors, strings.
+// What a text costs beside its bytes, and a set with its tags: nodes of the maps, vectors, strings.
 constexpr std::uint64_t tag_cost_bytes = 192;
-constexpr std::uint64_t set_cost_bytes = 192;
+constexpr std::uint64_t set_cost_bytes = 416;
 constexpr std::uint64_t member_bytes = 4;
 
 }  // namespace
@@ -23,6 +23,8 @@ Result<TagIndex::Handle> TagIndex::put(Handle before, std::uint32_t id,
                                            std::to_string(tags_per_connection_max));
   }
   std::vector<std::string_view> texts(tags.begin(), tags.end());
+  std::sort(texts.begin(), texts.end());
+  texts.erase(std::unique(texts.begin(), texts.end()), texts.end());
   std::uint64_t cost = member_bytes + set_cost_bytes;
   for (const std::string_view text : texts) {
     if (text.empty() || text.size() > tag_bytes_max) {
@@ -35,8 +37,6 @@ Result<TagIndex::Handle> TagIndex::put(Handle before, std::uint32_t id,
     return fail(ErrorKind::kOverLimit, "the tags of all connections together have more than " +
                                            std::to_string(bytes_max_) + " bytes");
   }
-  std::sort(texts.begin(), texts.end());
-  texts.erase(std::unique(texts.begin(), texts.end()), texts.end());
   // First the new one, so that tags in both are not forgotten in between.
   const Handle set = set_of(texts);
   if (set == before) return set;
@@ -93,7 +93,7 @@ TagIndex::TagId TagIndex::tag_of(std::string_view text) {
     free_tags_.pop_back();
   }
   tags_[tag].text = std::string(text);
-  by_text_.emplace(text, tag);
+  by_text_.emplace(tags_[tag].text, tag);
   bytes_ += tag_cost_bytes + text.size();
   return tag;
 }

@@ -6,11 +6,13 @@
 //   for (std::uint32_t id : tags.list("room:7")) ...        // ascending
 //   tags.drop(record.tags, id);
 //
-// Memory: 4 bytes a tagged connection, and each text and each set once; bounded in bytes.
+// Memory: 4 bytes a tagged connection, each text once, and each set that is in use; bounded in
+// bytes. A tag of one connection alone makes a set of one: about 700 bytes with a short text.
 // Threads: one.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <span>
 #include <string>
@@ -31,8 +33,8 @@ class TagIndex {
   explicit TagIndex(std::uint64_t bytes_max) : bytes_max_(bytes_max), sets_(1) {}
 
   // Replaces the set of connection `id`, whose handle was `before`. A tag that is named twice
-  // counts once. Errors, which change nothing: kInvalid (a tag is empty or too long), kOverLimit
-  // (too many tags, or bytes_max).
+  // counts once. `tags` may be views that texts() gave. Errors, which change nothing: kInvalid (a
+  // tag is empty or too long), kOverLimit (too many tags, or bytes_max).
   Result<Handle> put(Handle before, std::uint32_t id, std::span<const std::string_view> tags);
   void drop(Handle set, std::uint32_t id);
 
@@ -58,11 +60,11 @@ class TagIndex {
 
   const std::uint64_t bytes_max_;
   std::uint64_t bytes_ = 0;
-  std::vector<Tag> tags_;
+  std::deque<Tag> tags_;  // texts that never move: keys and callers' views point into them
   std::vector<TagId> free_tags_;
   std::vector<Set> sets_;
   std::vector<Handle> free_sets_;
-  std::map<std::string, TagId, std::less<>> by_text_;
+  std::map<std::string_view, TagId> by_text_;
   std::map<std::vector<TagId>, Handle> by_tags_;
 };
 

@@ -224,7 +224,11 @@ struct Parent::Impl : gate::GateHandlers,
         std::move(rooms), limits,
         [self = shared_from_this(), done = std::move(done)](Result<HandedOver> handed) {
           self->handing_over = false;
-          if (handed) self->bury();
+          if (handed) {
+            self->bury();
+          } else {
+            self->maybe_trim();  // what was due meanwhile
+          }
           done(std::move(handed));
         })
         ->begin();
@@ -388,6 +392,7 @@ struct Parent::Impl : gate::GateHandlers,
             self->effects.clear();
             self->ingest->on_room(self->effects);
             self->gate->deliver(self->effects);
+            self->maybe_trim();  // more may have landed meanwhile, and nothing more may come
           });
         });
   }
