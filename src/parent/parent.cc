@@ -383,7 +383,7 @@ struct Parent::Impl : gate::GateHandlers,
           auto done = ingest::write_checkpoint(self->seams.disk, self->options.journal_directory,
                                                self->journal->id(), bytes);
           if (done) done = self->journal->trim(landed);
-          self->seams.loop.post([self, done] {
+          self->seams.loop.post([self, done, landed] {
             self->trim_running = false;
             if (!done) {
               self->trouble = "cannot trim the journal: " + done.error().text;
@@ -392,7 +392,8 @@ struct Parent::Impl : gate::GateHandlers,
             self->effects.clear();
             self->ingest->on_room(self->effects);
             self->gate->deliver(self->effects);
-            self->maybe_trim();  // more may have landed meanwhile, and nothing more may come
+            // Nothing more may land before there is room.
+            if (self->landed_through > landed) self->maybe_trim();
           });
         });
   }
