@@ -18,7 +18,9 @@ void HandOver::begin() {
   deadline_ = base::MonotonicMillis(now().value + limits_.landing_ms_max);
   auto idle = std::make_shared<bool>(false);
   rooms_.landing_executor.post([self = shared_from_this(), idle] {
-    self->rooms_.landing->stop([self, idle] { self->rooms_.loop.post([idle] { *idle = true; }); });
+    // Landing keeps this; it must not keep its owner alive.
+    self->rooms_.landing->stop(
+        [&loop = self->rooms_.loop, idle] { loop.post([idle] { *idle = true; }); });
   });
   wait_for_landing(std::move(idle));
 }
