@@ -80,7 +80,7 @@ Result<void> IngestMachine::restore_sessions(std::string_view saved, const NewSe
       const std::uint64_t step = grant_step_bytes();
       const auto steps = [&](std::uint64_t bytes) {
         return static_cast<std::uint32_t>(
-                   std::min<std::uint64_t>(bytes / step, Session::grant_steps_max)) &
+                   std::min<std::uint64_t>((bytes + step - 1) / step, Session::grant_steps_max)) &
                Session::grant_steps_max;
       };
       s.granted_steps = steps(r.granted_bytes);

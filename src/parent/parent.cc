@@ -61,6 +61,7 @@ struct Parent::Impl : gate::GateHandlers,
   std::function<void()> stopped;
 
   bool handing_over = false;
+  bool trim_failed = false;
   std::optional<HandOverContents> adopted;  // until it was put into the rooms
   std::vector<base::StreamId> adopted_streams;
 
@@ -373,7 +374,7 @@ struct Parent::Impl : gate::GateHandlers,
 
   // Only whole segments go, and only after a checkpoint holds every mark that they gave.
   void maybe_trim() {
-    if (trim_running || stopping || handing_over || journal->poisoned()) return;
+    if (stopping || trim_running || handing_over || journal->poisoned()) return;
     if (landed_through.value < journal->first().value + trim_step_bytes()) return;
     trim_running = true;
     std::string checkpoint = ingest->checkpoint();
@@ -387,8 +388,11 @@ struct Parent::Impl : gate::GateHandlers,
             self->trim_running = false;
             if (!done) {
               self->trouble = "cannot trim the journal: " + done.error().text;
+              self->trim_failed = true;
+              self->seams.loop.after(disk_full_retry_ms, [self] { self->maybe_trim(); });
               return;
             }
+            if (std::exchange(self->trim_failed, false)) self->trouble.clear();
             self->effects.clear();
             self->ingest->on_room(self->effects);
             self->gate->deliver(self->effects);

@@ -83,6 +83,16 @@ Result<std::vector<table::TableState>> load_tables(store::ObjectStore& store,
   return states;
 }
 
+// A full disk may have room the next time.
+Result<void> keep_end(base::Disk& disk, const std::string& directory,
+                      const JournalExtent& journal) {
+  auto kept = keep_unchecked_end(disk, directory, journal);
+  if (!kept && kept.error().kind == ErrorKind::kOverLimit) {
+    return fail(ErrorKind::kRetry, std::move(kept).error().text);
+  }
+  return kept;
+}
+
 // What every table holds, by (table, source, epoch).
 Result<std::unique_ptr<lake::LandedFilter>> scan_tables(store::ObjectStore& store,
                                                         table::Catalog& catalog) {
@@ -174,7 +184,7 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
     }
     if (states.error().kind == ErrorKind::kCorrupt) return fail(std::move(states).error());
     // Where the store is away, children are served all the same.
-    EVODB_CHECK(keep_unchecked_end(disk, journal_directory, journal));
+    EVODB_CHECK(keep_end(disk, journal_directory, journal));
     return recovered;
   }
 
@@ -191,6 +201,8 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
     EVODB_CHECK(base::write_file_atomically(disk, landed_path(journal_directory),
                                             recovered.landed->encode()));
   }
+  // This journal may have been the catalog's once before, and have lost its end since.
+  EVODB_CHECK(keep_end(disk, journal_directory, journal));
   EVODB_CHECK(catalog.set_property(recovered.writer, journal_property, ours));
   return recovered;
 }
@@ -201,12 +213,13 @@ Result<void> check_watermarks(const JournalExtent& journal,
     if (!state.watermark || state.watermark->journal != journal.id.value) continue;
     if (state.watermark->position <= journal.durable_end) continue;
     return fail(ErrorKind::kCorrupt,
-                "the journal ends at position " + std::to_string(journal.durable_end.value) +
+                "the journal ended at position " + std::to_string(journal.durable_end.value) +
                     ", but table " + state.name + " holds what it had up to " +
                     std::to_string(state.watermark->position.value) +
-                    ": its end is damaged. Restore it from a copy, or move the journal directory "
-                    "aside to begin a new journal: children that wait for persisted resend what "
-                    "the lakehouse does not have.");
+                    ": its end is damaged. Restore it from a copy (and remove unchecked.end beside "
+                    "it, if that is there), or move the journal directory aside to begin a new "
+                    "journal: children that wait for persisted resend what the lakehouse does not "
+                    "have.");
   }
   return {};
 }
@@ -216,11 +229,15 @@ Result<std::vector<table::TableState>> load_checked_tables(base::Disk& disk,
                                                            const JournalExtent& journal,
                                                            store::ObjectStore& store,
                                                            table::Catalog& catalog) {
-  auto states = EVODB_TRY(load_tables(store, catalog));
+  // Whatever is wrong with the store may be mended while children are served.
+  auto states = load_tables(store, catalog);
+  if (!states) return fail(ErrorKind::kRetry, std::move(states).error().text);
   const Position end = EVODB_TRY(lowest_unchecked_end(disk, journal_directory, journal));
-  EVODB_CHECK(check_watermarks({journal.id, end}, states));
+  EVODB_CHECK(check_watermarks({journal.id, end}, *states));
   // Before anything lands: what lands then lies behind that end and proves nothing against it.
-  EVODB_CHECK(forget_unchecked_end(disk, journal_directory));
+  if (auto gone = forget_unchecked_end(disk, journal_directory); !gone) {
+    return fail(ErrorKind::kRetry, std::move(gone).error().text);
+  }
   return states;
 }
 

@@ -64,7 +64,8 @@ Result<void> check_watermarks(const JournalExtent& journal,
 
 // A table without a watermark is somebody else's; of one that we could not even write to, the name
 // is all that is given. What is compared is the lowest end that was not compared yet
-// (unchecked_end.h). Errors: kCorrupt as check_watermarks; others: call again.
+// (unchecked_end.h). Errors: kCorrupt as check_watermarks, or that file; kRetry (the store, the
+// catalog or the disk; call again).
 Result<std::vector<table::TableState>> load_checked_tables(base::Disk& disk,
                                                            const std::string& journal_directory,
                                                            const JournalExtent& journal,
