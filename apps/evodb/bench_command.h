@@ -48,7 +48,7 @@ Result<BenchParent> start_bench_parent(const BenchArguments& arguments);
 Result<void> land_everything(const ParentProcess& parent, std::int64_t timeout_ms);
 
 void add_raw_disk(BenchJson& metrics, const bench::RawDisk& disk);
-// A small load, landed and counted by a reader that knows nothing of the parent.
+// A small load, landed and counted by a reader that shares no state with the parent.
 Result<void> check_answer(const BenchParent& parent, bench::RowKind rows);
 // Lands everything; then that reader must find exactly what `connections` children named
 // "<prefix>-<i>" sent together.
