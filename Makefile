@@ -25,7 +25,7 @@ space := $(empty) $(empty)
 PYTEST := .deps/venv/bin/python -m pytest -q -p no:cacheprovider
 
 .PHONY: setup build sim test unit system install-test walls fuzz tsan prove prove-sim crash-points \
-        prove-torture prove-thread prove-address \
+        prove-system prove-torture prove-thread prove-address \
         torture soak demo bench instructions format lint docs clean
 
 setup:
@@ -80,12 +80,21 @@ crash-points: sim
 prove: prove-sim crash-points build
 	$(PYTEST) -s tests/abuse
 	$(MAKE) fuzz FUZZ_SECONDS=60
+	$(MAKE) prove-system
+
+# Mostly waiting, each of the three: together they take as long as the longest.
+prove-system: build
 	scripts/sanitized-system thread --build
 	scripts/sanitized-system address --build
 	$(MAKE) -j3 --output-sync=target prove-torture prove-thread prove-address
-
-# Mostly waiting, each of them: together they take as long as the longest.
 prove-torture: build
+	KILLS=100 $(PYTEST) -s tests/torture
+prove-thread: setup
+	scripts/sanitized-system thread
+prove-address: setup
+	scripts/sanitized-system address
+
+torture: build
 	KILLS=100 $(PYTEST) -s tests/torture
 prove-thread: setup
 	scripts/sanitized-system thread
