@@ -363,7 +363,8 @@ class IdleGenerator {
         random ^= random << 17;
         const std::uint32_t i = open[random % open.size()];
         if (children_[i].sent_at != 0) continue;  // woken a moment ago
-        children_[i].sent_at = now_s();
+        // When it was due: what held this process up counts, too.
+        children_[i].sent_at = begun + static_cast<double>(turn) / per_s;
         ++sent;
         if (turn % 2 == 0) {
           send_frame(i, wire::Ping{turn});

@@ -136,6 +136,7 @@ Result<BenchJson> bench_idle(const BenchArguments& asked) {
   const Slope fresh = EVODB_TRY(measure_slope(bench.parent, *children, few, all));
   EVODB_CHECK(children->close_all(false));
   (void)EVODB_TRY(settled(bench.parent, 0));
+  metrics["handshakes_new_sources_per_s"] = (all - few) / fresh.open_s;
 
   const auto storm = EVODB_TRY(children->open(bench.parent.port(), 0, all));
   metrics["handshake_s"] = storm.seconds;
@@ -176,6 +177,7 @@ Result<BenchJson> bench_idle(const BenchArguments& asked) {
     return fail(ErrorKind::kCorrupt, "the parent knows other sources: " + status["sources"].dump());
   }
   metrics["user_bytes_per_connection"] = known.user;
+  metrics["user_bytes_per_connection_and_new_source"] = fresh.user;
   metrics["user_bytes_per_new_source"] = fresh.user - known.user;
   metrics["kernel_bytes_per_connection"] = known.kernel;
   metrics["parent_rss_mb"] = static_cast<double>(bench.parent.process->resident_bytes()) / 1e6;

@@ -215,6 +215,7 @@ Result<BenchJson> bench_memory(const BenchArguments& arguments) {
   const double after = EVODB_TRY(landed_rows_per_s(parent, "after", entries));
 
   EVODB_CHECK(land_everything(parent.parent, 300'000));
+  metrics["rss_peak_after_mb"] = memory.take_peak_mb();
   const std::uint64_t landed = EVODB_TRY(entries_landed(parent));
   const auto status = EVODB_TRY(status_of(parent));
   const auto taken = status["ingest"]["entries"].get<std::uint64_t>();
@@ -224,7 +225,7 @@ Result<BenchJson> bench_memory(const BenchArguments& arguments) {
   }
 
   double peak = 0;
-  for (const char* part : {"before", "stopped", "slow", "recovery"}) {
+  for (const char* part : {"before", "stopped", "slow", "recovery", "after"}) {
     peak = std::max(peak, metrics[std::string("rss_peak_") + part + "_mb"].get<double>());
   }
   // Defaults: buffer.max_bytes, ingest.inflight_bytes_max.
