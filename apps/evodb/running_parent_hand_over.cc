@@ -19,6 +19,10 @@ namespace {
 using Kind = HandOverChannel::Kind;
 
 constexpr std::uint64_t hand_over_bytes_max = std::uint64_t{2} << 30;
+// With less of the pause left (or than a quarter of a short one) there is no kGo.
+constexpr std::int64_t go_ms_min = 500;
+// From kGo on only the new process can go on, unless it is killed: it is given more time.
+constexpr std::int64_t taken_ms_max = 5'000;
 
 // What came from the other end, until it is somebody's.
 struct Received {
@@ -186,13 +190,23 @@ Result<HandOverReport> RunningParent::hand_over_to(Successor& next,
     return std::max<std::int64_t>(patience.pause_ms_max - passed, 1);
   };
   HandOverChannel& channel = next.channel();
+  bool said_go = false;
   const auto converse = [&]() -> Result<void> {
     EVODB_CHECK(give(channel, given, left_ms()));
     EVODB_CHECK(hear(channel, Kind::kPrepared, left_ms()));
-    EVODB_CHECK(channel.send(Kind::kGo, {}, {}, left_ms()));
-    return hear(channel, Kind::kTaken, left_ms());
+    const std::int64_t left = left_ms();
+    if (left < std::min(go_ms_min, patience.pause_ms_max / 4)) {
+      return fail(ErrorKind::kRetry, "was prepared too late, with " + std::to_string(left) +
+                                         " of " + std::to_string(patience.pause_ms_max) +
+                                         " ms of the pause left");
+    }
+    EVODB_CHECK(channel.send(Kind::kGo, {}, {}, left));
+    said_go = true;
+    return hear(channel, Kind::kTaken, taken_ms_max);
   };
-  const auto taken = converse();
+  auto taken = converse();
+  const bool ended = !taken && taken.error().kind == ErrorKind::kInternal;
+  if (!taken && said_go && !ended && next.has_taken_over()) taken = {};
   if (taken) {
     next.release();
     return HandOverReport{.connections = given.connections.size(),
@@ -206,7 +220,6 @@ Result<HandOverReport> RunningParent::hand_over_to(Successor& next,
     return fail(ErrorKind::kInternal,
                 "the new process " + how + ", and the old one cannot go on: " + again.error().text);
   }
-  const bool ended = taken.error().kind == ErrorKind::kInternal;
   return fail(ErrorKind::kRetry, "the new process " + (ended ? how : taken.error().text));
 }
 

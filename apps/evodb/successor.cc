@@ -87,13 +87,30 @@ Result<void> Successor::wait_ready(std::int64_t ready_ms_max) {
   return {};
 }
 
+bool Successor::has_taken_over() {
+  kill(pid_, SIGSTOP);
+  siginfo_t state{};
+  while (waitid(P_PID, static_cast<id_t>(pid_), &state, WSTOPPED | WEXITED | WNOWAIT) < 0 &&
+         errno == EINTR) {
+  }
+  for (;;) {
+    const auto said = channel_.receive(0);
+    if (said && !*said) break;  // it has closed its end
+    if (!said && said.error().kind != ErrorKind::kInvalid) break;
+    if (said) took_over_ = took_over_ || (*said)->kind == HandOverChannel::Kind::kTaken;
+  }
+  if (!took_over_ || state.si_code != CLD_STOPPED) return false;
+  kill(pid_, SIGCONT);
+  return true;
+}
+
 std::string Successor::end() {
   if (!ended_.empty()) return ended_;
   int status = 0;
   // One that ends by itself closes the channel a moment before it can be waited for.
   bool gone = false;
   auto said = channel_.receive(0);
-  if (said && *said) took_over_ = (*said)->kind == HandOverChannel::Kind::kTaken;
+  if (said && *said) took_over_ = took_over_ || (*said)->kind == HandOverChannel::Kind::kTaken;
   if (said && !*said) {
     for (int i = 0; i < 100 && !gone; ++i) {
       gone = waitpid(pid_, &status, WNOHANG) == pid_;

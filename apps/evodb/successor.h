@@ -35,6 +35,10 @@ class Successor {
   pid_t pid() const { return pid_; }
   const std::string& version() const { return version_; }
   HandOverChannel& channel() { return channel_; }
+  // After kGo, when kTaken was not heard in time: has it been said by now? The process is stopped
+  // for that look, so that it cannot say it behind our back. If it has, it goes on; if not, it
+  // stays stopped, for end(). One that has ended since has not.
+  bool has_taken_over();
   // kill -9, and it is gone when this returns. How it ended, for people: by itself, if it had.
   std::string end();
   // After end(): had it said kTaken, unheard by us?

@@ -96,12 +96,29 @@ def prepared_and_gone(channel, _):
     os.abort()
 
 
+def prepared_too_late(channel, _):
+    ready(channel)
+    take_all(channel)
+    time.sleep(1.25)  # of a pause of 1.5 s, of which a quarter must be left
+    say(channel, PREPARED)
+    if hear(channel)[0] == GO:
+        os.abort()
+
+
 def go_and_gone(channel, _):
     ready(channel)
     take_all(channel)
     say(channel, PREPARED)
     assert hear(channel)[0] == GO
     os.abort()
+
+
+def go_and_hangs(channel, _):
+    ready(channel)
+    take_all(channel)
+    say(channel, PREPARED)
+    assert hear(channel)[0] == GO
+    time.sleep(600)
 
 
 def _between(channel, command):
@@ -128,6 +145,16 @@ def real_one_killed_when_prepared(channel, command):
     _, real = _between(channel, command)
     real.kill()
     real.wait()
+
+
+def real_one_is_heard_late(channel, command):
+    ours, _ = _between(channel, command)
+    say(channel, PREPARED)
+    kind, body, _ = hear(channel)
+    say(ours, kind, body)
+    kind, body, _ = hear(ours)
+    time.sleep(2.5)  # longer than the pause of 1.5 s
+    say(channel, kind, body)
 
 
 def old_one_killed_when_prepared(channel, command):

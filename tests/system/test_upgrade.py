@@ -201,7 +201,9 @@ def test_a_replaced_file_is_what_is_started(parent, tmp_path):
     ("hangs_with_everything_in_its_hands", "said nothing"),
     ("crashes_with_everything_in_its_hands", "ended by signal 6"),
     ("prepared_and_gone", "ended by signal 6"),
+    ("prepared_too_late", "too late"),
     ("go_and_gone", "ended by signal 6"),
+    ("go_and_hangs", "said nothing for 5000 ms"),
     ("real_one_killed_when_prepared", "ended with exit code 0"),
 ])
 def test_whatever_the_new_process_does_the_old_one_goes_on(scene, tmp_path, manner, says):
@@ -218,6 +220,17 @@ def test_whatever_the_new_process_does_the_old_one_goes_on(scene, tmp_path, mann
     everything_works(p, children)
     done, result = upgrade(p)  # and the next one works
     assert done.returncode == 0, done
+    everything_works(p, children)
+    all_landed_once(p, children)
+
+
+def test_who_has_taken_over_is_not_killed_for_saying_so_late(scene, tmp_path):
+    p, children = scene
+    before = owner(p)
+    done, result = upgrade(p, "--binary", misbehaving(tmp_path, "real_one_is_heard_late"))
+    assert done.returncode == 0 and result["upgraded"] and result["pause_ms"] >= 2500, done
+    assert p.process.wait(10) == 0
+    assert owner(p) != before and alive(owner(p))
     everything_works(p, children)
     all_landed_once(p, children)
 
