@@ -161,6 +161,15 @@ void upgrade(ServedParent& parent, const Config& config, const ServeArguments& a
   const UpgradeRequest request = take_upgrade_request(data);
   const std::string binary = request.binary.empty() ? own_binary : request.binary;
   UpgradeResult result{.id = request.id, .pid = getpid()};
+  const auto not_upgraded = [&](const Error& why) {
+    const bool lost = why.kind == ErrorKind::kInternal;
+    result.text = "not upgraded: " + why.text;
+    if (!lost) result.text += "; process " + std::to_string(result.pid) + " goes on as before";
+    (void)write_upgrade_result(data, result);
+    std::fprintf(stderr, "evodb %s\n", result.text.c_str());
+    if (lost) _exit(kExitFailed);
+  };
+  if (!request.refused.empty()) return not_upgraded({ErrorKind::kInvalid, request.refused});
   std::fprintf(stderr, "evodb upgrading: %s\n", binary.c_str());
   const std::int64_t ready_ms_max = config.integer("upgrade.ready_ms_max");
   auto next = Successor::start(binary, arguments_again(arguments), ready_ms_max);
@@ -182,12 +191,7 @@ void upgrade(ServedParent& parent, const Config& config, const ServeArguments& a
     if (const int stop = signals.stop_asked(); stop != 0) kill(result.pid, stop);
     _exit(kExitOk);  // nothing is closed or shut down: it all is the other's
   }
-  const bool lost = done.error().kind == ErrorKind::kInternal;
-  result.text = "not upgraded: " + done.error().text;
-  if (!lost) result.text += "; process " + std::to_string(result.pid) + " goes on as before";
-  (void)write_upgrade_result(data, result);
-  std::fprintf(stderr, "evodb %s\n", result.text.c_str());
-  if (lost) _exit(kExitFailed);
+  not_upgraded(done.error());
 }
 
 Result<std::unique_ptr<ServedParent>> begin(const Config& config, const ServeArguments& arguments) {

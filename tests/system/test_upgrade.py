@@ -174,6 +174,44 @@ def test_a_signal_is_enough(scene):
     everything_works(p, children)
 
 
+def ask(p, **fields):
+    """As `evodb upgrade` does, with a request of one's own. What the parent answers."""
+    (p.data / "upgrade-result.json").unlink(missing_ok=True)
+    if fields:
+        (p.data / "upgrade.json").write_text(fields.pop("text", None) or json.dumps(fields))
+        (p.data / "upgrade.json").chmod(fields.get("mode", 0o644))
+    os.kill(owner(p), signal.SIGUSR2)
+    wait_until((p.data / "upgrade-result.json").exists, 20, "an answer")
+    assert not (p.data / "upgrade.json").exists()
+    return json.loads((p.data / "upgrade-result.json").read_text())
+
+
+def test_a_request_that_cannot_be_carried_out_as_it_is_is_refused(scene, tmp_path):
+    p, children = scene
+    before, now = owner(p), time.time_ns() // 1_000_000
+    good = {"id": "me", "binary": str(BINARY), "asked_unix_ms": now}
+    for request, says in (
+            ({"text": json.dumps(good)[:-20]}, "cut off"),
+            ({"text": '["upgrade"]'}, "no JSON object"),
+            ({"text": json.dumps(good | {"binary": "x" * 70_000})}, "too long"),
+            (good | {"binary": 7}, "binary is no string"),
+            ({"id": "me", "binary": str(BINARY)}, "asked_unix_ms is no time"),
+            (good | {"mode": 0o664}, "nobody else may write it")):
+        result = ask(p, **request)
+        assert not result["upgraded"] and says in result["text"], (request, result)
+        assert result["id"] == ("me" if "string" in says or "time" in says else ""), result
+        assert owner(p) == before
+    (p.data / "elsewhere").write_text(json.dumps(good))
+    (p.data / "upgrade.json").symlink_to("elsewhere")
+    assert "is refused" in ask(p)["text"] and owner(p) == before
+    everything_works(p, children)
+    # Left by somebody who is gone: not what a later signal means.
+    old = ask(p, id="gone", binary=str(tmp_path / "nothing"), asked_unix_ms=now - 90_000)
+    assert old["upgraded"] and old["id"] == "", old
+    assert p.process.wait(10) == 0
+    everything_works(p, children)
+
+
 def test_a_replaced_file_is_what_is_started(parent, tmp_path):
     p = parent()
     binary = tmp_path / "evodb"
