@@ -11,6 +11,18 @@
 #include <filesystem>
 
 namespace evodb::app {
+namespace {
+
+constexpr std::size_t pid_width = 11;  // newlines behind it: a shell's $(cat lock) drops them
+
+// 0: there is none.
+pid_t read_pid(int fd) {
+  char pid[32] = {};
+  const ssize_t n = ::pread(fd, pid, sizeof pid - 1, 0);
+  return n > 0 ? static_cast<pid_t>(std::strtol(pid, nullptr, 10)) : 0;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<DataLock>> DataLock::take(const std::string& directory) {
   std::error_code error;
@@ -26,14 +38,12 @@ Result<std::unique_ptr<DataLock>> DataLock::take(const std::string& directory) {
                                          std::strerror(errno) + "; choose another with --data");
   }
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    char pid[32] = {};
-    const ssize_t n = ::pread(fd, pid, sizeof pid - 1, 0);
+    const pid_t pid = read_pid(fd);
     ::close(fd);
-    return fail(
-        ErrorKind::kRetry,
-        "the data directory " + directory + " is in use by another parent" +
-            (n > 0 ? " (process " + std::string(pid, static_cast<std::size_t>(n)) + ")" : "") +
-            "; stop it, or choose another with --data");
+    return fail(ErrorKind::kRetry, "the data directory " + directory +
+                                       " is in use by another parent" +
+                                       (pid > 0 ? " (process " + std::to_string(pid) + ")" : "") +
+                                       "; stop it, or choose another with --data");
   }
   std::unique_ptr<DataLock> lock(new DataLock(fd));
   lock->write_pid();
@@ -41,9 +51,10 @@ Result<std::unique_ptr<DataLock>> DataLock::take(const std::string& directory) {
 }
 
 void DataLock::write_pid() {
-  const std::string pid = std::to_string(::getpid());
-  if (::pwrite(fd_, pid.data(), pid.size(), 0) < 0 ||
-      ::ftruncate(fd_, static_cast<off_t>(pid.size())) != 0) {
+  // Of one width, in one write: whoever reads meanwhile sees the last one or this one.
+  std::string pid = std::to_string(::getpid());
+  pid.resize(pid_width, '\n');
+  if (::pwrite(fd_, pid.data(), pid.size(), 0) < 0) {
     // Only for messages and for `evodb upgrade`; the lock itself holds.
   }
 }
@@ -68,14 +79,12 @@ Result<pid_t> DataLock::holder(const std::string& directory) {
                                          std::strerror(errno));
   }
   const bool free = ::flock(fd, LOCK_SH | LOCK_NB) == 0;
-  char pid[32] = {};
-  const ssize_t n = ::pread(fd, pid, sizeof pid - 1, 0);
+  const pid_t holder = read_pid(fd);
   ::close(fd);
-  const long holder = n > 0 ? std::strtol(pid, nullptr, 10) : 0;
   if (free || holder <= 1) {
     return fail(ErrorKind::kRetry, "no parent runs on the data directory " + directory);
   }
-  return static_cast<pid_t>(holder);
+  return holder;
 }
 
 DataLock::~DataLock() { ::close(fd_); }

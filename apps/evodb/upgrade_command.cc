@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -40,6 +41,36 @@ bool runs(pid_t pid) {
   return name_end != std::string::npos && text.size() > name_end + 2 && text[name_end + 2] != 'Z';
 }
 
+// Of /proc/PID/status and the like: is `signal` in its line `field` ("SigCgt:")?
+bool has_signal(const std::filesystem::path& status, const std::string& field, int signal) {
+  std::ifstream in(status);
+  for (std::string line; std::getline(in, line);) {
+    if (!line.starts_with(field)) continue;
+    const auto set = std::strtoull(line.c_str() + field.size(), nullptr, 16);
+    return (set >> (signal - 1) & 1) != 0;
+  }
+  return false;
+}
+
+// Would SIGUSR2 not end this process? Every thread of `evodb serve` blocks it; the one that waits
+// for it is shown as if it did not. An application that has a parent inside need not block it; and
+// who died and left its pid in the lock may have been replaced by anybody.
+bool expects_signal(pid_t pid) {
+  const std::filesystem::path process = "/proc/" + std::to_string(pid);
+  if (has_signal(process / "status", "SigCgt:", SIGUSR2)) return true;
+  if (!has_signal(process / "status", "SigBlk:", SIGUSR2)) return false;  // its first thread
+  std::error_code error;
+  int not_blocked = 0;
+  std::filesystem::directory_iterator tasks(process / "task", error);
+  for (; !error && tasks != std::filesystem::directory_iterator(); tasks.increment(error)) {
+    const auto status = tasks->path() / "status";
+    std::error_code ended;
+    if (has_signal(status, "SigBlk:", SIGUSR2) || !std::filesystem::exists(status, ended)) continue;
+    ++not_blocked;
+  }
+  return !error && not_blocked <= 1;
+}
+
 Result<UpgradeResult> ask(const std::string& data, const UpgradeArguments& arguments) {
   const pid_t pid = EVODB_TRY(DataLock::holder(data));
   UpgradeRequest request;
@@ -51,6 +82,12 @@ Result<UpgradeResult> ask(const std::string& data, const UpgradeArguments& argum
       return fail(ErrorKind::kInvalid,
                   "cannot run " + arguments.binary + ": " + std::strerror(errno));
     }
+  }
+  if (!expects_signal(pid)) {
+    return fail(ErrorKind::kInvalid,
+                "process " + std::to_string(pid) +
+                    ", which holds the data directory, does not wait for SIGUSR2, or cannot be "
+                    "looked at: only a parent that `evodb serve` runs can be upgraded");
   }
   EVODB_CHECK(write_upgrade_request(data, request));
   if (kill(pid, SIGUSR2) != 0) {

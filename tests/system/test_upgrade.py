@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import time
 
@@ -333,6 +334,23 @@ def test_who_asks_wrongly_is_told_so(parent, tmp_path):
     assert gone.returncode == 3 and "no parent runs" in gone.stderr
     lonely = run("serve", "--data", p.data, "--take-over", "3", timeout=20)
     assert lonely.returncode != 0, "nobody hands over"
+
+
+def test_an_application_with_a_parent_inside_is_not_ended_by_asking(tmp_path):
+    (tmp_path / "data").mkdir()
+    lock = tmp_path / "data" / "lock"
+    script = ("import fcntl, os, sys, time; f = open(sys.argv[1], 'w'); "
+              "fcntl.flock(f, fcntl.LOCK_EX); f.write(str(os.getpid())); f.flush(); time.sleep(600)")
+    application = subprocess.Popen([sys.executable, "-c", script, lock])
+    try:
+        wait_until(lambda: lock.exists() and lock.read_text(), 20, "the application")
+        done = run("upgrade", "--data", tmp_path / "data")
+        assert done.returncode == 2 and "does not wait for SIGUSR2" in done.stderr, done
+        assert application.poll() is None
+        assert not (tmp_path / "data" / "upgrade.json").exists()
+    finally:
+        application.kill()
+        application.wait()
 
 
 def test_edges_under_load_lose_nothing_and_never_reconnect(tmp_path, parent):
