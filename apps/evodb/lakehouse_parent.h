@@ -46,10 +46,12 @@ class ServedParent : public GatedParent {
 using Waiting = std::function<void(const std::string& why)>;
 Result<std::unique_ptr<ServedParent>> start_parent(const Config& config,
                                                    const Waiting& waiting = {});
-// Takes over from the process at the other end. On an error the caller tells the other end and ends
-// this process at once: what it holds is still the other's.
+// Takes over from the process at the other end; calls `taking` just before there is no way back. On
+// an error the caller tells the other end and ends this process at once: what it holds is still the
+// other's.
 Result<std::unique_ptr<ServedParent>> take_over_parent(const Config& config,
-                                                       HandOverChannel& channel);
+                                                       HandOverChannel& channel,
+                                                       const std::function<void()>& taking);
 
 // The offline half: everything that can be wrong with the settings without touching the network.
 Result<parent::ParentOptions> parent_options(const Config& config);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -30,7 +31,8 @@ class RunningParent final : public ServedParent {
 
   Result<void> start(const Config& config, const Waiting& waiting);
   // In place of start(). Until it succeeds, this must not be destroyed: the process ends instead.
-  Result<void> take_over(const Config& config, HandOverChannel& channel);
+  Result<void> take_over(const Config& config, HandOverChannel& channel,
+                         const std::function<void()>& taking);
 
   std::string address() const override { return address_; }
   LakehouseBufferStats get_buffer_stats() override;

@@ -67,7 +67,8 @@ Result<Received> receive_all(HandOverChannel& channel) {
 
 // --- the process that takes over ----------------------------------------------------------------
 
-Result<void> RunningParent::take_over(const Config& config, HandOverChannel& channel) {
+Result<void> RunningParent::take_over(const Config& config, HandOverChannel& channel,
+                                      const std::function<void()>& taking) {
   data_ = config.text("data");
   options_ = EVODB_TRY(parent_options(config));
   const auto descriptors =
@@ -107,6 +108,7 @@ Result<void> RunningParent::take_over(const Config& config, HandOverChannel& cha
       return fail(ErrorKind::kInvalid, "a hand-over out of order");
     }
   }
+  taking();
   lock_->write_pid();
   (void)channel.send(Kind::kTaken, {}, {}, -1);
   loop_->post([this] { parent_->resume(); });
@@ -114,9 +116,10 @@ Result<void> RunningParent::take_over(const Config& config, HandOverChannel& cha
 }
 
 Result<std::unique_ptr<ServedParent>> take_over_parent(const Config& config,
-                                                       HandOverChannel& channel) {
+                                                       HandOverChannel& channel,
+                                                       const std::function<void()>& taking) {
   auto parent = std::make_unique<RunningParent>();
-  auto taken = parent->take_over(config, channel);
+  auto taken = parent->take_over(config, channel, taking);
   if (taken) return parent;
   (void)parent.release();  // destroying it would close what is still the other's
   return fail(std::move(taken).error());

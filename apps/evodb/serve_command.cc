@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
@@ -80,14 +79,17 @@ class Signals {
     std::thread([this] {
       for (int signal = SIGUSR2; signal == SIGUSR2;) {
         sigwait(&set_, &signal);
-        if (!ready_ && signal != SIGUSR2) _exit(kExitOk);
         const std::lock_guard lock(mutex_);
+        if (!ready_ && signal != SIGUSR2) _exit(kExitOk);
         came_.push_back(signal);
         wake_.notify_one();
       }
     }).detach();
   }
-  void ready() { ready_ = true; }
+  void ready() {
+    const std::lock_guard lock(mutex_);
+    ready_ = true;
+  }
   int wait() {
     std::unique_lock lock(mutex_);
     wake_.wait(lock, [this] { return !came_.empty(); });
@@ -128,8 +130,8 @@ class Signals {
   using Steady = std::chrono::steady_clock;
 
   sigset_t set_;
-  std::atomic<bool> ready_ = false;
   std::mutex mutex_;
+  bool ready_ = false;
   std::condition_variable wake_;
   std::deque<int> came_;
 };
@@ -194,14 +196,16 @@ void upgrade(ServedParent& parent, const Config& config, const ServeArguments& a
   not_upgraded(done.error());
 }
 
-Result<std::unique_ptr<ServedParent>> begin(const Config& config, const ServeArguments& arguments) {
+Result<std::unique_ptr<ServedParent>> begin(const Config& config, const ServeArguments& arguments,
+                                            Signals& signals) {
   if (arguments.take_over < 0) {
     return start_parent(config, [](const std::string& why) {
       std::fprintf(stderr, "evodb is not ready yet: %s\n", why.c_str());
     });
   }
   HandOverChannel channel(arguments.take_over);
-  auto parent = take_over_parent(config, channel);
+  // From kTaken on children are ours, also if this thread has not come back from there.
+  auto parent = take_over_parent(config, channel, [&signals] { signals.ready(); });
   if (parent) return parent;
   refuse_to_take_over(channel, parent.error());
 }
@@ -226,7 +230,7 @@ int serve(const ServeArguments& arguments) {
 
   static Signals signals;  // its threads outlive this function
   signals.watch_start();
-  auto parent = begin(*config, arguments);
+  auto parent = begin(*config, arguments, signals);
   if (!parent) return report(parent.error());
   signals.ready();
   std::fprintf(stderr, "evodb ready on http://%s\n", (*parent)->address().c_str());
