@@ -54,7 +54,9 @@ class RunningParent final : public ServedParent {
     std::vector<int> listeners, connections;  // borrowed from the loop
   };
   Result<Given> give_up_rooms(const HandOverPatience& patience);
-  Result<void> give(HandOverChannel& channel, const Given& given, std::int64_t wait_ms_max);
+  // `left_ms`: until when all of it must have been sent.
+  Result<void> give(HandOverChannel& channel, const Given& given,
+                    const std::function<std::int64_t()>& left_ms);
   // The rooms again, from what they gave up.
   Result<void> go_on(parent::HandedOver handed);
 

@@ -149,11 +149,11 @@ Result<RunningParent::Given> RunningParent::give_up_rooms(const HandOverPatience
 }
 
 Result<void> RunningParent::give(HandOverChannel& channel, const Given& given,
-                                 std::int64_t wait_ms_max) {
+                                 const std::function<std::int64_t()>& left_ms) {
   std::string_view bytes = given.handed.bytes;
   while (!bytes.empty()) {
     const std::string_view piece = bytes.substr(0, HandOverChannel::body_bytes_max);
-    EVODB_CHECK(channel.send(Kind::kBytes, piece, {}, wait_ms_max));
+    EVODB_CHECK(channel.send(Kind::kBytes, piece, {}, left_ms()));
     bytes.remove_prefix(piece.size());
   }
   std::vector<int> descriptors = {lock_->fd()};
@@ -161,14 +161,14 @@ Result<void> RunningParent::give(HandOverChannel& channel, const Given& given,
   descriptors.insert(descriptors.end(), given.connections.begin(), given.connections.end());
   for (std::span<const int> left = descriptors; !left.empty();) {
     const auto some = left.first(std::min(left.size(), HandOverChannel::descriptors_max));
-    EVODB_CHECK(channel.send(Kind::kDescriptors, {}, some, wait_ms_max));
+    EVODB_CHECK(channel.send(Kind::kDescriptors, {}, some, left_ms()));
     left = left.subspan(some.size());
   }
   std::string end;
   base::put_u64(end, given.handed.bytes.size());
   base::put_u32(end, static_cast<std::uint32_t>(given.listeners.size()));
   base::put_u32(end, static_cast<std::uint32_t>(given.connections.size()));
-  return channel.send(Kind::kEnd, end, {}, wait_ms_max);
+  return channel.send(Kind::kEnd, end, {}, left_ms());
 }
 
 namespace {
@@ -190,12 +190,12 @@ Result<HandOverReport> RunningParent::hand_over_to(Successor& next,
   parent_.reset();
   const auto left_ms = [&] {
     const std::int64_t passed = clock_.monotonic().value - given.handed.resting_since.value;
-    return std::max<std::int64_t>(patience.pause_ms_max - passed, 1);
+    return std::max<std::int64_t>(patience.pause_ms_max - passed, 0);
   };
   HandOverChannel& channel = next.channel();
   bool said_go = false;
   const auto converse = [&]() -> Result<void> {
-    EVODB_CHECK(give(channel, given, left_ms()));
+    EVODB_CHECK(give(channel, given, left_ms));
     EVODB_CHECK(hear(channel, Kind::kPrepared, left_ms()));
     const std::int64_t left = left_ms();
     if (left < std::min(go_ms_min, patience.pause_ms_max / 4)) {

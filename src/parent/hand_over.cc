@@ -51,10 +51,7 @@ void HandOver::wait_for_answers() {
   std::string busy = rooms_.busy();
   if (busy.empty() && rooms_.gate.requests_waiting() > 0) busy = "an HTTP request waits";
   if (busy.empty()) return write_checkpoint();
-  if (now() >= deadline_) {
-    return give_up(
-        {ErrorKind::kRetry, busy + " for over " + std::to_string(limits_.answers_ms_max) + " ms"});
-  }
+  if (too_late(busy)) return;
   rooms_.loop.after(answers_look_ms, [self = shared_from_this()] { self->wait_for_answers(); });
 }
 
@@ -65,7 +62,7 @@ void HandOver::write_checkpoint() {
                                                   self->rooms_.journal.id(), bytes);
     self->rooms_.loop.post([self, written] {
       if (!written) return self->give_up(written.error());
-      self->take();
+      if (!self->too_late("answers and the checkpoint have made everybody wait")) self->take();
     });
   });
 }
@@ -81,6 +78,7 @@ void HandOver::take() {
   contents.sessions = rooms_.ingest.save_sessions();
   auto handed = std::make_shared<HandedOver>();
   handed->bytes = encode_hand_over(contents);
+  if (too_late("saving the connections has made everybody wait")) return;
   handed->streams = std::move(saved->streams);
   handed->resting_since = resting_since_;
   rooms_.gate.let_go();
@@ -91,6 +89,13 @@ void HandOver::take() {
       done(std::move(*handed));
     });
   });
+}
+
+bool HandOver::too_late(const std::string& what) {
+  if (now() < deadline_) return false;
+  give_up(
+      {ErrorKind::kRetry, what + " for over " + std::to_string(limits_.answers_ms_max) + " ms"});
+  return true;
 }
 
 void HandOver::give_up(Error why) {

@@ -57,6 +57,8 @@ class HandOver : public std::enable_shared_from_this<HandOver> {
   void wait_for_answers();
   void write_checkpoint();
   void take();
+  // Of what lasts so long, where too much time has passed since the sockets rest.
+  bool too_late(const std::string& what);
   void give_up(Error why);
   base::MonotonicMillis now() { return rooms_.clock.monotonic(); }
 

@@ -105,7 +105,7 @@ struct HandedOver {
 
 struct HandOverLimits {
   std::int64_t landing_ms_max = 10'000;  // until running flushes have ended; all are served
-  std::int64_t answers_ms_max = 3'000;   // until what was received is synced; all wait
+  std::int64_t answers_ms_max = 3'000;   // until all is synced and saved; everybody waits
 };
 
 class Parent {
