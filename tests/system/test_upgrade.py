@@ -6,7 +6,6 @@ docs/upgrade.md says what happens; tests/harness/hand_over.py is a new process t
 import json
 import os
 import pathlib
-import re
 import shutil
 import signal
 import socket
@@ -360,20 +359,19 @@ def test_edges_under_load_lose_nothing_and_never_reconnect(tmp_path, parent):
     try:
         wait_until(lambda: p.status()["connections"]["children"] == 2, 20, "both edges")
         for _ in range(4):
-            time.sleep(0.7)
             done, result = upgrade(p)
             assert done.returncode == 0 and result["connections"] >= 2, done
-        time.sleep(0.5)
-        metrics = p.get("/metrics")[1]
-        taken = p.status()["ingest"]["entries"]
-        logs = [edge.log.read_text() for edge in applications.edges]
+            time.sleep(0.7)
+            # This process has accepted who asks for this page, and nobody else: the edges' connections
+            # are those that the first one accepted. It could have accepted them anew.
+            status = p.status()
+            assert status["connections"]["accepted_total"] == 1, status
+            assert status["connections"]["children"] == 2, status
+            assert status["ingest"]["entries"] > 0, "it was sent something"
+            assert p.status()["connections"]["accepted_total"] == 2, "it counts"
         applications.end()
         judge(Lakehouse(p.data), applications.sources).require()
     finally:
         applications.abandon()
         os.kill(owner(p), signal.SIGTERM)
         wait_until(lambda: not alive(owner(p)), 20, "the last parent ends")
-    assert taken > 0, "the last process was sent something"
-    # Only those who asked for pages have connected to the last process.
-    assert not any(re.search("lost|closed|reconnect", log) for log in logs), logs
-    assert "evodb_" in metrics
