@@ -4,8 +4,11 @@
 #include <exception>
 #include <limits>
 
+#include <arrow/compute/type_fwd.h>
+#include <arrow/device.h>
 #include <arrow/io/interfaces.h>
 #include <arrow/memory_pool.h>
+#include <arrow/type.h>
 #include <parquet/file_writer.h>
 #include <parquet/properties.h>
 #include <parquet/statistics.h>
@@ -228,6 +231,16 @@ std::uint32_t rows_within(const RowBuffer& rows, std::uint64_t bytes_max) {
 }
 
 }  // namespace
+
+// Arrow makes these at their first use, behind guards in its own library: of those ThreadSanitizer
+// sees nothing, and would call every later use in another thread a race.
+ParquetEncoder::ParquetEncoder(const ParquetOptions& options) : options_(options) {
+  (void)arrow::default_cpu_memory_manager();
+  (void)arrow::compute::GetFunctionRegistry();
+  (void)arrow::int32();
+  (void)arrow::utf8();
+  (void)parquet::default_arrow_writer_properties();
+}
 
 Result<std::vector<EncodedFile>> ParquetEncoder::encode(const FlushJob& job,
                                                         std::uint64_t file_bytes_max) {

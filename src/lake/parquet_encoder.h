@@ -26,7 +26,8 @@ struct ParquetOptions {
 
 class ParquetEncoder final : public FileEncoder {
  public:
-  explicit ParquetEncoder(const ParquetOptions& options = {}) : options_(options) {}
+  // Make one before there are threads that encode: it makes what Arrow has only one of.
+  explicit ParquetEncoder(const ParquetOptions& options = {});
   // Errors: kInternal (Arrow refused; says what).
   Result<std::vector<EncodedFile>> encode(const FlushJob& job,
                                           std::uint64_t file_bytes_max) override;
