@@ -88,6 +88,13 @@ prove-system: build
 	scripts/sanitized-system address --build
 	$(MAKE) -j3 --output-sync=target prove-torture prove-thread prove-address
 prove-torture: build
+	KILLS=100 $(PYTEST) -s tests/torture
+prove-thread: setup
+	scripts/sanitized-system thread
+prove-address: setup
+	scripts/sanitized-system address
+
+torture: build
 	KILLS=$(KILLS) $(PYTEST) -s tests/torture
 
 soak: sim
