@@ -11,6 +11,7 @@
 #include "base/posix/posix_disk.h"
 #include "base/posix/system_clock.h"
 #include "bench/quantile.h"
+#include "bench/seconds_since.h"
 #include "ingest/checkpoint_format.h"
 #include "ingest/checkpoint_store.h"
 #include "ingest/ingest.h"
@@ -25,10 +26,6 @@ using ingest::SourceIndex;
 using ingest::SourceState;
 using ingest::SourceTable;
 using SteadyClock = std::chrono::steady_clock;
-
-double seconds_since(SteadyClock::time_point begun) {
-  return std::chrono::duration<double>(SteadyClock::now() - begun).count();
-}
 
 double heap_bytes() {
   const struct mallinfo2 info = mallinfo2();

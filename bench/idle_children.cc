@@ -57,7 +57,6 @@ struct IdleChildren::Reply {
   bool failed = false;
   char text[256] = {};
   OpenResult open;
-  IdleResult idle;
   WakeResult wake;
   BroadcastResult broadcast;
 };
@@ -270,9 +269,7 @@ class IdleGenerator {
       if (ping->opaque != c.broadcast && ping->opaque == broadcast_) {
         c.broadcast = ping->opaque;
         ++broadcast_seen_;
-        const double now = now_s();
-        if (broadcast_seen_ == 1) reply_.broadcast.first_at_s = now;
-        reply_.broadcast.last_at_s = now;
+        reply_.broadcast.last_at_s = now_s();
       }
     } else if (const auto* nack = std::get_if<wire::Nack>(&*frame)) {
       fail(i, "nack: " + std::string(nack->text));
@@ -344,7 +341,6 @@ class IdleGenerator {
       if (now >= begun + seconds && pongs_ >= sent) break;
       if (now > begun + seconds + answer_s_max) return fail(0, "pongs are missing");
     }
-    reply_.idle.pings = sent;
   }
 
   void wake(double seconds, double per_s) {
@@ -378,8 +374,6 @@ class IdleGenerator {
       if (now > begun + seconds + answer_s_max) return fail(0, "answers are missing");
     }
     WakeResult& r = reply_.wake;
-    r.pings = ping_ms_.size();
-    r.batches = batch_ms_.size();
     r.ping_ms_p50 = quantile(ping_ms_, 0.5);
     r.ping_ms_p99 = quantile(ping_ms_, 0.99);
     r.ping_ms_max = quantile(ping_ms_, 1);
@@ -496,9 +490,10 @@ Result<OpenResult> IdleChildren::open(std::uint16_t port, std::uint32_t first, s
   return EVODB_TRY(ask(request)).open;
 }
 
-Result<IdleResult> IdleChildren::idle(double seconds, double ping_every_s) {
+Result<void> IdleChildren::idle(double seconds, double ping_every_s) {
   Request request{.what = Request::What::kIdle, .seconds = seconds, .rate = ping_every_s};
-  return EVODB_TRY(ask(request)).idle;
+  EVODB_CHECK(ask(request));
+  return {};
 }
 
 Result<WakeResult> IdleChildren::wake(double seconds, double per_s) {

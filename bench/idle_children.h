@@ -26,18 +26,14 @@ namespace evodb::bench {
 struct OpenResult {
   double seconds = 0;  // first connect to last welcome
 };
-struct IdleResult {
-  std::uint64_t pings = 0;  // sent, and as many pongs came
-};
 struct WakeResult {
-  std::uint64_t pings = 0, batches = 0;
   // A wire v2 ping to its pong: the connection's first byte was processed. Milliseconds.
   double ping_ms_p50 = 0, ping_ms_p99 = 0, ping_ms_max = 0;
   // A batch of one row to its durable acknowledgement: with the journal's sync.
   double batch_ms_p50 = 0, batch_ms_p99 = 0;
 };
 struct BroadcastResult {
-  double first_at_s = 0, last_at_s = 0;  // CLOCK_MONOTONIC
+  double last_at_s = 0;  // CLOCK_MONOTONIC
 };
 
 class IdleChildren {
@@ -50,8 +46,9 @@ class IdleChildren {
   pid_t pid() const { return pid_; }
   // Connects the children [first, end); at most 1,000 of them are on their way at once.
   Result<OpenResult> open(std::uint16_t port, std::uint32_t first, std::uint32_t end);
-  // For `seconds`, each connection sends a WebSocket ping every `ping_every_s`, evenly spread.
-  Result<IdleResult> idle(double seconds, double ping_every_s);
+  // For `seconds`, each connection sends a WebSocket ping every `ping_every_s`, evenly spread; as
+  // many pongs came.
+  Result<void> idle(double seconds, double ping_every_s);
   // For `seconds`, `per_s` connections a second, chosen at random, send a wire v2 ping or a batch
   // of one row, in turns.
   Result<WakeResult> wake(double seconds, double per_s);

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -28,17 +29,23 @@ Result<std::uint64_t> anonymous_bytes(pid_t pid) {
   return EVODB_TRY(number_after(path, "Anonymous:")) * 1024;
 }
 
-Result<std::uint64_t> cpu_ns(pid_t pid) {
-  std::uint64_t sum = 0;
+Result<double> cpu_seconds(pid_t pid, std::initializer_list<std::string_view> threads) {
+  std::uint64_t sum_ns = 0;
+  bool found = false;
   std::error_code error;
   const std::string tasks = "/proc/" + std::to_string(pid) + "/task";
   for (const auto& task : std::filesystem::directory_iterator(tasks, error)) {
+    std::string name;
+    std::getline(std::ifstream(task.path() / "comm"), name);
+    if (threads.size() != 0 && std::ranges::find(threads, name) == threads.end()) continue;
     std::uint64_t run_ns = 0;
     std::ifstream in(task.path() / "schedstat");
-    if (in >> run_ns) sum += run_ns;
+    if (!(in >> run_ns)) continue;
+    sum_ns += run_ns;
+    found = true;
   }
-  if (error || sum == 0) return fail(ErrorKind::kInvalid, "no CPU times in " + tasks);
-  return sum;
+  if (error || !found) return fail(ErrorKind::kInvalid, "no CPU times in " + tasks);
+  return static_cast<double>(sum_ns) / 1e9;
 }
 
 Result<std::uint64_t> kernel_bytes() {

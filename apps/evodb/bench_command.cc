@@ -51,6 +51,16 @@ Result<BenchParent> start_bench_parent(const BenchArguments& arguments) {
   return bench;
 }
 
+Result<BenchJson> status_of(const ParentProcess& parent) {
+  const auto answer =
+      EVODB_TRY(http_request("GET", "http://" + parent.address + "/status", 10'000));
+  auto status = BenchJson::parse(answer.body, nullptr, /*allow_exceptions=*/false);
+  if (answer.status != 200 || !status.is_object()) {
+    return fail(ErrorKind::kInternal, "the parent has no status: " + answer.body);
+  }
+  return status;
+}
+
 Result<void> land_everything(const ParentProcess& parent, std::int64_t timeout_ms) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
   for (;;) {

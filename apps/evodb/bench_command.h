@@ -44,6 +44,8 @@ struct BenchParent {
 };
 Result<BenchParent> start_bench_parent(const BenchArguments& arguments);
 
+// GET /status. Errors: kInternal (no JSON object), or the connection's.
+Result<BenchJson> status_of(const ParentProcess& parent);
 // POST /flush until everything has landed. Errors: kRetry.
 Result<void> land_everything(const ParentProcess& parent, std::int64_t timeout_ms);
 

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "base/posix/system_clock.h"
-#include "bench/cpu_time.h"
 #include "bench/lakehouse_reader.h"
 #include "bench/load.h"
+#include "bench/process_cost.h"
 #include "bench/quantile.h"
 #include "bench_command.h"
 #include "capture/install.h"
@@ -80,14 +80,14 @@ Result<Freshness> measure_freshness(const BenchParent& parent, std::int64_t seco
                           parent.scratch->path() + "/edge.log"));
 
   const auto changes = static_cast<std::uint64_t>(seconds + warm_up_s) * changes_per_s;
+  const pid_t pid = parent.parent.process->pid();
+  const double cpu_before = EVODB_TRY(bench::cpu_seconds(pid));
+  auto reader = EVODB_TRY(bench::LakehouseReader::open(parent.data));
   Application application(*shop, changes);
   std::thread writer([&] { application.run(); });
-  auto reader = EVODB_TRY(bench::LakehouseReader::open(parent.data));
   Freshness result;
   std::vector<bool> seen(changes + 1);
   std::string wrong;
-  const pid_t pid = parent.parent.process->pid();
-  const double cpu_before = bench::cpu_seconds(pid);
   const auto begin = SteadyClock::now();
   const double timeout_ms = static_cast<double>(seconds + warm_up_s + 60) * 1e3;
   while (result.changes < changes && wrong.empty() && ms_since(begin) < timeout_ms) {
@@ -112,11 +112,12 @@ Result<Freshness> measure_freshness(const BenchParent& parent, std::int64_t seco
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   writer.join();
-  result.parent_cpu_cores = (bench::cpu_seconds(pid) - cpu_before) * 1e3 / ms_since(begin);
+  result.parent_cpu_cores =
+      (EVODB_TRY(bench::cpu_seconds(pid)) - cpu_before) * 1e3 / ms_since(begin);
   std::this_thread::sleep_for(std::chrono::seconds(1));  // the last acknowledgements, trimming
-  const double idle_before = bench::cpu_seconds(pid);
+  const double idle_before = EVODB_TRY(bench::cpu_seconds(pid));
   std::this_thread::sleep_for(std::chrono::seconds(idle_s));
-  result.idle_cpu_cores = (bench::cpu_seconds(pid) - idle_before) / idle_s;
+  result.idle_cpu_cores = (EVODB_TRY(bench::cpu_seconds(pid)) - idle_before) / idle_s;
   edge->signal(SIGTERM);
   (void)edge->wait(10'000);
   if (application.failed()) return fail(ErrorKind::kInternal, "the application could not write");

@@ -11,9 +11,10 @@
 #include <thread>
 
 #include "bench/commit_growth.h"
-#include "bench/cpu_time.h"
 #include "bench/lakehouse_reader.h"
 #include "bench/load.h"
+#include "bench/process_cost.h"
+#include "bench/seconds_since.h"
 #include "bench_command.h"
 #include "version.h"
 
@@ -23,10 +24,6 @@ namespace {
 
 constexpr std::uint32_t crowd = 1'000;       // sources that come and go at the same time
 constexpr std::uint64_t commit_window = 64;  // two rounds of merging
-
-double seconds_since(std::chrono::steady_clock::time_point begun) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
-}
 
 struct RowCost {
   double cpu_us = 0, rows_per_s = 0;
@@ -38,9 +35,9 @@ Result<RowCost> cost_of_load(const BenchParent& parent, bench::LoadOptions load)
   load.until = WaitLevel::kPersisted;
   load.timeout_ms = 600'000;
   const pid_t pid = parent.parent.process->pid();
-  const double cpu_before = bench::cpu_seconds(pid);
+  const double cpu_before = EVODB_TRY(bench::cpu_seconds(pid));
   const auto loaded = EVODB_TRY(bench::run_load(load));
-  const double cpu_s = bench::cpu_seconds(pid) - cpu_before;
+  const double cpu_s = EVODB_TRY(bench::cpu_seconds(pid)) - cpu_before;
   auto reader = EVODB_TRY(bench::LakehouseReader::open(parent.data));
   EVODB_CHECK(reader.expect(bench::load_table_names(load.rows, load.tables), load.prefix,
                             load.connections, load.entries));
@@ -67,7 +64,7 @@ void add_point(BenchJson& metrics, const std::string& curve, double at, const Ro
 // `sources` have connected, said hello, had one change landed and gone, 1,000 at a time.
 Result<double> introduce(const BenchParent& parent, std::uint64_t sources) {
   const pid_t pid = parent.parent.process->pid();
-  const double cpu_before = bench::cpu_seconds(pid);
+  const double cpu_before = EVODB_TRY(bench::cpu_seconds(pid));
   for (std::uint64_t known = 0; known < sources; known += crowd) {
     bench::LoadOptions load = typed_load("known-" + std::to_string(known), 0);
     load.port = parent.parent.port();
@@ -75,7 +72,7 @@ Result<double> introduce(const BenchParent& parent, std::uint64_t sources) {
     load.entries = load.connections;
     (void)EVODB_TRY(bench::run_load(load));
   }
-  const double cpu_s = bench::cpu_seconds(pid) - cpu_before;
+  const double cpu_s = EVODB_TRY(bench::cpu_seconds(pid)) - cpu_before;
   EVODB_CHECK(land_everything(parent.parent, 300'000));
   return cpu_s * 1e6 / static_cast<double>(sources);
 }
@@ -147,9 +144,9 @@ Result<RowCost> fill_journal(BenchArguments arguments, BenchParent& parent,
   load.port = parent.parent.port();
   load.until = WaitLevel::kDurable;
   load.timeout_ms = 600'000;
-  const double cpu_before = bench::cpu_seconds(parent.parent.process->pid());
+  const double cpu_before = EVODB_TRY(bench::cpu_seconds(parent.parent.process->pid()));
   const auto loaded = EVODB_TRY(bench::run_load(load));
-  const double cpu_s = bench::cpu_seconds(parent.parent.process->pid()) - cpu_before;
+  const double cpu_s = EVODB_TRY(bench::cpu_seconds(parent.parent.process->pid())) - cpu_before;
   parent.parent.process->signal(SIGTERM);
   (void)EVODB_TRY(parent.parent.process->wait(60'000));
   const auto rows = static_cast<double>(loaded.entries);
@@ -172,9 +169,9 @@ Result<void> backlog_curve(const BenchArguments& arguments, BenchJson& metrics) 
     const auto begun = std::chrono::steady_clock::now();
     const pid_t pid = parent.parent.process->pid();
     EVODB_CHECK(land_everything(parent.parent, 600'000));
-    const double seconds = seconds_since(begun);
+    const double seconds = bench::seconds_since(begun);
     const auto rows = static_cast<double>(load.entries);
-    const RowCost landed{bench::cpu_seconds(pid) * 1e6 / rows, rows / seconds};
+    const RowCost landed{EVODB_TRY(bench::cpu_seconds(pid)) * 1e6 / rows, rows / seconds};
     auto reader = EVODB_TRY(bench::LakehouseReader::open(parent.data));
     EVODB_CHECK(reader.expect(bench::load_table(load.rows).name + "_changes", load.prefix,
                               load.connections, load.entries));

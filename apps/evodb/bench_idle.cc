@@ -30,16 +30,6 @@ struct Memory {
   double user = 0, kernel = 0;
 };
 
-Result<BenchJson> status_of(const ParentProcess& parent) {
-  const auto answer =
-      EVODB_TRY(http_request("GET", "http://" + parent.address + "/status", 10'000));
-  BenchJson status = BenchJson::parse(answer.body, nullptr, false);
-  if (answer.status != 200 || status.is_discarded()) {
-    return fail(ErrorKind::kInternal, "the parent has no status: " + answer.body);
-  }
-  return status;
-}
-
 // Waits until the parent has so many children, all hibernated, and its memory has stayed the same
 // for a second.
 Result<Memory> settled(const ParentProcess& parent, std::uint32_t children) {
@@ -79,12 +69,11 @@ Result<Slope> measure_slope(const ParentProcess& parent, bench::IdleChildren& ch
 
 Result<double> idle_cores(const ParentProcess& parent, bench::IdleChildren& children,
                           double seconds) {
-  const std::uint64_t before = EVODB_TRY(bench::cpu_ns(parent.process->pid()));
+  const double before = EVODB_TRY(bench::cpu_seconds(parent.process->pid()));
   const auto begun = std::chrono::steady_clock::now();
-  (void)EVODB_TRY(children.idle(seconds, ping_every_s));
+  EVODB_CHECK(children.idle(seconds, ping_every_s));
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
-  const std::uint64_t after = EVODB_TRY(bench::cpu_ns(parent.process->pid()));
-  return static_cast<double>(after - before) / 1e9 / took.count();
+  return (EVODB_TRY(bench::cpu_seconds(parent.process->pid())) - before) / took.count();
 }
 
 // One frame to all, from the signal that asks for it to the last child that has it.

@@ -7,6 +7,7 @@
 #include "bench/process_cost.h"
 #include "bench/quantile.h"
 #include "bench/raw_disk.h"
+#include "bench/seconds_since.h"
 #include "bench_command.h"
 #include "descriptors.h"
 #include "http_client.h"
@@ -39,11 +40,9 @@ double own_cpu_s() {
 }
 
 Result<double> commits_of(const BenchParent& parent) {
-  const auto answer =
-      EVODB_TRY(http_request("GET", "http://" + parent.parent.address + "/status", 10'000));
-  const auto json = BenchJson::parse(answer.body, nullptr, false);
+  const auto json = EVODB_TRY(status_of(parent.parent));
   const BenchJson::json_pointer commits("/journal/commits");
-  if (!json.is_object() || !json.contains(commits)) {
+  if (!json.contains(commits)) {
     return fail(ErrorKind::kInvalid, "the parent's /status has no journal.commits");
   }
   return json[commits].get<double>();
@@ -51,7 +50,7 @@ Result<double> commits_of(const BenchParent& parent) {
 
 Result<Timed> time_load(const BenchParent& parent, const Shape& shape) {
   Timed timed;
-  Result<std::uint64_t> server_ns = 0;
+  Result<double> server_s = 0;
   bench::LoadOptions options{.port = parent.parent.port(),
                              .prefix = "timed",
                              .connections = shape.connections,
@@ -62,17 +61,17 @@ Result<Timed> time_load(const BenchParent& parent, const Shape& shape) {
   const pid_t server = parent.parent.process->pid();
   const double commits = EVODB_TRY(commits_of(parent));
   options.on_connected = [&] {
-    server_ns = bench::cpu_ns(server);
+    server_s = bench::cpu_seconds(server);
     timed.client_cpu_s = own_cpu_s();
   };
   timed.load = EVODB_TRY(bench::run_load(options));
   timed.client_cpu_s = own_cpu_s() - timed.client_cpu_s;
-  const std::uint64_t before = EVODB_TRY(server_ns), after = EVODB_TRY(bench::cpu_ns(server));
-  timed.server_cpu_s = static_cast<double>(after - before) / 1e9;
+  const double before = EVODB_TRY(server_s);
+  timed.server_cpu_s = EVODB_TRY(bench::cpu_seconds(server)) - before;
   timed.commits = EVODB_TRY(commits_of(parent)) - commits;
   const auto begun = std::chrono::steady_clock::now();
   EVODB_CHECK(check_landed(parent, options.rows, options.prefix, shape.connections, shape.entries));
-  timed.landed_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+  timed.landed_s = bench::seconds_since(begun);
   return timed;
 }
 

@@ -11,12 +11,13 @@
 #include <cstdio>
 #include <fstream>
 
-#include "bench/cpu_time.h"
 #include "bench/lakehouse_reader.h"
 #include "bench/load.h"
+#include "bench/process_cost.h"
 #include "bench/quantile.h"
 #include "bench_command.h"
 #include "bench_land_pyarrow.h"
+#include "duckdb_script.h"
 #include "lake/parquet_encoder.h"
 #include "version.h"
 
@@ -96,12 +97,12 @@ Result<void> check_peer(const BenchJson& answer, const bench::LoadOptions& load)
 
 Result<Round> run_round(const BenchParent& parent, Peer& peer, bench::LoadOptions load) {
   const pid_t pid = parent.parent.process->pid();
-  const double landing_before = bench::cpu_seconds(pid, {"landing"});
-  const double before = bench::cpu_seconds(pid, {"landing", "store"});
+  const double landing_before = EVODB_TRY(bench::cpu_seconds(pid, {"landing"}));
+  const double before = EVODB_TRY(bench::cpu_seconds(pid, {"landing", "store"}));
   const auto loaded = EVODB_TRY(bench::run_load(load));
   EVODB_CHECK(land_everything(parent.parent, 300'000));
-  const double cpu_s = bench::cpu_seconds(pid, {"landing", "store"}) - before;
-  const double landing_s = bench::cpu_seconds(pid, {"landing"}) - landing_before;
+  const double cpu_s = EVODB_TRY(bench::cpu_seconds(pid, {"landing", "store"})) - before;
+  const double landing_s = EVODB_TRY(bench::cpu_seconds(pid, {"landing"})) - landing_before;
 
   const auto table = bench::load_table(load.rows).name + "_changes";
   const auto answer = EVODB_TRY(run_peer(peer, {{"data", peer.data},
@@ -153,7 +154,7 @@ Result<BenchJson> bench_land(const BenchArguments& arguments) {
             .scratch = parent.scratch->path() + "/peer.parquet",
             .data = parent.data,
             .pyarrow_version = {}};
-  std::ofstream(peer.script) << bench_land_pyarrow_script;
+  std::ofstream(peer.script) << duckdb_script << bench_land_pyarrow_script;
 
   BenchJson metrics;
   const std::uint64_t entries = arguments.entries != 0 ? arguments.entries : 600'000;

@@ -1,26 +1,17 @@
 // The peer of `evodb bench land`, and its outside reader: DuckDB reads the landed rows through
 // Iceberg, counts and sums them; then PyArrow writes the very same columns, by then in memory, with
-// the same codec and level. CPU seconds of its process around the call of write_table.
+// the same codec and level. CPU seconds of its process around the call of write_table. Behind
+// duckdb_script.
 #pragma once
 
 namespace evodb::app {
 
 inline constexpr char bench_land_pyarrow_script[] = R"py(
-import importlib.util, json, os, pathlib, sqlite3, sys, time
-import duckdb, pyarrow, pyarrow.parquet
+import json, os, time
+import pyarrow, pyarrow.parquet
 
 ask = json.loads(sys.argv[1])
-lake = duckdb.connect(config={"autoinstall_known_extensions": False,
-                              "autoload_known_extensions": False})
 lake.execute("SET threads = 1")
-for name in ("avro", "iceberg"):
-    spec = importlib.util.find_spec("duckdb_extension_" + name)
-    if spec is None:                                  # any DuckDB that may fetch them itself
-        lake.execute(f"INSTALL {name}")
-        lake.execute(f"LOAD {name}")
-        continue
-    folder = pathlib.Path(spec.origin).parent / "extensions"
-    lake.execute(f"LOAD '{folder}/v{duckdb.__version__}/{name}.duckdb_extension'")
 
 metadata = sqlite3.connect(f"file:{ask['data']}/catalog.db?mode=ro", uri=True).execute(
     "select metadata_location from iceberg_tables where table_name = ?",

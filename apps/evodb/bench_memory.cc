@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "bench/load.h"
+#include "bench/seconds_since.h"
 #include "bench_command.h"
 #include "http_client.h"
 #include "version.h"
@@ -35,10 +36,6 @@ constexpr std::uint64_t journal_bytes_max = 512u << 20;
 // (32 MB idle), Parquet files being made of sealed buffers and waiting for the store, and what
 // malloc holds back.
 constexpr double constant_mb = 64;
-
-double seconds_since(SteadyClock::time_point begun) {
-  return std::chrono::duration<double>(SteadyClock::now() - begun).count();
-}
 
 Result<std::uint16_t> free_port() {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -67,7 +64,7 @@ class S3Process {
         directory + "/s3.log"));
     const auto begun = SteadyClock::now();
     while (!http_request("GET", "http://" + s3.endpoint_, 1'000)) {
-      if (!s3.process_->running() || seconds_since(begun) > 20) {
+      if (!s3.process_->running() || bench::seconds_since(begun) > 20) {
         return fail(ErrorKind::kInvalid, program +
                                              " does not serve; --versitygw FILE names it (make "
                                              "setup builds one in .deps/bin)");
@@ -114,17 +111,9 @@ class ResidentMemory {
   std::thread thread_;
 };
 
-Result<BenchJson> status_of(const BenchParent& parent) {
-  const auto answer =
-      EVODB_TRY(http_request("GET", "http://" + parent.parent.address + "/status", 10'000));
-  auto status = BenchJson::parse(answer.body, nullptr, /*allow_exceptions=*/false);
-  if (!status.is_object()) return fail(ErrorKind::kInternal, "/status gave no JSON");
-  return status;
-}
-
 Result<std::uint64_t> entries_landed(const BenchParent& parent) {
   std::uint64_t landed = 0;
-  const auto status = EVODB_TRY(status_of(parent));
+  const auto status = EVODB_TRY(status_of(parent.parent));
   for (const auto& table : status["tables"]) landed += table["entries_landed"].get<std::uint64_t>();
   return landed;
 }
@@ -210,14 +199,14 @@ Result<BenchJson> bench_memory(const BenchArguments& arguments) {
 
   // All that was held lands.
   EVODB_CHECK(land_everything(parent.parent, 300'000));
-  metrics["recovery_s"] = seconds_since(back);
+  metrics["recovery_s"] = bench::seconds_since(back);
   metrics["rss_peak_recovery_mb"] = memory.take_peak_mb();
   const double after = EVODB_TRY(landed_rows_per_s(parent, "after", entries));
 
   EVODB_CHECK(land_everything(parent.parent, 300'000));
   metrics["rss_peak_after_mb"] = memory.take_peak_mb();
   const std::uint64_t landed = EVODB_TRY(entries_landed(parent));
-  const auto status = EVODB_TRY(status_of(parent));
+  const auto status = EVODB_TRY(status_of(parent.parent));
   const auto taken = status["ingest"]["entries"].get<std::uint64_t>();
   if (landed != taken) {
     return fail(ErrorKind::kCorrupt, std::to_string(taken) + " changes were taken and " +

@@ -10,6 +10,7 @@
 
 #include "bench/idle_children.h"
 #include "bench/quantile.h"
+#include "bench/seconds_since.h"
 #include "bench_command.h"
 #include "command.h"
 #include "data_lock.h"
@@ -29,10 +30,6 @@ constexpr int rounds_traffic = 3;
 constexpr std::uint64_t traffic_entries_per_s = 100'000;
 constexpr std::uint32_t traffic_connections = 32;
 constexpr std::uint64_t traffic_entries_default = 600'000;
-
-double seconds_since(Steady::time_point begun) {
-  return std::chrono::duration<double>(Steady::now() - begun).count();
-}
 
 // The parent's process changes with every upgrade, and none after the first is a child of ours.
 class LastParent {
@@ -65,7 +62,7 @@ Result<Upgrade> upgrade_once(const BenchParent& bench) {
   const auto command = EVODB_TRY(ChildProcess::start({"upgrade", "--data", bench.data},
                                                      bench.scratch->path() + "/upgrade.log"));
   const int code = EVODB_TRY(command->wait(60'000));
-  Upgrade upgrade{.seconds = seconds_since(begun)};
+  Upgrade upgrade{.seconds = bench::seconds_since(begun)};
   const auto result = read_upgrade_result(bench.data);
   if (code != kExitOk || !result || !result->upgraded) {
     return fail(ErrorKind::kInternal,
@@ -77,12 +74,7 @@ Result<Upgrade> upgrade_once(const BenchParent& bench) {
 }
 
 Result<std::uint64_t> children_of(const BenchParent& bench) {
-  const auto answer =
-      EVODB_TRY(http_request("GET", "http://" + bench.parent.address + "/status", 10'000));
-  const BenchJson status = BenchJson::parse(answer.body, nullptr, false);
-  if (answer.status != 200 || status.is_discarded()) {
-    return fail(ErrorKind::kInternal, "the parent has no status: " + answer.body);
-  }
+  const auto status = EVODB_TRY(status_of(bench.parent));
   return status["connections"]["children"].get<std::uint64_t>();
 }
 
@@ -111,7 +103,7 @@ Result<BenchJson> bench_upgrade(const BenchArguments& arguments) {
   for (int round = 0; round < rounds_idle; ++round) {
     idle.add(EVODB_TRY(upgrade_once(bench)));
     // Each connection pings and is answered, or this fails.
-    (void)EVODB_TRY(children->idle(1, 1));
+    EVODB_CHECK(children->idle(1, 1));
   }
   const std::uint64_t kept = EVODB_TRY(children_of(bench));
 
@@ -149,7 +141,7 @@ Result<BenchJson> bench_upgrade(const BenchArguments& arguments) {
   if (!in_time) {
     return fail(ErrorKind::kInvalid, "the traffic ended before the last upgrade; --entries more");
   }
-  (void)EVODB_TRY(children->idle(1, 1));
+  EVODB_CHECK(children->idle(1, 1));
   const std::uint64_t kept_after = EVODB_TRY(children_of(bench));
   EVODB_CHECK(check_landed(bench, load.rows, load.prefix, traffic_connections, entries));
 

@@ -36,6 +36,27 @@ std::uint64_t size_of(const std::string& path) {
 
 }  // namespace
 
+std::vector<char*> exec_words(std::vector<std::string>& words) {
+  std::vector<char*> out;
+  for (auto& word : words) out.push_back(word.data());
+  out.push_back(nullptr);
+  return out;
+}
+
+int spawn_unblocked(decltype(posix_spawn)* spawn, pid_t* pid, const char* program,
+                    const posix_spawn_file_actions_t& files, char* const words[],
+                    char* const environment[]) {
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t none;
+  sigemptyset(&none);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  const int error = spawn(pid, program, &files, &attributes, words, environment);
+  posix_spawnattr_destroy(&attributes);
+  return error;
+}
+
 namespace {
 
 struct Spawn {
@@ -47,31 +68,17 @@ struct Spawn {
 };
 
 Result<pid_t> spawn(Spawn& what) {
-  const auto pointers = [](std::vector<std::string>& words) {
-    std::vector<char*> out;
-    for (auto& word : words) out.push_back(word.data());
-    out.push_back(nullptr);
-    return out;
-  };
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
   const int append = O_WRONLY | O_CREAT | O_APPEND;
   posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_addopen(&files, 1, what.stdout_path, append, 0644);
   posix_spawn_file_actions_addopen(&files, 2, what.log_path.c_str(), append, 0644);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none;
-  sigemptyset(&none);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-
   pid_t pid = -1;
-  const int error = (what.search_path ? posix_spawnp : posix_spawn)(
-      &pid, what.program, &files, &attributes, pointers(what.words).data(),
-      pointers(what.variables).data());
+  const int error =
+      spawn_unblocked(what.search_path ? posix_spawnp : posix_spawn, &pid, what.program, files,
+                      exec_words(what.words).data(), exec_words(what.variables).data());
   posix_spawn_file_actions_destroy(&files);
-  posix_spawnattr_destroy(&attributes);
   if (error != 0) {
     return fail(ErrorKind::kInternal,
                 "cannot start " + what.words.front() + ": " + strerror(error));

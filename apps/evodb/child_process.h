@@ -2,6 +2,7 @@
 // bench`. It is killed when its owner goes.
 #pragma once
 
+#include <spawn.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -12,6 +13,15 @@
 #include "evodb/result.h"
 
 namespace evodb::app {
+
+// Words as exec wants them; points into `words`.
+std::vector<char*> exec_words(std::vector<std::string>& words);
+
+// posix_spawn or posix_spawnp, of a process that blocks no signal, whatever we block. Returns what
+// those do: 0, or an errno.
+int spawn_unblocked(decltype(posix_spawn)* spawn, pid_t* pid, const char* program,
+                    const posix_spawn_file_actions_t& files, char* const words[],
+                    char* const environment[]);
 
 class ChildProcess {
  public:

@@ -15,6 +15,7 @@
 #include "child_process.h"
 #include "command.h"
 #include "demo_compare.h"
+#include "duckdb_script.h"
 #include "http_client.h"
 #include "shop.h"
 
@@ -157,7 +158,7 @@ class Demo {
 
   Result<bool> compare(const std::string& data) {
     const std::string script = arguments_.directory + "/compare.py";
-    std::ofstream(script) << demo_compare_script;
+    std::ofstream(script) << duckdb_script << demo_compare_script;
     std::string command = "'" + arguments_.python + "' '" + script + "' '" + data + "'";
     for (int i = 0; i < shop_count; ++i) command += " '" + database(i) + "'";
     std::fflush(stdout);

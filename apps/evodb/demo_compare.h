@@ -1,25 +1,11 @@
 // The demo's judge: a Python program that knows SQLite, DuckDB and the lakehouse, and nothing of
-// us.
+// us. Behind duckdb_script.
 #pragma once
 
 namespace evodb::app {
 
 inline constexpr char demo_compare_script[] = R"py(
-import importlib.util, pathlib, sqlite3, sys
-import duckdb
-
 data, databases = sys.argv[1], sys.argv[2:]
-lake = duckdb.connect(config={"autoinstall_known_extensions": False,
-                              "autoload_known_extensions": False})
-for name in ("avro", "iceberg"):
-    spec = importlib.util.find_spec("duckdb_extension_" + name)
-    if spec is None:                                  # any DuckDB that may fetch them itself
-        lake.execute(f"INSTALL {name}")
-        lake.execute(f"LOAD {name}")
-        continue
-    folder = pathlib.Path(spec.origin).parent / "extensions"
-    lake.execute(f"LOAD '{folder}/v{duckdb.__version__}/{name}.duckdb_extension'")
-
 tables = dict(sqlite3.connect(f"file:{data}/catalog.db?mode=ro", uri=True).execute(
     "select table_name, metadata_location from iceberg_tables"))
 keys = {"customers": ["id"], "orders": ["id"], "order_items": ["order_id", "line"]}

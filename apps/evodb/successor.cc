@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/bytes.h"
+#include "child_process.h"
 #include "parent/hand_over_format.h"
 
 extern char** environ;
@@ -22,24 +23,15 @@ Result<std::unique_ptr<Successor>> Successor::start(const std::string& binary,
   std::vector<std::string> words = {binary};
   words.insert(words.end(), arguments.begin(), arguments.end());
   words.insert(words.end(), {"--take-over", std::to_string(channel_descriptor)});
-  std::vector<char*> argv;
-  for (auto& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
 
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
   posix_spawn_file_actions_adddup2(&files, theirs.fd(), channel_descriptor);
   posix_spawn_file_actions_addclosefrom_np(&files, channel_descriptor + 1);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none;
-  sigemptyset(&none);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
   pid_t pid = -1;
-  const int error = posix_spawn(&pid, binary.c_str(), &files, &attributes, argv.data(), environ);
+  const int error =
+      spawn_unblocked(posix_spawn, &pid, binary.c_str(), files, exec_words(words).data(), environ);
   posix_spawn_file_actions_destroy(&files);
-  posix_spawnattr_destroy(&attributes);
   if (error != 0) {
     return fail(ErrorKind::kInvalid, "cannot start " + binary + ": " + std::strerror(error));
   }

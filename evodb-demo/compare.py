@@ -1,0 +1,41 @@
+
+import importlib.util, pathlib, sqlite3, sys
+import duckdb
+
+lake = duckdb.connect(config={"autoinstall_known_extensions": False,
+                              "autoload_known_extensions": False})
+for name in ("avro", "iceberg"):
+    spec = importlib.util.find_spec("duckdb_extension_" + name)
+    if spec is None:                                  # any DuckDB that may fetch them itself
+        lake.execute(f"INSTALL {name}")
+        lake.execute(f"LOAD {name}")
+        continue
+    folder = pathlib.Path(spec.origin).parent / "extensions"
+    lake.execute(f"LOAD '{folder}/v{duckdb.__version__}/{name}.duckdb_extension'")
+
+data, databases = sys.argv[1], sys.argv[2:]
+tables = dict(sqlite3.connect(f"file:{data}/catalog.db?mode=ro", uri=True).execute(
+    "select table_name, metadata_location from iceberg_tables"))
+keys = {"customers": ["id"], "orders": ["id"], "order_items": ["order_id", "line"]}
+equal = True
+print(f"           {'table':<12} {'source':<10} {'changes':>8} {'twice':>6} "
+      f"{'rows in SQLite':>15} {'rows in Iceberg':>16}  same")
+for database in databases:
+    edge = sqlite3.connect(database)
+    source = edge.execute("select value from evodb_state where key = 'source'").fetchone()[0]
+    for table, key in keys.items():
+        columns = [row[1] for row in edge.execute(f"pragma table_info({table})")]
+        mine = edge.execute(f"select {', '.join(columns)} from {table}").fetchall()
+        scan = f"(select * from iceberg_scan('{tables[table + '_changes']}') where _source = ?)"
+        changes, distinct = lake.execute(
+            f"select count(*), count(distinct (_epoch, _lsn)) from {scan}", [source]).fetchone()
+        theirs = lake.execute(
+            f"""select {', '.join(columns)} from {scan}
+                qualify row_number() over (partition by {', '.join(key)}
+                                           order by _epoch desc, _lsn desc) = 1
+                    and _op <> 'DELETE'""", [source]).fetchall()
+        same = sorted(map(repr, mine)) == sorted(map(repr, theirs)) and changes == distinct
+        equal = equal and same
+        print(f"           {table:<12} {str(source)[:10]:<10} {changes:>8} {changes - distinct:>6} "
+              f"{len(mine):>15} {len(theirs):>16}  {'yes' if same else 'NO'}")
+sys.exit(0 if equal else 1)
