@@ -9,6 +9,7 @@
 #include <chrono>
 #include <thread>
 
+#include "bench/bare_pings.h"
 #include "bench/idle_children.h"
 #include "bench/process_cost.h"
 #include "bench/quantile.h"
@@ -112,6 +113,7 @@ Result<BenchJson> bench_idle(const BenchArguments& asked) {
   const std::uint32_t all = arguments.connections;
   const std::uint32_t few = all / 9;  // 2,000 of 18,000
   const auto children = EVODB_TRY(bench::IdleChildren::start(all));
+  const auto bare = EVODB_TRY(bench::BarePings::start());
   BenchParent bench;
   bench.scratch = EVODB_TRY(ScratchDirectory::create(arguments.directory, "evodb-bench-"));
   bench.data = bench.scratch->path() + "/data";
@@ -130,8 +132,12 @@ Result<BenchJson> bench_idle(const BenchArguments& asked) {
   const auto storm = EVODB_TRY(children->open(bench.parent.port(), 0, all));
   metrics["handshake_s"] = storm.seconds;
   (void)EVODB_TRY(settled(bench.parent, all));
-  metrics["idle_cpu_cores"] =
-      EVODB_TRY(idle_cores(bench.parent, *children, static_cast<double>(arguments.idle_s)));
+  const auto idle_s = static_cast<double>(arguments.idle_s);
+  const double cores = EVODB_TRY(idle_cores(bench.parent, *children, idle_s));
+  const double bare_cores = EVODB_TRY(bare->cores(all, idle_s, ping_every_s));
+  metrics["idle_cpu_cores"] = cores;
+  metrics["idle_cpu_bare_cores"] = bare_cores;
+  metrics["idle_cpu_over_bare"] = cores / bare_cores;
 
   const auto wake = EVODB_TRY(children->wake(wake_s, wake_share_per_s * all));
   metrics["wake_ms_p50"] = wake.ping_ms_p50;

@@ -32,7 +32,6 @@ Result<void> RunningParent::prepare(const Config& config) {
   auto catalog = EVODB_TRY(table::open_sqlite_catalog(data_ + "/catalog.db", "evodb", "evodb"));
   store_ = std::make_unique<StoreThreads>(std::move(object_store), std::move(catalog),
                                           static_cast<unsigned>(options_.lake.flushes_max));
-  journal_io_ = std::make_unique<base::ThreadExecutor>("journal");
   landing_ = std::make_unique<base::ThreadExecutor>("landing");
   const auto descriptors =
       EVODB_TRY(plan_descriptors(descriptor_limit(), options_.gate.connections_max));
@@ -42,7 +41,7 @@ Result<void> RunningParent::prepare(const Config& config) {
 
 void RunningParent::make_parent() {
   parent_ =
-      std::make_unique<parent::Parent>(parent::ParentSeams{*loop_, *journal_io_, *landing_, *store_,
+      std::make_unique<parent::Parent>(parent::ParentSeams{*loop_, *loop_, *landing_, *store_,
                                                            disk_, clock_, random_, encoder_},
                                        options_);
 }
@@ -61,7 +60,7 @@ Result<void> RunningParent::start(const Config& config, const Waiting& waiting) 
   auto answer = opened.get_future();
   EVODB_CHECK(parent_->start(
       [&opened](Result<std::string> address) { opened.set_value(std::move(address)); }));
-  thread_ = std::thread([this] { loop_->run(); });
+  thread_ = std::thread([this] { loop_->run(loop_threads); });
   // Behind a lost journal the tables are read before anybody is let in, for as long as that
   // takes.
   std::string said;
@@ -120,7 +119,6 @@ void RunningParent::stop(std::chrono::milliseconds deadline) {
   // In this order: who still runs may post to who comes after.
   if (store_) store_->stop();
   if (landing_) landing_->stop();
-  if (journal_io_) journal_io_->stop();
   parent_.reset();
 }
 

@@ -43,6 +43,9 @@ class RunningParent final : public ServedParent {
   Result<HandOverReport> hand_over_to(Successor& next, const HandOverPatience& patience) override;
 
  private:
+  // One waits for events while the other syncs the journal.
+  static constexpr unsigned loop_threads = 2;
+
   // All that needs neither the data directory's lock nor the parent that ran before.
   Result<void> prepare(const Config& config);
   void make_parent();
@@ -68,11 +71,10 @@ class RunningParent final : public ServedParent {
   base::SystemRandom random_;
   lake::ParquetEncoder encoder_;
   std::unique_ptr<base::EpollLoop> loop_;
-  std::unique_ptr<base::ThreadExecutor> journal_io_;
   std::unique_ptr<base::ThreadExecutor> landing_;
   std::unique_ptr<StoreThreads> store_;
   std::unique_ptr<parent::Parent> parent_;
-  std::thread thread_;  // runs the loop
+  std::thread thread_;  // runs the loop, with another one
   std::string address_;
   bool stopped_ = false;
 };

@@ -98,7 +98,7 @@ Result<void> RunningParent::take_over(const Config& config, HandOverChannel& cha
   EVODB_CHECK(parent_->adopt(std::move(handed), [&opened](Result<std::string> address) {
     opened.set_value(std::move(address));
   }));
-  thread_ = std::thread([this] { loop_->run(); });
+  thread_ = std::thread([this] { loop_->run(loop_threads); });
   address_ = EVODB_TRY(opened.get_future().get());
 
   // Should the other end be gone now, it has died: we hold everything, and go on.

@@ -40,4 +40,19 @@ class SimExecutor final : public base::Executor {
   std::deque<std::function<void()>> queue_;
 };
 
+// base::BlockingWork on such a thread.
+class SimBlockingWork final : public base::BlockingWork {
+ public:
+  SimBlockingWork(FakeLoop& loop, base::Random& random, std::int64_t delay_ms_max)
+      : loop_(loop), elsewhere_(loop, random, delay_ms_max) {}
+
+  void run_blocking(std::function<After()> work) override {
+    elsewhere_.post([this, work = std::move(work)] { loop_.post(work()); });
+  }
+
+ private:
+  FakeLoop& loop_;
+  SimExecutor elsewhere_;
+};
+
 }  // namespace evodb::sim

@@ -52,7 +52,8 @@ class ParentLife {
 
  private:
   FakeLoop loop_;
-  SimExecutor journal_io_, landing_;
+  SimBlockingWork journal_io_;
+  SimExecutor landing_;
   SimStoreRunner runner_;
   parent::ParentSeams seams_;
   parent::ParentOptions options_;

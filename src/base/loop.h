@@ -50,6 +50,16 @@ class Executor {
   virtual void post(std::function<void()> work) = 0;
 };
 
+// Work that may block (a disk's sync), beside a loop: one piece at a time, in order.
+class BlockingWork {
+ public:
+  using After = std::function<void()>;
+  virtual ~BlockingWork() = default;
+  // Runs `work` away from the loop's handlers, and then, on the loop, what it returned. Neither
+  // runs before this returns. Loop thread only.
+  virtual void run_blocking(std::function<After()> work) = 0;
+};
+
 class Loop : public Executor {
  public:
   virtual Clock& clock() = 0;

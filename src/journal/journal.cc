@@ -75,7 +75,7 @@ class FileJournal final : public Journal {
   const std::uint64_t salt_seed_;
   JournalId id_;  // never changes after start(): read by any thread
 
-  // The appending thread's and the committing one's, under mutex_.
+  // The loop's and the blocking work's, under mutex_.
   mutable std::mutex mutex_;
   Group pending_;
   std::uint64_t plan_ordinal_ = 0;  // of the segment in which the newest queued record lies
@@ -89,7 +89,7 @@ class FileJournal final : public Journal {
   std::atomic<bool> poisoned_{false};
   SegmentList segments_;
 
-  // The committing thread's.
+  // commit()'s and trim()'s.
   SegmentWriter writer_;
   Group writing_;  // not empty between commits only after a full disk
   bool mark_unsynced_ = false;

@@ -3,7 +3,7 @@
 //
 //   auto journal = EVODB_TRY(Journal::open(disk, "evodb-data/journal", options, random));
 //   Position p = journal->append(RecordType::kBatch, {header, body});   // queued, not durable
-//   ... on the journal's executor:
+//   ... beside the loop:
 //   Position durable = EVODB_TRY(journal->commit());   // everything queued so far, one sync
 //   ... on the landing side:
 //   JournalCursor cursor = journal->read_from(position);
@@ -18,8 +18,8 @@
 // the next one begins. Positions never go back within one journal id. A directory without a journal
 // gets a new random id.
 //
-// Threads: append() on one thread (the loop), commit() on one other (the journal's executor),
-// cursors on a third (landing), trim() on the commit thread. Shared state is a small mutex and
+// Threads: append() on one thread (the loop), commit() and trim() beside it, one at a time (the
+// loop's blocking work), cursors on a third (landing). Shared state is a small mutex and
 // atomics inside. Destroying it when nothing is queued syncs the mark that proves the last group
 // whole; what is queued then is lost.
 #pragma once

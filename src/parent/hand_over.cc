@@ -57,13 +57,13 @@ void HandOver::wait_for_answers() {
 
 // With it the next one has nothing to replay, and knows sources that have only said hello.
 void HandOver::write_checkpoint() {
-  rooms_.journal_io.post([self = shared_from_this(), bytes = rooms_.ingest.checkpoint()] {
+  rooms_.journal_io.run_blocking([self = shared_from_this(), bytes = rooms_.ingest.checkpoint()] {
     const auto written = ingest::write_checkpoint(self->rooms_.disk, self->rooms_.journal_directory,
                                                   self->rooms_.journal.id(), bytes);
-    self->rooms_.loop.post([self, written] {
+    return [self, written] {
       if (!written) return self->give_up(written.error());
       if (!self->too_late("answers and the checkpoint have made everybody wait")) self->take();
-    });
+    };
   });
 }
 

@@ -35,7 +35,7 @@ class HandOver : public std::enable_shared_from_this<HandOver> {
     std::shared_ptr<void> owner;
     base::Loop& loop;
     base::Executor& landing_executor;
-    base::Executor& journal_io;
+    base::BlockingWork& journal_io;
     base::Clock& clock;
     base::Disk& disk;
     const std::string& journal_directory;

@@ -302,9 +302,8 @@ struct Parent::Impl : gate::GateHandlers,
     // the journal changes hands.
     if (commit_running || !journal->has_pending()) return;
     commit_running = true;
-    seams.journal_io.post([self = shared_from_this()] {
-      const auto end = self->journal->commit();
-      self->seams.loop.post([self, end] { self->on_committed(end); });
+    seams.journal_io.run_blocking([self = shared_from_this()] {
+      return [self, end = self->journal->commit()] { self->on_committed(end); };
     });
   }
 
@@ -379,12 +378,12 @@ struct Parent::Impl : gate::GateHandlers,
     trim_running = true;
     std::string checkpoint = ingest->checkpoint();
     checkpoint_bytes = checkpoint.size();
-    seams.journal_io.post(
+    seams.journal_io.run_blocking(
         [self = shared_from_this(), bytes = std::move(checkpoint), landed = landed_through] {
           auto done = ingest::write_checkpoint(self->seams.disk, self->options.journal_directory,
                                                self->journal->id(), bytes);
           if (done) done = self->journal->trim(landed);
-          self->seams.loop.post([self, done, landed] {
+          return [self, done, landed] {
             self->trim_running = false;
             if (!done) {
               self->trouble = "cannot trim the journal: " + done.error().text;
@@ -398,7 +397,7 @@ struct Parent::Impl : gate::GateHandlers,
             self->gate->deliver(self->effects);
             // Nothing more may land before there is room.
             if (self->landed_through > landed) self->maybe_trim();
-          });
+          };
         });
   }
 
@@ -449,15 +448,15 @@ struct Parent::Impl : gate::GateHandlers,
     finishing = true;
     if (!journal) return stopped();
     // A checkpoint makes the next start short; without it the journal is simply replayed.
-    seams.journal_io.post([self = shared_from_this(), bytes = ingest->checkpoint()] {
+    seams.journal_io.run_blocking([self = shared_from_this(), bytes = ingest->checkpoint()] {
       if (!self->journal->poisoned()) {
         (void)ingest::write_checkpoint(self->seams.disk, self->options.journal_directory,
                                        self->journal->id(), bytes);
       }
-      self->seams.loop.post([self] {
+      return [self] {
         self->gate.reset();
         self->stopped();
-      });
+      };
     });
   }
 

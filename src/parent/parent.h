@@ -67,7 +67,7 @@ class RoomWraps {
 
 struct ParentSeams {
   base::Loop& loop;
-  base::Executor& journal_io;
+  base::BlockingWork& journal_io;
   base::Executor& landing;
   StoreRunner& store;
   base::Disk& disk;

@@ -41,6 +41,7 @@ bool prepare(int fd) {
 
 Result<void> EpollLoop::rest_sockets(bool rest) {
   resting_ = rest;
+  if (waits_until_ms_ != not_waiting) wake();  // the other thread, for what is no more
   return {};
 }
 

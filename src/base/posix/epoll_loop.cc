@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <limits>
+#include <thread>
 
 #include "base/assert.h"
 #include "base/posix/socket_address.h"
@@ -99,26 +101,87 @@ EpollLoop::~EpollLoop() {
 
 // --- rounds -------------------------------------------------------------------------------------
 
-void EpollLoop::run() {
-  while (!stop_.load(std::memory_order_acquire)) run_once(-1);
+void EpollLoop::run(unsigned threads) {
+  std::vector<std::thread> others;
+  for (unsigned i = 1; i < threads; ++i) others.emplace_back([this] { take_turns(); });
+  take_turns();
+  for (std::thread& other : others) other.join();
   stop_.store(false, std::memory_order_release);
 }
 
 void EpollLoop::stop() {
   stop_.store(true, std::memory_order_release);
+  wake();
+}
+
+void EpollLoop::wake() {
   const std::uint64_t one = 1;
   (void)!::write(wake_, &one, sizeof one);
 }
 
+void EpollLoop::take_turns() {
+  Turn turn(turn_);
+  while (!stop_.load(std::memory_order_acquire)) {
+    if (led_) {
+      turn_free_.wait(turn);
+      continue;
+    }
+    led_ = true;
+    round(turn, -1);
+    led_ = false;
+    do_blocking_work(turn);
+  }
+  turn_free_.notify_all();
+}
+
 void EpollLoop::run_once(std::int64_t wait_ms_max) {
+  Turn turn(turn_);
+  round(turn, wait_ms_max);
+  do_blocking_work(turn);
+}
+
+void EpollLoop::run_blocking(std::function<After()> work) {
+  blocking_.push_back(std::move(work));
+}
+
+void EpollLoop::do_blocking_work(Turn& turn) {
+  while (!blocked_ && !blocking_.empty()) {
+    auto work = std::move(blocking_.front());
+    blocking_.pop_front();
+    blocked_ = true;
+    turn.unlock();
+    turn_free_.notify_one();
+    After after = work();
+    if (turn.try_lock()) {
+      blocked_ = false;
+      after();
+      continue;
+    }
+    // The other one is in the middle of a round: at its end is soon enough.
+    post([this, after = std::move(after)] {
+      blocked_ = false;
+      after();
+    });
+    turn.lock();
+  }
+}
+
+void EpollLoop::round(Turn& turn, std::int64_t wait_ms_max) {
   std::array<epoll_event, 256> events;
   int n = 0;
-  if (resting_) {
-    wait_resting(wait_ms(wait_ms_max));
+  const std::int64_t wait = wait_ms(wait_ms_max);
+  waits_until_ms_ =
+      wait < 0 ? std::numeric_limits<std::int64_t>::max() : monotonic_ms() + wait;
+  const bool resting = resting_;
+  turn.unlock();
+  if (resting) {
+    wait_resting(wait);
   } else {
-    n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()),
-                   static_cast<int>(wait_ms(wait_ms_max)));
+    n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), static_cast<int>(wait));
   }
+  turn.lock();
+  waits_until_ms_ = not_waiting;
+  if (resting_) n = 0;  // level-triggered: reported again
   ++stats_.wakeups;
   for (int i = 0; i < n; ++i) {
     const std::uint64_t key = events[i].data.u64;
@@ -192,10 +255,7 @@ void EpollLoop::post(std::function<void()> work) {
     first = posted_.empty();
     posted_.push_back(std::move(work));
   }
-  if (first) {
-    const std::uint64_t one = 1;
-    (void)!::write(wake_, &one, sizeof one);
-  }
+  if (first) wake();
 }
 
 void EpollLoop::run_posted() {
@@ -210,8 +270,10 @@ void EpollLoop::run_posted() {
 TimerId EpollLoop::after(std::int64_t delay_ms, std::function<void()> work) {
   const std::uint64_t timer = timer_next_++;
   timers_.emplace(timer, std::move(work));
-  heap_.push_back({monotonic_ms() + std::max<std::int64_t>(delay_ms, 0), timer});
+  const std::int64_t at_ms = monotonic_ms() + std::max<std::int64_t>(delay_ms, 0);
+  heap_.push_back({at_ms, timer});
   std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
+  if (at_ms < waits_until_ms_) wake();
   return TimerId(timer);
 }
 

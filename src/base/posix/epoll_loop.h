@@ -1,9 +1,17 @@
-// EpollLoop: the parent's real base::Loop. One thread, level-triggered epoll, one shared receive
-// buffer, 16 bytes of user memory a stream.
+// EpollLoop: the parent's real base::Loop. Level-triggered epoll, one shared receive buffer, 16
+// bytes of user memory a stream.
 //
 //   auto loop = EVODB_TRY(EpollLoop::create());
 //   loop->listen("127.0.0.1:8787", gate);
-//   loop->run();                  // until stop(), which any thread or signal handler may call
+//   loop->run(2);                 // until stop(), which any thread or signal handler may call
+//
+// Threads: handlers run one at a time, by whoever has the turn. With two threads, the one whose
+// handler asked for blocking work does that itself, once its round is over; the other waits for
+// events meanwhile, and the first comes back in to say the outcome. So what arrives, the sync that
+// it asks for and its acknowledgement are one thread's: waking another for the sync, and this one
+// again after it, would cost two switches, which together cost as much as a fast disk's sync. It is
+// the pattern of leader and followers (Schmidt et al., POSA 2). With one thread, blocking work
+// blocks the loop.
 //
 // Why level-triggered: an idle stream costs the same either way, and a busy one gives the others
 // their turn after each buffer-full without a list of who is not finished.
@@ -26,6 +34,7 @@
 
 #include <array>
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -62,21 +71,23 @@ struct EpollLoopStats {
   std::uint64_t timers = 0;
 };
 
-class EpollLoop final : public Loop {
+class EpollLoop final : public Loop, public BlockingWork {
  public:
   static Result<std::unique_ptr<EpollLoop>> create(const EpollLoopOptions& options = {});
   ~EpollLoop() override;  // closes everything; no event follows
   EpollLoop(const EpollLoop&) = delete;
   EpollLoop& operator=(const EpollLoop&) = delete;
 
-  // Handles events until stop(). The thread that calls it is the loop's thread.
-  void run();
+  // Handles events until stop(), with so many threads, this one included; the others have ended
+  // when it returns. "The loop's thread" of any comment is the one that has the turn.
+  void run(unsigned threads = 1);
   // One round: waits for at most `wait_ms_max` (-1: for an event), handles what is there.
   void run_once(std::int64_t wait_ms_max);
   // From any thread, also from a signal handler. run() returns after the round.
   void stop();
 
   void post(std::function<void()> work) override;
+  void run_blocking(std::function<After()> work) override;
   Clock& clock() override { return clock_; }
   TimerId after(std::int64_t delay_ms, std::function<void()> work) override;
   void cancel(TimerId timer) override;
@@ -127,6 +138,7 @@ class EpollLoop final : public Loop {
       return at_ms != other.at_ms ? at_ms > other.at_ms : timer > other.timer;
     }
   };
+  static constexpr std::int64_t not_waiting = -1;
   struct Lingering {
     std::int64_t until_ms;
     StreamId stream;
@@ -160,6 +172,11 @@ class EpollLoop final : public Loop {
     std::uint16_t generation;
     std::uint32_t events;
   };
+  using Turn = std::unique_lock<std::mutex>;
+  void take_turns();
+  void round(Turn& turn, std::int64_t wait_ms_max);
+  void do_blocking_work(Turn& turn);
+  void wake();
   void serve_strangers();
   void accept_from(std::size_t index, std::int64_t until_us);
   void pause_accepting();
@@ -200,6 +217,14 @@ class EpollLoop final : public Loop {
   std::deque<Lingering> lingering_;
   std::size_t lingering_count_ = 0;
   TimerId lingering_timer_;
+
+  // Whoever holds it runs handlers and may touch what is above.
+  std::mutex turn_;
+  std::condition_variable turn_free_;  // nobody waits for events
+  bool led_ = false;                   // somebody waits for events, or handles them
+  std::int64_t waits_until_ms_ = not_waiting;
+  std::deque<std::function<After()>> blocking_;
+  bool blocked_ = false;  // somebody does blocking work, or its outcome is not said yet
 
   std::mutex posted_mutex_;
   std::vector<std::function<void()>> posted_;

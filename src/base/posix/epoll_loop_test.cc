@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <set>
@@ -209,6 +211,125 @@ TEST(EpollLoop, PostsFromOtherThreadsRunInOrderOnTheLoop) {
   other.join();
   ASSERT_EQ(seen.size(), 10'000u);
   for (int i = 0; i < 10'000; ++i) ASSERT_EQ(seen[i], i);
+}
+
+// Blocking work waits until somebody else has let it go on: with one thread it would for ever.
+TEST(EpollLoop, ServesOthersWhileBlockingWorkRuns) {
+  auto loop = *EpollLoop::create();
+  Echo echo(*loop);
+  Client client(*loop);
+  const std::string address = *loop->listen("127.0.0.1:0", echo);
+  std::promise<void> go_on;
+  bool after_ran = false;
+  loop->post([&] {
+    loop->run_blocking([&] {
+      go_on.get_future().wait();
+      return [&] {
+        after_ran = true;
+        EXPECT_EQ(client.received, "hello");
+        loop->stop();
+      };
+    });
+    client.to_send = "hello";
+    ASSERT_TRUE(loop->dial("127.0.0.1", port_of(address), client));
+  });
+  std::function<void()> look = [&] {
+    if (client.received == "hello") return go_on.set_value();
+    loop->after(1, look);
+  };
+  loop->after(1, look);
+  loop->run(2);
+  EXPECT_TRUE(after_ran);
+}
+
+// Each piece asks for the next one: from its outcome, from a handler, from posted work. Nothing here
+// is locked or atomic, so that ThreadSanitizer sees whoever runs without having the turn.
+TEST(EpollLoop, BlockingWorkRunsInOrderAndItsOutcomesOnTheLoop) {
+  auto loop = *EpollLoop::create();
+  int on_loop = 0, begun = 0, ended = 0, ticks = 0;
+  std::function<void()> ask = [&] {
+    const int number = begun++;
+    loop->run_blocking([&, number] {
+      return [&, number] {
+        EXPECT_EQ(number, ended++);
+        ++on_loop;
+        if (ended == 3'000) return loop->stop();
+        if (begun < 3'000) ask();
+      };
+    });
+  };
+  std::function<void()> tick = [&] {
+    ++on_loop;
+    ++ticks;
+    loop->after(0, tick);
+  };
+  loop->post(tick);
+  for (int i = 0; i < 3; ++i) loop->post(ask);
+  std::thread other([&] {
+    for (int i = 0; i < 10'000; ++i) loop->post([&] { ++on_loop; });
+  });
+  loop->run(2);
+  other.join();
+  EXPECT_EQ(ended, 3'000);
+  EXPECT_GT(ticks, 0);
+}
+
+TEST(EpollLoop, WhoWaitsForEventsHearsOfATimerThatAnOutcomeSets) {
+  auto loop = *EpollLoop::create();
+  const auto began = std::chrono::steady_clock::now();
+  loop->after(60'000, [] {});
+  loop->post([&] {
+    loop->run_blocking([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));  // the other one waits by now
+      return [&] { loop->after(5, [&] { loop->stop(); }); };
+    });
+  });
+  loop->run(2);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(30));
+}
+
+TEST(EpollLoop, AnOutcomeMayRestTheSocketsAndWakeThem) {
+  auto loop = *EpollLoop::create();
+  Echo echo(*loop);
+  Client client(*loop);
+  const std::string address = *loop->listen("127.0.0.1:0", echo);
+  const auto beside = [&](std::function<void()> then) {
+    loop->run_blocking([then] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      return then;
+    });
+  };
+  loop->post([&] {
+    beside([&] {
+      ASSERT_TRUE(loop->rest_sockets(true));
+      client.to_send = "hello";
+      ASSERT_TRUE(loop->dial("127.0.0.1", port_of(address), client));
+      beside([&] {
+        EXPECT_EQ(client.connected, 0);
+        EXPECT_EQ(echo.accepted, 0);
+        ASSERT_TRUE(loop->rest_sockets(false));
+      });
+    });
+  });
+  std::function<void()> look = [&] {
+    if (client.received == "hello") return loop->stop();
+    loop->after(1, look);
+  };
+  loop->after(1, look);
+  loop->run(2);
+  EXPECT_EQ(client.received, "hello");
+}
+
+TEST(EpollLoop, OneThreadDoesBlockingWorkItself) {
+  auto loop = *EpollLoop::create();
+  int step = 0;
+  loop->run_blocking([&] {
+    EXPECT_EQ(step++, 0);
+    return [&] { EXPECT_EQ(step++, 1); };
+  });
+  EXPECT_EQ(step, 0);
+  loop->run_once(0);
+  EXPECT_EQ(step, 2);
 }
 
 TEST(EpollLoop, ListenSaysWhatIsWrong) {
