@@ -3,6 +3,11 @@
 #include <algorithm>
 
 namespace evodb::journal {
+namespace {
+
+const char zeros[256u << 10] = {};
+
+}  // namespace
 
 Result<void> SegmentWriter::resume(const SegmentHeader& header, std::uint64_t file_bytes) {
   header_ = header;
@@ -51,14 +56,17 @@ Result<void> SegmentWriter::zero_ahead(std::uint64_t offset) {
   // Only when the file had to grow for this very group: then this sync pays for the file's new
   // size anyway, and the next chunk of records finds its blocks.
   if (allocated_ > offset + page_bytes || allocated_ >= header_.segment_bytes) return {};
-  const std::uint64_t n = std::min(zero_chunk_bytes, header_.segment_bytes - allocated_);
-  auto written = file_->pwrite(allocated_, std::string(n, '\0'));
-  if (!written) {
-    // Zeros are a convenience: a full disk matters only when records do not fit.
-    if (written.error().kind == ErrorKind::kOverLimit) return {};
-    return written;
+  const std::uint64_t end = std::min(allocated_ + zero_chunk_bytes, header_.segment_bytes);
+  while (allocated_ < end) {
+    const std::size_t n = std::min<std::uint64_t>(sizeof zeros, end - allocated_);
+    auto written = file_->pwrite(allocated_, {zeros, n});
+    if (!written) {
+      // Zeros are a convenience: a full disk matters only when records do not fit.
+      if (written.error().kind == ErrorKind::kOverLimit) return {};
+      return written;
+    }
+    allocated_ += n;
   }
-  allocated_ += n;
   return {};
 }
 

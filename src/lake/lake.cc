@@ -20,6 +20,11 @@ namespace {
 
 using base::MonotonicMillis;
 
+// A table that gets its threshold of changes many times a second is flushed no sooner than so long
+// after its last flush began, or a quarter of the greatest age: each flush costs a commit, and its
+// syncs make those of the journal wait.
+constexpr std::int64_t threshold_pace_ms_max = 250;
+
 class LakeImpl final : public Lake {
  public:
   LakeImpl(const LakeOptions& options, const Identity& identity)
@@ -68,6 +73,7 @@ class LakeImpl final : public Lake {
   void touch(LakeTable& table, Position record);
   void settle();
   bool is_due(const LakeTable& table, MonotonicMillis now) const;
+  MonotonicMillis due_at(const LakeTable& table) const;
   LakeTable* most_urgent(MonotonicMillis now);
   std::unexpected<Error> stop(Error error);
 
@@ -238,9 +244,15 @@ bool LakeImpl::is_due(const LakeTable& table, MonotonicMillis now) const {
   if (table.flushing()) return false;
   if (table.has_failed_flush()) return now >= table.retry_at();
   if (!table.has_rows()) return false;
-  return table.asked() || table.filling_entries() >= options_.flush_threshold_entries ||
-         table.filling_bytes() >= options_.file_bytes_max ||
-         now.value - table.filling_since().value >= options_.buffer_age_ms_max;
+  return table.asked() || table.filling_bytes() >= options_.file_bytes_max || now >= due_at(table);
+}
+
+// When its rows are due by their number or age. REQUIRES: it has rows.
+MonotonicMillis LakeImpl::due_at(const LakeTable& table) const {
+  const MonotonicMillis old(table.filling_since().value + options_.buffer_age_ms_max);
+  if (table.filling_entries() < options_.flush_threshold_entries) return old;
+  const std::int64_t pace = std::min(threshold_pace_ms_max, options_.buffer_age_ms_max / 4);
+  return std::min(old, MonotonicMillis(table.flush_began().value + pace));
 }
 
 LakeTable* LakeImpl::most_urgent(MonotonicMillis now) {
@@ -272,7 +284,7 @@ std::unique_ptr<FlushJob> LakeImpl::next_flush(MonotonicMillis now) {
   const FlushId id(next_flush_id_++);
   running_.emplace(id.value, table);
   ++flushes_;
-  return table->start_flush(id, identity_, progress_.read_through());
+  return table->start_flush(id, identity_, progress_.read_through(), now);
 }
 
 std::optional<MonotonicMillis> LakeImpl::next_deadline() const {
@@ -284,7 +296,7 @@ std::optional<MonotonicMillis> LakeImpl::next_deadline() const {
     if (table->has_failed_flush()) {
       at = table->retry_at();
     } else if (table->has_rows()) {
-      at = MonotonicMillis(table->filling_since().value + options_.buffer_age_ms_max);
+      at = due_at(*table);
     } else {
       continue;
     }

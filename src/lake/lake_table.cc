@@ -229,7 +229,8 @@ void LakeTable::ask() {
 }
 
 std::unique_ptr<FlushJob> LakeTable::start_flush(FlushId id, const Lake::Identity& identity,
-                                                 Position read_through) {
+                                                 Position read_through,
+                                                 base::MonotonicMillis now) {
   EVODB_ASSERT(!flushing_, "one flush of a table at a time");
   if (!sealed_) {
     EVODB_ASSERT(has_rows(), "there is nothing to flush");
@@ -253,6 +254,7 @@ std::unique_ptr<FlushJob> LakeTable::start_flush(FlushId id, const Lake::Identit
   sealed_job_->id = id;
   flush_id_ = id;
   flushing_ = true;
+  flush_began_ = now;
   return std::make_unique<FlushJob>(*sealed_job_);
 }
 

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -78,7 +79,9 @@ class LakeTable {
 
   // REQUIRES: !flushing(), and rows or a failed flush.
   std::unique_ptr<FlushJob> start_flush(FlushId id, const Lake::Identity& identity,
-                                        Position read_through);
+                                        Position read_through, base::MonotonicMillis now);
+  // When the newest flush began, or its newest attempt; long ago if there was none.
+  base::MonotonicMillis flush_began() const { return flush_began_; }
   FlushId flush_id() const { return flush_id_; }
   void on_committed(table::TableState state, LandingProgress& progress);
   void on_failed(const Error& error, base::MonotonicMillis now);
@@ -119,6 +122,7 @@ class LakeTable {
   std::vector<LandingProgress::Ticket> sealed_holds_;
   FlushId flush_id_;
   bool flushing_ = false;
+  base::MonotonicMillis flush_began_{std::numeric_limits<std::int64_t>::min() / 2};
   base::MonotonicMillis retry_at_;
   std::int64_t retry_ms_ = 0;
 
