@@ -74,7 +74,7 @@ constexpr Setting table[] = {
     {"buffer.max_entries", kInteger, "100000", 1, 100'000'000,
      "Changes in all column buffers together."},
     {"buffer.flush_threshold", kInteger, "10000", 1, 100'000'000,
-     "Changes in one table's buffer that make a flush due."},
+     "Changes in one table's buffer that make a flush due, four times a second at most."},
     {"buffer.max_age_ms", kMillis, "1000", 1, day_ms,
      "Age of the oldest change in a table's buffer that makes a flush due: freshness."},
 

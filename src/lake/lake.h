@@ -39,6 +39,7 @@ class LandedFilter;  // landed_filter.h
 struct LakeOptions {
   std::uint64_t buffer_bytes_max = 50'000'000;
   std::uint64_t buffer_entries_max = 100'000;
+  // No sooner than 250 ms (or a quarter of buffer_age_ms_max) after the table's last flush began.
   std::uint64_t flush_threshold_entries = 10'000;
   std::int64_t buffer_age_ms_max = 1'000;
   std::uint64_t file_bytes_max = 128u << 20;  // a flush is cut into files of about this size

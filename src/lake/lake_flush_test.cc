@@ -35,7 +35,13 @@ TEST_F(Flushes, ATableIsDueAtItsThresholdItsAgeOrOnRequest) {
   ASSERT_TRUE(job) << "age";
   commit(*job);
 
+  // A quarter of the greatest age after the last flush began.
   send("s", 1, {insert(3, row_of(3)), insert(4, row_of(4)), insert(5, row_of(5))});
+  EXPECT_EQ(lake->next_flush(now), nullptr);
+  EXPECT_EQ(lake->next_deadline(), base::MonotonicMillis(now.value + 125));
+  now.value += 124;
+  EXPECT_EQ(lake->next_flush(now), nullptr);
+  now.value += 1;
   job = lake->next_flush(now);
   ASSERT_TRUE(job) << "threshold";
   commit(*job);
@@ -50,6 +56,22 @@ TEST_F(Flushes, ATableIsDueAtItsThresholdItsAgeOrOnRequest) {
   EXPECT_EQ(lake->landed_through(), records.back().end);
 }
 
+TEST_F(Flushes, ThresholdsMakeNoMoreThanFourFlushesASecond) {
+  options.flush_threshold_entries = 2;
+  options.buffer_age_ms_max = 3'600'000;
+  start();
+  int flushes = 0;
+  for (std::uint64_t lsn = 1; lsn <= 2'000; ++lsn, ++now.value) {
+    send("s", 1, {insert(lsn, row_of(1))});
+    const auto job = lake->next_flush(now);
+    if (!job) continue;
+    EXPECT_TRUE(flushes > 0 || lsn == 2) << "the first one need not wait";
+    ++flushes;
+    commit(*job);
+  }
+  EXPECT_EQ(flushes, 8);
+}
+
 TEST_F(Flushes, OneFlushOfATableRunsAtATimeAndTheBufferFillsOn) {
   options.flush_threshold_entries = 1;
   start();
@@ -61,6 +83,7 @@ TEST_F(Flushes, OneFlushOfATableRunsAtATimeAndTheBufferFillsOn) {
   EXPECT_EQ(lake->next_deadline(), std::nullopt);
   EXPECT_EQ(lake->stats(now).buffers.entries, 3u);
   commit(*first);
+  now.value += 250;
   const auto second = lake->next_flush(now);
   ASSERT_TRUE(second);
   EXPECT_EQ(second->rows->rows(), 2u);
