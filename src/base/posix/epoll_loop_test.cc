@@ -77,8 +77,9 @@ class Client : public StreamEvents {
 std::uint16_t port_of(const std::string& address) { return parse_host_port(address)->port; }
 
 template <class Done>
-bool run_until(EpollLoop& loop, Done done, int rounds = 2000) {
-  for (int i = 0; i < rounds && !done(); ++i) loop.run_once(5);
+bool run_until(EpollLoop& loop, Done done) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (!done() && std::chrono::steady_clock::now() < deadline) loop.run_once(5);
   return done();
 }
 
