@@ -113,7 +113,7 @@ Result<BenchJson> bench_idle(const BenchArguments& asked) {
   const std::uint32_t all = arguments.connections;
   const std::uint32_t few = all / 9;  // 2,000 of 18,000
   const auto children = EVODB_TRY(bench::IdleChildren::start(all));
-  const auto bare = EVODB_TRY(bench::BarePings::start());
+  auto bare = EVODB_TRY(bench::BarePings::start());
   BenchParent bench;
   bench.scratch = EVODB_TRY(ScratchDirectory::create(arguments.directory, "evodb-bench-"));
   bench.data = bench.scratch->path() + "/data";
@@ -135,6 +135,7 @@ Result<BenchJson> bench_idle(const BenchArguments& asked) {
   const auto idle_s = static_cast<double>(arguments.idle_s);
   const double cores = EVODB_TRY(idle_cores(bench.parent, *children, idle_s));
   const double bare_cores = EVODB_TRY(bare->cores(all, idle_s, ping_every_s));
+  bare.reset();  // it has as many connections to close
   metrics["idle_cpu_cores"] = cores;
   metrics["idle_cpu_bare_cores"] = bare_cores;
   metrics["idle_cpu_over_bare"] = cores / bare_cores;

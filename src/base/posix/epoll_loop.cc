@@ -36,6 +36,7 @@ constexpr std::uint8_t young_turns = 4;     // upgrade, hello and a little more
 constexpr int young_read_shift = 4;         // of 256 KiB: 16 KiB at a time from a stranger
 constexpr std::uint8_t read_shift_max = 6;  // of 256 KiB: 4 KiB
 constexpr std::int64_t accept_retry_ms = 100;
+constexpr std::int64_t others_remembered_us = 10'000;
 
 std::uint64_t key_of(StreamId id, std::uint16_t generation) {
   return (static_cast<std::uint64_t>(generation) << 32) | id.value;
@@ -183,6 +184,7 @@ void EpollLoop::round(Turn& turn, std::int64_t wait_ms_max) {
   waits_until_ms_ = not_waiting;
   if (resting_) n = 0;  // level-triggered: reported again
   ++stats_.wakeups;
+  bool others = false;
   for (int i = 0; i < n; ++i) {
     const std::uint64_t key = events[i].data.u64;
     if (key == wake_key) {
@@ -197,10 +199,12 @@ void EpollLoop::round(Turn& turn, std::int64_t wait_ms_max) {
       if (s.young > 0 || s.read_shift > 0) {
         waiting_.push_back(event);
       } else {
+        others = true;
         on_stream_event(event.stream, event.generation, event.events);
       }
     }
   }
+  if (others) others_at_us_ = monotonic_us();
   run_timers();
   run_posted();
   serve_strangers();
@@ -213,11 +217,13 @@ void EpollLoop::serve_strangers() {
     accepting_.clear();
   }
   if (waiting_.empty() && accepting_.empty()) return;
-  const std::int64_t until_us = monotonic_us() + options_.round_us_max;
+  const std::int64_t now_us = monotonic_us();
+  const std::int64_t us_max = now_us - others_at_us_ < others_remembered_us
+                                  ? options_.round_us_max
+                                  : options_.round_alone_us_max;
+  const std::int64_t until_us = now_us + us_max;
   // Half of the time belongs to those who are here already.
-  for (const std::size_t index : accepting_) {
-    accept_from(index, until_us - options_.round_us_max / 2);
-  }
+  for (const std::size_t index : accepting_) accept_from(index, until_us - us_max / 2);
   accepting_.clear();
   const std::size_t n = waiting_.size();
   std::size_t served = 0;

@@ -18,9 +18,9 @@
 //
 // Fairness: in each round those come first whose turns are short. New connections, streams whose
 // last turn was long (a flood of tiny messages), and accepting itself get their turn afterwards,
-// within round_us_max together; whom it does not reach comes first in the next round. A stream with
-// long turns is read in smaller pieces. So strangers, however many and however fast, delay an
-// acknowledgement by about a round.
+// within round_us_max together (more if nobody else was served for 10 ms); whom it does not reach
+// comes first in the next round. A stream with long turns is read in smaller pieces. So strangers,
+// however many and however fast, delay an acknowledgement by about a round.
 //
 // Out of descriptors, streams_max or kernel memory: a lingering stream makes room, else accepting
 // pauses until a stream was closed or 100 ms passed; those who wait stay in the kernel's queue. It
@@ -57,8 +57,10 @@ struct EpollLoopOptions {
   int dead_peer_ms_max = 60'000;  // TCP_USER_TIMEOUT
   std::int64_t lingering_ms_max = 2'000;
   std::size_t lingering_max = 1'024;  // beyond it, the oldest is closed hard
-  std::int64_t long_turn_us = 25;     // what makes a stream wait for those with short turns
-  std::int64_t round_us_max = 10;     // for those who wait, in one round
+  std::int64_t long_turn_us = 25;  // what makes a stream wait for those with short turns
+  // For those who wait, in one round: while others are served, and while there are none.
+  std::int64_t round_us_max = 10;
+  std::int64_t round_alone_us_max = 50;
   std::size_t streams_max = 0;        // with lingering ones; then accepting pauses. 0: no limit
 };
 
@@ -206,6 +208,7 @@ class EpollLoop final : public Loop, public BlockingWork {
   std::vector<Waiting> waiting_;
   std::vector<std::size_t> accepting_;
   std::size_t waiting_first_ = 0;  // where the next round begins
+  std::int64_t others_at_us_ = 0;  // when somebody was served who need not wait
   bool resting_ = false;
   bool accept_paused_ = false;
   TimerId accept_timer_;
