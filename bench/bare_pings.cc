@@ -60,8 +60,7 @@ Error errno_error(const char* what) {
 Result<std::uint64_t> take_pongs(int epoll, double seconds) {
   std::array<epoll_event, 64> events;
   timespec wait{.tv_sec = 0, .tv_nsec = static_cast<long>(std::clamp(seconds, 0.0, 0.1) * 1e9)};
-  const int n =
-      epoll_pwait2(epoll, events.data(), static_cast<int>(events.size()), &wait, nullptr);
+  const int n = epoll_pwait2(epoll, events.data(), static_cast<int>(events.size()), &wait, nullptr);
   std::uint64_t bytes = 0;
   for (int i = 0; i < n; ++i) {
     char pong[64];

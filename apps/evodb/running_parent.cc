@@ -40,10 +40,9 @@ Result<void> RunningParent::prepare(const Config& config) {
 }
 
 void RunningParent::make_parent() {
-  parent_ =
-      std::make_unique<parent::Parent>(parent::ParentSeams{*loop_, *loop_, *landing_, *store_,
-                                                           disk_, clock_, random_, encoder_},
-                                       options_);
+  parent_ = std::make_unique<parent::Parent>(
+      parent::ParentSeams{*loop_, *loop_, *landing_, *store_, disk_, clock_, random_, encoder_},
+      options_);
 }
 
 Result<void> RunningParent::start(const Config& config, const Waiting& waiting) {

@@ -229,8 +229,7 @@ void LakeTable::ask() {
 }
 
 std::unique_ptr<FlushJob> LakeTable::start_flush(FlushId id, const Lake::Identity& identity,
-                                                 Position read_through,
-                                                 base::MonotonicMillis now) {
+                                                 Position read_through, base::MonotonicMillis now) {
   EVODB_ASSERT(!flushing_, "one flush of a table at a time");
   if (!sealed_) {
     EVODB_ASSERT(has_rows(), "there is nothing to flush");

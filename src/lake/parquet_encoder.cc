@@ -197,8 +197,8 @@ EncodedFile encode_file(const FlushJob& job, const std::vector<ParquetLeaf>& lea
                         const RowRange& all, std::uint32_t row_group_rows,
                         const ParquetOptions& options) {
   EncodedFile encoded;
-  // Grown piece by piece, it would be copied as often as it doubles. What stays untouched of it costs
-  // no memory.
+  // Grown piece by piece, it would be copied as often as it doubles. What stays untouched of it
+  // costs no memory.
   encoded.bytes.reserve(all.rows.memory_bytes() / all.rows.rows() * all.size());
   const auto sink = std::make_shared<StringSink>(encoded.bytes);
   const auto schema = parquet_schema(job.schema);

@@ -141,9 +141,7 @@ void EpollLoop::run_once(std::int64_t wait_ms_max) {
   do_blocking_work(turn);
 }
 
-void EpollLoop::run_blocking(std::function<After()> work) {
-  blocking_.push_back(std::move(work));
-}
+void EpollLoop::run_blocking(std::function<After()> work) { blocking_.push_back(std::move(work)); }
 
 void EpollLoop::do_blocking_work(Turn& turn) {
   while (!blocked_ && !blocking_.empty()) {
@@ -171,8 +169,7 @@ void EpollLoop::round(Turn& turn, std::int64_t wait_ms_max) {
   std::array<epoll_event, 256> events;
   int n = 0;
   const std::int64_t wait = wait_ms(wait_ms_max);
-  waits_until_ms_ =
-      wait < 0 ? std::numeric_limits<std::int64_t>::max() : monotonic_ms() + wait;
+  waits_until_ms_ = wait < 0 ? std::numeric_limits<std::int64_t>::max() : monotonic_ms() + wait;
   const bool resting = resting_;
   turn.unlock();
   if (resting) {

@@ -57,11 +57,11 @@ struct EpollLoopOptions {
   int dead_peer_ms_max = 60'000;  // TCP_USER_TIMEOUT
   std::int64_t lingering_ms_max = 2'000;
   std::size_t lingering_max = 1'024;  // beyond it, the oldest is closed hard
-  std::int64_t long_turn_us = 25;  // what makes a stream wait for those with short turns
+  std::int64_t long_turn_us = 25;     // what makes a stream wait for those with short turns
   // For those who wait, in one round: while others are served, and while there are none.
   std::int64_t round_us_max = 10;
   std::int64_t round_alone_us_max = 50;
-  std::size_t streams_max = 0;        // with lingering ones; then accepting pauses. 0: no limit
+  std::size_t streams_max = 0;  // with lingering ones; then accepting pauses. 0: no limit
 };
 
 struct EpollLoopStats {

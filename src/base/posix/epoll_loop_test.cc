@@ -243,8 +243,8 @@ TEST(EpollLoop, ServesOthersWhileBlockingWorkRuns) {
   EXPECT_TRUE(after_ran);
 }
 
-// Each piece asks for the next one: from its outcome, from a handler, from posted work. Nothing here
-// is locked or atomic, so that ThreadSanitizer sees whoever runs without having the turn.
+// Each piece asks for the next one: from its outcome, from a handler, from posted work. Nothing
+// here is locked or atomic, so that ThreadSanitizer sees whoever runs without having the turn.
 TEST(EpollLoop, BlockingWorkRunsInOrderAndItsOutcomesOnTheLoop) {
   auto loop = *EpollLoop::create();
   int on_loop = 0, begun = 0, ended = 0, ticks = 0;
