@@ -73,6 +73,18 @@ def test_only_what_was_asked_for_runs_and_success_is_success(fake):
     assert [r["bench"] for r in json.loads((out / "latest.json").read_text())["benchmarks"]] == ["ack", "newer"]
 
 
+def test_what_is_not_run_again_may_be_kept_and_says_of_which_run_it_is(fake):
+    run(fake, "--only", "ack,newer")
+    done, out = run(fake, "--only", "newer", "--keep")
+    assert done.returncode == 0, done.stderr
+    reports = {report["bench"]: report for report in json.loads((out / "latest.json").read_text())["benchmarks"]}
+    assert list(reports) == ["ack", "newer"]
+    assert "commit" in reports["ack"]["of"] and "of" not in reports["newer"]
+    table = (out / "latest.md").read_text()
+    assert f"Not of this run, but of {reports['ack']['of']}." in table
+    assert "![A < B](newer-c.svg)" in table
+
+
 def test_a_name_that_does_not_exist_is_refused_with_those_that_do(fake):
     done, _ = run(fake, "--only", "akc")
     assert done.returncode == 2
