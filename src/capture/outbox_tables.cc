@@ -1,6 +1,7 @@
 #include "capture/outbox_tables.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/bytes.h"
 #include "base/hash.h"
@@ -187,6 +188,11 @@ Result<CapturedTable> load_captured(const Database& db, std::int64_t id) {
   if (!found) {
     return fail(ErrorKind::kCorrupt, "'" + db.path() + "': evodb_outbox names table " +
                                          std::to_string(id) + ", which evodb_tables does not have");
+  }
+  // They are counted from 1; the next one must be a number, too.
+  if (id < 1 || id >= std::numeric_limits<std::int32_t>::max()) {
+    return fail(ErrorKind::kCorrupt, "'" + db.path() + "': evodb_tables has a table " +
+                                         std::to_string(id) + ", which capture never makes");
   }
   CapturedTable table;
   table.id = id;
