@@ -15,9 +15,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <string>
 
+#include "bench/loopback.h"
 #include "bench/process_cost.h"
 #include "bench/seconds_since.h"
 
@@ -27,7 +27,6 @@ namespace {
 // A WebSocket ping of "idle", masked, and its pong.
 constexpr std::size_t ping_bytes = 10, pong_bytes = 6;
 constexpr double answer_s_max = 10;
-constexpr std::uint32_t source_addresses = 64;  // as IdleChildren's
 
 Error errno_error(const char* what) {
   return {ErrorKind::kInternal, std::string("bare pings: ") + what + ": " + strerror(errno)};
@@ -106,25 +105,11 @@ BarePings::~BarePings() {
 
 Result<void> BarePings::connect_all(std::uint32_t connections, int epoll,
                                     std::vector<int>& sockets) const {
-  sockaddr_in to{};
-  to.sin_family = AF_INET;
-  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  to.sin_port = htons(port_);
   for (std::uint32_t i = 0; i < connections; ++i) {
-    sockaddr_in from{};
-    from.sin_family = AF_INET;
-    from.sin_addr.s_addr = htonl(0x7f020001u + i % source_addresses);
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return fail(errno_error("no socket"));
-    sockets.push_back(fd);
-    const int one = 1;
-    (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    epoll_event added{.events = EPOLLIN, .data = {.fd = fd}};
-    if (bind(fd, reinterpret_cast<sockaddr*>(&from), sizeof from) != 0 ||
-        connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0 ||
-        epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &added) != 0) {
-      return fail(errno_error("cannot connect"));
+    sockets.push_back(EVODB_TRY(connect_loopback(port_, i)));
+    epoll_event added{.events = EPOLLIN, .data = {.fd = sockets.back()}};
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, sockets.back(), &added) != 0) {
+      return fail(errno_error("cannot watch a connection"));
     }
   }
   return {};

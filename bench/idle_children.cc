@@ -1,9 +1,6 @@
 #include "bench/idle_children.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -21,6 +18,7 @@
 #include <vector>
 
 #include "bench/load.h"
+#include "bench/loopback.h"
 #include "bench/quantile.h"
 #include "wire/change.h"
 #include "wire/frame.h"
@@ -32,7 +30,6 @@ namespace {
 
 constexpr std::uint32_t opening_max = 1'000;  // far below any listen backlog: no SYN is dropped
 constexpr double answer_s_max = 60;
-constexpr std::uint32_t source_addresses = 64;  // 127.1.0.1 ...: a port space each
 constexpr std::uint32_t mask = 0x5bd1e995u;
 
 double now_s() {
@@ -118,27 +115,17 @@ class IdleGenerator {
   // --- sockets
   bool connect_one(std::uint32_t i, std::uint16_t port) {
     Child& c = children_[i];
-    c.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const auto fails = [&](const char* what) {
-      fail(i, std::string(what) + ": " + strerror(errno));
+    const auto connected = connect_loopback(port, address_++);
+    if (!connected) {
+      fail(i, connected.error().text);
       return false;
-    };
-    if (c.fd < 0) return fails("no socket");
-    const int one = 1;
-    (void)setsockopt(c.fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
-    (void)setsockopt(c.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    sockaddr_in from{};
-    from.sin_family = AF_INET;
-    from.sin_addr.s_addr = htonl(0x7f010001u + address_++ % source_addresses);
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    to.sin_port = htons(port);
-    // Blocking, which on loopback is the cheapest: the handshake is done within the call.
-    if (bind(c.fd, reinterpret_cast<sockaddr*>(&from), sizeof from) != 0) return fails("bind");
-    if (connect(c.fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) return fails("connect");
+    }
+    c.fd = *connected;
     epoll_event event{.events = EPOLLIN, .data = {.u32 = i}};
-    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, c.fd, &event) != 0) return fails("epoll");
+    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, c.fd, &event) != 0) {
+      fail(i, std::string("epoll: ") + strerror(errno));
+      return false;
+    }
     c.state = State::kUpgrading;
     c.table_defined = c.batch_waits = false;
     c.sent_at = 0;
