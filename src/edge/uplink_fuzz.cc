@@ -71,9 +71,19 @@ class CheckedOutbox final : public capture::Outbox {
     }
     if (const auto head = inner_.append(changes)) head_ = *head;  // else it is full
   }
-  // The parent has all up to here since now. Of this epoch.
-  void received(Lsn lsn, std::optional<ChainHash> chain) {
-    if (chain) chains_[lsn] = *chain;
+  // What the child itself said: this is the chain there. Of an earlier epoch, and under way when
+  // this one began, it says nothing.
+  void said(Epoch epoch, Lsn lsn, ChainHash chain) {
+    if (epoch == inner_.state()->epoch) chains_[lsn] = chain;
+  }
+  std::optional<ChainHash> chain_at(Lsn lsn) const {
+    const auto found = chains_.find(lsn);
+    if (found == chains_.end()) return {};
+    return found->second;
+  }
+  // The parent has all up to here since now.
+  void received(Epoch epoch, Lsn lsn) {
+    if (epoch != inner_.state()->epoch) return;
     if (received_.empty() || received_.rbegin()->first < lsn) {
       received_.emplace(lsn, network_.now().value);
     }
@@ -100,9 +110,7 @@ class CheckedOutbox final : public capture::Outbox {
       }
       EVODB_ASSERT(allowed, "trimmed what was not acknowledged when the parent had it");
     }
-    if (const auto known = chains_.find(through); known != chains_.end()) {
-      EVODB_ASSERT(known->second == chain, "trimmed with another chain hash");
-    }
+    EVODB_ASSERT(chain_at(through).value_or(chain) == chain, "trimmed with another chain hash");
     trimmed = std::max(trimmed, through);
     return inner_.trim(epoch, through, chain);
   }
@@ -128,7 +136,7 @@ class CheckedOutbox final : public capture::Outbox {
   MemoryOutbox inner_;
   Lsn head_;
   std::map<Lsn, std::int64_t> received_;  // by LSN: since when the parent has it
-  std::map<Lsn, ChainHash> chains_;
+  std::map<Lsn, ChainHash> chains_;       // of this epoch
   std::vector<Promise> promises_;
   std::vector<std::int64_t> epochs_;
 };
@@ -258,7 +266,7 @@ class Fuzzed final : public base::StreamEvents {
     }
     w.verdict = flags & 1 ? wire::WelcomeVerdict::kNewEpoch : wire::WelcomeVerdict::kResume;
     w.chain_known = (flags & 2) == 0;
-    w.received_chain = chain_at(w.received);
+    w.received_chain = outbox_.chain_at(w.received).value_or(ChainHash());
     if (flags & 4) w.received_chain.value ^= 1;
     if (flags & 8) w.received_txn = TxnId(w.received.value);
     w.epoch_min = Epoch(flags & 16 ? UINT64_MAX - (flags >> 5) : flags);
@@ -329,10 +337,6 @@ class Fuzzed final : public base::StreamEvents {
     stream_.reset();
   }
 
-  ChainHash chain_at(Lsn lsn) const {
-    const auto found = chains_.find(lsn);
-    return found == chains_.end() ? ChainHash() : found->second;
-  }
   // Before a frame leaves: what it allows.
   void note(const wire::Frame& frame) {
     if (const auto* a = std::get_if<wire::Ack>(&frame)) outbox_.promise(a->durable, a->persisted);
@@ -340,12 +344,11 @@ class Fuzzed final : public base::StreamEvents {
     if (w == nullptr || welcomed_) return;
     welcomed_ = true;
     outbox_.promise(w->durable, w->persisted);
-    const auto known = chains_.find(w->received);
-    // A parent that lost its journal is believed what it says to have, if the log has it, too.
-    if (!w->chain_known) outbox_.received(w->received, std::nullopt);
-    if (known == chains_.end()) return;
-    if (w->chain_known && known->second != w->received_chain) outbox_.may_trim = false;
-    outbox_.received(w->received, known->second);
+    // A parent that lost its journal is believed what it says to have, if the log has it, too; so
+    // is one whose chain hash is right.
+    const auto known = outbox_.chain_at(w->received);
+    if (w->chain_known && known && *known != w->received_chain) outbox_.may_trim = false;
+    outbox_.received(outbox_.state()->epoch, w->received);
   }
   void send(const wire::Frame& frame) {
     note(frame);
@@ -377,7 +380,6 @@ class Fuzzed final : public base::StreamEvents {
   void behave(const wire::Frame& frame) {
     if (const auto* hello = std::get_if<wire::Hello>(&frame)) {
       had_ = hello->trimmed;
-      chains_[had_] = hello->trimmed_chain;
       send(wire::Welcome{.received = had_,
                          .received_chain = hello->trimmed_chain,
                          .durable = had_,
@@ -432,12 +434,11 @@ class Fuzzed final : public base::StreamEvents {
   void take_frame(const wire::Frame& frame) {
     if (const auto* ping = std::get_if<wire::Ping>(&frame)) barrier_ = ping->opaque;
     if (const auto* hello = std::get_if<wire::Hello>(&frame)) {
-      if (hello->epoch != epoch_) chains_.clear();
       epoch_ = hello->epoch;
       // Until then what an earlier session acknowledged may still be trimmed.
       outbox_.may_trim = true;
       outbox_.begin_session();
-      chains_[hello->trimmed] = hello->trimmed_chain;
+      outbox_.said(epoch_, hello->trimmed, hello->trimmed_chain);
       had_ = hello->trimmed;
     }
     const auto* batch = std::get_if<wire::Batch>(&frame);
@@ -450,8 +451,8 @@ class Fuzzed final : public base::StreamEvents {
     }
     EVODB_ASSERT(reader.status().has_value(), "the child sent a malformed batch");
     had_ = reader.header().last_lsn;
-    chains_[had_] = reader.header().chain_after;
-    outbox_.received(had_, reader.header().chain_after);
+    outbox_.said(epoch_, had_, reader.header().chain_after);
+    outbox_.received(epoch_, had_);
   }
   void on_writable(base::StreamId stream) override {
     if (!stream_ || *stream_ != stream) return;
@@ -473,7 +474,6 @@ class Fuzzed final : public base::StreamEvents {
   bool upgraded_ = false, welcomed_ = false, good_ = false;
   Epoch epoch_;
   Lsn had_;
-  std::map<Lsn, ChainHash> chains_;  // of the child's log in this epoch
   std::uint64_t barrier_ = 0;
   std::vector<std::int64_t> dials_;
 };
