@@ -185,7 +185,7 @@ class Dedup {
       const auto second = ingest::Ingest::create(options, *journal);
       const auto read = EVODB_TRY(ingest::load_checkpoint(disk, directory, journal->id()));
       if (!read) return wrong("no checkpoint was found");
-      (void)EVODB_TRY(second->restore_checkpoint(*read));
+      (void)EVODB_TRY(second->restore_checkpoint(read->bytes));
       restores.push_back(seconds_since(begun));
       EVODB_CHECK(check_restored(*second));
     }

@@ -550,7 +550,7 @@ class Fuzzed final : public gate::GateHandlers {
     const auto checkpoint = ingest::load_checkpoint(disk_, "j", (*opened)->id());
     EVODB_ASSERT(checkpoint.has_value(), "no checkpoint can be read");
     Position from = (*opened)->first();
-    if (*checkpoint) from = std::max(from, *again->restore_checkpoint(**checkpoint));
+    if (*checkpoint) from = std::max(from, *again->restore_checkpoint((*checkpoint)->bytes));
     const auto cursor = (*opened)->read_from(from);
     journal::Record record;
     while (*cursor->next(&record)) EVODB_ASSERT(again->replay(record).has_value(), "no replay");

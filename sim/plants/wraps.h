@@ -102,6 +102,7 @@ class IngestWrap : public ingest::Ingest {
   Result<Position> restore_checkpoint(std::string_view bytes) override {
     return real_->restore_checkpoint(bytes);
   }
+  Result<void> restore_persisted() override { return real_->restore_persisted(); }
   Result<void> replay(const journal::Record& record) override { return real_->replay(record); }
   void restore_landed(const std::vector<ingest::LandedMark>& marks) override {
     real_->restore_landed(marks);

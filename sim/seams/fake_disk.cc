@@ -331,17 +331,30 @@ bool FakeDisk::on_platter(const std::string& path, std::size_t n) const {
   return bytes.substr(0, n) == std::string_view(now->second->synced).substr(0, n);
 }
 
+// Or a name made before its file was removed behind everybody's back would come back with the next
+// sync of the directory.
+void FakeDisk::forget_changes_of(const std::string& path) {
+  for (NameChange& change : unsynced_names_) {
+    if (change.removes == path) change.removes.clear();
+    if (change.adds != path) continue;
+    change.adds.clear();
+    change.inode.reset();
+  }
+}
+
 void FakeDisk::put(const std::string& path, std::string bytes) {
   (void)make_directories(directory_of(path));
   const std::lock_guard lock(mutex_);
   auto inode = std::make_shared<Inode>();
   inode->now = bytes;
   inode->synced = std::move(bytes);
+  forget_changes_of(path);
   names_[path] = synced_names_[path] = inode;
 }
 
 void FakeDisk::remove(const std::string& path) {
   const std::lock_guard lock(mutex_);
+  forget_changes_of(path);
   names_.erase(path);
   synced_names_.erase(path);
 }

@@ -95,7 +95,7 @@ class FakeDisk final : public base::Disk {
   std::string contents(const std::string& path) const;
   // Whether the first `n` bytes of it, and its name, would survive a power loss now.
   bool on_platter(const std::string& path, std::size_t n) const;
-  // As if it had always been there, synced.
+  // As if it had always been there, synced; or never.
   void put(const std::string& path, std::string bytes);
   void remove(const std::string& path);
   void flip_bit(const std::string& path, std::uint64_t bit);
@@ -129,6 +129,7 @@ class FakeDisk final : public base::Disk {
   std::optional<Fault> next_mutation(const std::string& what);
   std::optional<Error> next_read(const std::string& what);
   void change_names(NameChange change);
+  void forget_changes_of(const std::string& path);
   static void apply(std::string& bytes, const Write& write);
   static void survive(Inode& inode, CrashModel model, base::Random& random);
 

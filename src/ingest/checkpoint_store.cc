@@ -67,8 +67,9 @@ Result<void> write_checkpoint(base::Disk& disk, const std::string& directory,
   return {};
 }
 
-Result<std::optional<std::string>> load_checkpoint(base::Disk& disk, const std::string& directory,
-                                                   journal::JournalId journal) {
+Result<std::optional<LoadedCheckpoint>> load_checkpoint(base::Disk& disk,
+                                                        const std::string& directory,
+                                                        journal::JournalId journal) {
   EVODB_CHECK(disk.make_directories(directory));
   std::vector<Named> found = EVODB_TRY(find_checkpoints(disk, directory));
   std::string damaged;
@@ -88,7 +89,7 @@ Result<std::optional<std::string>> load_checkpoint(base::Disk& disk, const std::
       return fail(ErrorKind::kInvalid, path + ": a later format; use the version that wrote it");
     }
     if (base::load_fixed<std::uint64_t>(file.data() + 16) != journal.value) continue;
-    return file.substr(header_bytes);
+    return LoadedCheckpoint{file.substr(header_bytes), !damaged.empty()};
   }
   if (!damaged.empty()) {
     return fail(ErrorKind::kCorrupt,

@@ -23,10 +23,16 @@ namespace evodb::ingest {
 Result<void> write_checkpoint(base::Disk& disk, const std::string& directory,
                               journal::JournalId journal, std::string_view bytes);
 
+struct LoadedCheckpoint {
+  std::string bytes;
+  bool older = false;  // a newer one is damaged: Ingest::restore_persisted() makes up for it
+};
+
 // The newest one of this journal whose checksum holds; nullopt if there is none. Those of other
 // journals (lost since) are passed over. Errors: kCorrupt if there are some of which none holds, or
 // the disk's.
-Result<std::optional<std::string>> load_checkpoint(base::Disk& disk, const std::string& directory,
-                                                   journal::JournalId journal);
+Result<std::optional<LoadedCheckpoint>> load_checkpoint(base::Disk& disk,
+                                                        const std::string& directory,
+                                                        journal::JournalId journal);
 
 }  // namespace evodb::ingest

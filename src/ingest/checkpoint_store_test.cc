@@ -29,7 +29,7 @@ TEST(CheckpointStore, the_golden_file_is_what_is_written_and_read) {
   ASSERT_EQ(paths.size(), 1u);
   EXPECT_EQ(paths[0], "j/checkpoint-0000000000000001.ckpt");
   EXPECT_EQ(disk.contents(paths[0]), vector_file("checkpoint.ckpt"));
-  EXPECT_EQ(**load_checkpoint(disk, "j", journal_id), "marks");
+  EXPECT_EQ((*load_checkpoint(disk, "j", journal_id))->bytes, "marks");
 }
 
 TEST(CheckpointStore, the_golden_batch_records_are_read_and_written) {
@@ -57,10 +57,12 @@ TEST(CheckpointStore, an_older_one_stands_in_for_a_damaged_one_and_another_journ
     ASSERT_TRUE(write_checkpoint(disk, "j", journal_id, bytes));
   }
   ASSERT_EQ(disk.paths().size(), 2u);
-  EXPECT_EQ(**load_checkpoint(disk, "j", journal_id), "three");
-  EXPECT_EQ(*load_checkpoint(disk, "j", journal::JournalId(5)), std::nullopt);
+  EXPECT_EQ((*load_checkpoint(disk, "j", journal_id))->bytes, "three");
+  EXPECT_FALSE((*load_checkpoint(disk, "j", journal_id))->older);
+  EXPECT_FALSE(*load_checkpoint(disk, "j", journal::JournalId(5)));
   disk.flip_bit(disk.paths()[1], 260);
-  EXPECT_EQ(**load_checkpoint(disk, "j", journal_id), "two");
+  EXPECT_EQ((*load_checkpoint(disk, "j", journal_id))->bytes, "two");
+  EXPECT_TRUE((*load_checkpoint(disk, "j", journal_id))->older);
   disk.flip_bit(disk.paths()[0], 3);
   EXPECT_EQ(load_checkpoint(disk, "j", journal_id).error().kind, ErrorKind::kCorrupt);
 }
@@ -83,10 +85,10 @@ TEST(CheckpointStore, whenever_it_crashes_the_old_or_the_new_one_is_there) {
         ASSERT_TRUE(loaded) << loaded.error().text;
         if (written > 0) {
           ASSERT_TRUE(*loaded);
-          EXPECT_GE(std::stoi(**loaded), written - 1);
+          EXPECT_GE(std::stoi((*loaded)->bytes), written - 1);
         }
         ASSERT_TRUE(write_checkpoint(disk, "j", journal_id, "next"));
-        EXPECT_EQ(**load_checkpoint(disk, "j", journal_id), "next");
+        EXPECT_EQ((*load_checkpoint(disk, "j", journal_id))->bytes, "next");
       }
     }
   }

@@ -143,13 +143,16 @@ class Ingest {
   // --- recovery, before the first event -------------------------------------------------------
   // Newest checkpoint first (bytes of checkpoint(), kCorrupt if damaged), then every journal record
   // after the position that it returns, then what the lakehouse says if the journal was lost.
+  // Bytes that another journal's ingest wrote (that journal was lost) count only for what was
+  // persisted.
   virtual Result<Position> restore_checkpoint(std::string_view bytes) = 0;
+  // After a checkpoint that is not the newest: what was trimmed from the journal since had landed,
+  // and nobody will say so again. Reads the journal up to that position; the disk's errors.
+  virtual Result<void> restore_persisted() = 0;
   virtual Result<void> replay(const journal::Record& record) = 0;
+  // Of sources that are known already it only says what their children may have trimmed.
   virtual void restore_landed(const std::vector<LandedMark>& marks) = 0;
-  // restore_checkpoint: bytes that another journal's ingest wrote (that journal was lost) count
-  // only for what was persisted. restore_landed: of sources that are known already it only says
-  // what their children may have trimmed. All marks as of everything durable, and the journal
-  // position that they stand for.
+  // All marks as of everything durable, and the journal position that they stand for.
   virtual std::string checkpoint() const = 0;
   // That position. The journal must not be trimmed beyond what its newest checkpoint stands for.
   virtual Position checkpoint_position() const = 0;

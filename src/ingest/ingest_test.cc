@@ -363,6 +363,42 @@ TEST(Ingest, a_checkpoint_of_a_lost_journal_counts_for_what_was_persisted) {
   EXPECT_FALSE(outcome.welcome.chain_known);
 }
 
+// Found by seed 178090415 of the simulator: a source that had nothing new to send was never told
+// that its changes were persisted, and so never trimmed them.
+TEST(Ingest, behind_an_older_checkpoint_what_was_trimmed_counts_as_persisted) {
+  IngestWorld w;
+  const ChildLog gone = log_of(4, "gone"), half = log_of(4, "half");
+  ChildLog filler("filler", Epoch(1));
+  for (int i = 0; i < 12; ++i) filler.add(1, std::string(400, 'x'));
+  w.hello(1, gone.hello());
+  w.hello(2, half.hello());
+  w.hello(3, filler.hello());
+  w.send(1, gone.body(0, 4));
+  w.send(2, half.body(0, 2));
+  for (std::size_t i = 0; i < 12; i += 4) {  // more than a segment takes
+    ASSERT_EQ(w.send(3, filler.body(i, i + 4)).verdict, BatchVerdict::kAppended);
+  }
+  const Position segment_end = w.journal->appended_end();
+  w.send(2, half.body(2, 4));
+  ASSERT_TRUE(w.commit());
+  const auto write = [&] {
+    return write_checkpoint(w.disk, "j", w.journal->id(), w.ingest->checkpoint());
+  };
+  ASSERT_TRUE(write());
+  // Then all but the last batch lands, and the newest checkpoint knows.
+  w.ingest->on_persisted("gone", Epoch(1), gone.head(), w.effects);
+  w.ingest->on_persisted("half", Epoch(1), half.changes()[1].lsn, w.effects);
+  ASSERT_TRUE(write());
+  ASSERT_TRUE(w.journal->trim(segment_end));
+  ASSERT_GT(w.journal->first(), Position(0));
+  w.disk.flip_bit("j/checkpoint-0000000000000002.ckpt", 300);
+  w.crash(sim::CrashModel::kKilled);
+  EXPECT_EQ(w.hello(4, gone.hello()).welcome.persisted, gone.head());
+  const auto outcome = w.hello(5, half.hello());
+  EXPECT_EQ(outcome.welcome.durable, half.head());
+  EXPECT_EQ(outcome.welcome.persisted, half.changes()[1].lsn) << "the rest is still to land";
+}
+
 TEST(Ingest, a_damaged_checkpoint_is_refused_whichever_bit_it_is) {
   IngestWorld w;
   const ChildLog log = log_of(6);

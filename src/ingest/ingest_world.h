@@ -127,8 +127,9 @@ class IngestWorld {
     ASSERT_TRUE(checkpoint) << checkpoint.error().text;
     Position from = journal->first();
     if (*checkpoint) {
-      auto position = ingest->restore_checkpoint(**checkpoint);
+      auto position = ingest->restore_checkpoint((*checkpoint)->bytes);
       ASSERT_TRUE(position) << position.error().text;
+      if ((*checkpoint)->older) ASSERT_TRUE(ingest->restore_persisted());
       from = std::max(from, *position);
     }
     auto cursor = journal->read_from(from);

@@ -28,6 +28,7 @@ class IngestMachine final : public Ingest {
   IngestMachine(const IngestOptions& options, journal::Journal& journal);
 
   Result<Position> restore_checkpoint(std::string_view bytes) override;
+  Result<void> restore_persisted() override;
   Result<void> replay(const journal::Record& record) override;
   void restore_landed(const std::vector<LandedMark>& marks) override;
   std::string checkpoint() const override;

@@ -36,6 +36,31 @@ Result<Position> IngestMachine::restore_checkpoint(std::string_view bytes) {
   return contents.position;
 }
 
+Result<void> IngestMachine::restore_persisted() {
+  // By source: the LSN before the oldest change of it that the journal still holds.
+  std::unordered_map<SourceIndex, Lsn> before;
+  const auto cursor = journal_.read_from(journal_.first());
+  journal::Record record;
+  while (EVODB_TRY(cursor->next(&record)) && record.end <= durable_end_) {
+    if (record.type != journal::RecordType::kBatch) continue;
+    const BatchRecord batch = EVODB_TRY(decode_batch_record(record.payload));
+    if (!batch.ordered) continue;
+    const SourceIndex index = sources_.find(batch.source, batch.epoch);
+    const Lsn previous = wire::BatchReader(batch.body).header().previous_lsn;
+    before.try_emplace(index, std::max(previous, batch.skip_through));
+  }
+  sources_.for_each([&](SourceIndex i) {
+    SourceState state = sources_.at(i);
+    if (state.rebuilt) return;
+    const auto held = before.find(i);
+    const Lsn landed = held == before.end() ? state.durable : std::min(held->second, state.durable);
+    if (landed <= state.persisted) return;
+    state.persisted = landed;
+    sources_.put(i, state);
+  });
+  return {};
+}
+
 Result<void> IngestMachine::replay(const journal::Record& record) {
   // What a checkpoint already stands for: replaying it again changes nothing, so it is not an
   // error.

@@ -127,7 +127,7 @@ Result<RecoveredJournal> recover_journal(base::Disk& disk, const std::string& di
 
   Position from = journal.first();
   if (auto checkpoint = EVODB_TRY(ingest::load_checkpoint(disk, directory, journal.id()))) {
-    const Position stands_for = EVODB_TRY(recovered.ingest->restore_checkpoint(*checkpoint));
+    const Position stands_for = EVODB_TRY(recovered.ingest->restore_checkpoint(checkpoint->bytes));
     if (stands_for > journal.durable_end()) {
       return fail(ErrorKind::kCorrupt,
                   "the checkpoint in " + directory +
@@ -142,6 +142,7 @@ Result<RecoveredJournal> recover_journal(base::Disk& disk, const std::string& di
                       " is damaged, and the journal was trimmed since the one before; restore it, "
                       "or move the whole directory away to start from the lakehouse");
     }
+    if (checkpoint->older) EVODB_CHECK(recovered.ingest->restore_persisted());
     from = stands_for;
   } else if (from.value != 0 && !recovered.report.created && journal.trimmed()) {
     return fail(ErrorKind::kCorrupt,
