@@ -79,9 +79,9 @@ Result<Counts> commit_one(store::ObjectStore& store, table::Catalog& catalog,
   const auto begun = std::chrono::steady_clock::now();
   table::AppendCommit commit(std::move(request), store, random);
   while (auto io = commit.next()) {
-    if (const auto* put = std::get_if<table::PutObject>(&*io)) {
-      ++counts.puts;
-      counts.put_bytes += put->bytes.size();
+    if (const auto* put = std::get_if<table::PutObjects>(&*io)) {
+      counts.puts += put->objects.size();
+      for (const auto& object : put->objects) counts.put_bytes += object.bytes->size();
     }
     counts.gets += std::holds_alternative<table::GetObject>(*io) ? 1 : 0;
     commit.on_response(table::perform(store, catalog, *io));

@@ -246,10 +246,15 @@ class WallClock final : public Plant {
   Kept<Clock> clocks_;
 };
 
-// A new life of a parent sweeps files that a flush has just put.
+// A new life of a parent sweeps files that a flush has just put. That takes a store that is slow to
+// list them: the first flush of a life begins later than the sweep.
 class SweepsTooEarly final : public Plant {
  public:
   void parent_options(parent::ParentOptions& options) override { options.orphan_age_ms_min = -1; }
+  std::int64_t store_work_takes_ms() override { return ++works_ % 8 * 300; }
+
+ private:
+  std::int64_t works_ = 0;
 };
 
 }  // namespace

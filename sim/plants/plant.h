@@ -42,6 +42,8 @@ class Plant : public parent::RoomWraps {
   virtual void after_io(const table::IoRequest&, table::IoResponse&, store::ObjectStore&) {}
   // False: this flush does not go on now; it is asked again.
   virtual bool may_go_on(const lake::FlushMachine&) { return true; }
+  // How much longer recovery's and sweeping's work with the store takes.
+  virtual std::int64_t store_work_takes_ms() { return 0; }
   // --- of an edge's process
   virtual void edge_options(edge::UplinkOptions&) {}
   virtual capture::Outbox& outbox(capture::Outbox& real) { return real; }

@@ -36,14 +36,18 @@ void replace_position(std::string& json, std::uint64_t from, std::uint64_t to) {
 class WatermarkApart final : public Plant {
  public:
   void before_io(table::IoRequest& io) override {
-    auto* put = std::get_if<table::PutObject>(&io);
-    if (put == nullptr || !put->key.ends_with(".metadata.json")) return;
-    const std::vector<std::uint64_t> positions = positions_in(put->bytes);
-    if (positions.empty()) return;
-    const std::string table = put->key.substr(0, put->key.find("/metadata/"));
-    const std::uint64_t before = std::exchange(newest_[table], positions.back());
-    if (before != 0 && before != positions.back()) {
-      replace_position(put->bytes, positions.back(), before);
+    auto* put = std::get_if<table::PutObjects>(&io);
+    if (put == nullptr) return;
+    for (auto& object : put->objects) {
+      if (!object.key.ends_with(".metadata.json")) continue;
+      std::string json = *object.bytes;
+      const std::vector<std::uint64_t> positions = positions_in(json);
+      if (positions.empty()) continue;
+      const std::string table = object.key.substr(0, object.key.find("/metadata/"));
+      const std::uint64_t before = std::exchange(newest_[table], positions.back());
+      if (before == 0 || before == positions.back()) continue;
+      replace_position(json, positions.back(), before);
+      object.bytes = std::make_shared<const std::string>(std::move(json));
     }
   }
 
@@ -86,9 +90,11 @@ class DeletesAfterUnknown final : public Plant {
  public:
   void after_io(const table::IoRequest& io, table::IoResponse& response,
                 store::ObjectStore& store) override {
-    if (const auto* put = std::get_if<table::PutObject>(&io);
-        put != nullptr && put->key.ends_with(".parquet")) {
-      newest_[put->key.substr(0, put->key.find("/data/"))] = put->key;
+    if (const auto* put = std::get_if<table::PutObjects>(&io); put != nullptr) {
+      for (const auto& object : put->objects) {
+        if (!object.key.ends_with(".parquet")) continue;
+        newest_[object.key.substr(0, object.key.find("/data/"))] = object.key;
+      }
     }
     const auto* swap = std::get_if<table::SwapTable>(&io);
     if (swap == nullptr || response || response.error().kind != ErrorKind::kOutcomeUnknown) return;
@@ -105,8 +111,8 @@ class PutTakenForDone final : public Plant {
  public:
   void after_io(const table::IoRequest& io, table::IoResponse& response,
                 store::ObjectStore&) override {
-    const auto* put = std::get_if<table::PutObject>(&io);
-    if (put == nullptr || response || !put->key.ends_with(".parquet")) return;
+    const auto* put = std::get_if<table::PutObjects>(&io);
+    if (put == nullptr || response || !put->objects.front().key.ends_with(".parquet")) return;
     response = table::IoValue();
   }
 };

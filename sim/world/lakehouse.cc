@@ -10,9 +10,9 @@ constexpr std::int64_t wait_slice_ms = 50;  // a machine that waits is looked at
 constexpr std::uint64_t late_ms_max = 4'000;
 
 std::string name_of(const table::IoRequest& io) {
-  if (const auto* put = std::get_if<table::PutObject>(&io)) {
-    if (put->key.ends_with(".parquet")) return "put data";
-    return put->key.ends_with(".json") ? "put metadata" : "put manifest";
+  if (const auto* put = std::get_if<table::PutObjects>(&io)) {
+    const bool data = put->objects.front().key.ends_with(".parquet");
+    return data ? "put data and metadata" : "put metadata";
   }
   if (std::holds_alternative<table::GetObject>(io)) return "get";
   if (std::holds_alternative<table::RemoveObject>(io)) return "remove";
@@ -64,8 +64,16 @@ Result<table::WriterEpoch> FaultyCatalog::claim() {
   return claimed;
 }
 
+std::int64_t SimStoreRunner::travel_ms(std::int64_t max) {
+  const std::int64_t ms = delay_ms(max);
+  auto late = lakehouse_.plan.strikes(Fault::kStoreLate);
+  if (!late) return ms;
+  lakehouse_.on_strike(*late);
+  return late->ms_below(late_ms_max);
+}
+
 void SimStoreRunner::run(std::function<void(store::ObjectStore&, table::Catalog&)> work) {
-  loop_.after(delay_ms(lakehouse_.course.store_ms_max),
+  loop_.after(travel_ms(lakehouse_.course.store_ms_max) + plant_.store_work_takes_ms(),
               [this, work = std::move(work)] { work(lakehouse_.store, lakehouse_.catalog); });
 }
 
@@ -99,12 +107,8 @@ void SimStoreRunner::send(const std::shared_ptr<lake::FlushMachine>& machine,
                           const std::function<void()>& done, table::IoRequest io) {
   const Course& course = lakehouse_.course;
   where_ = name_of(io);
-  std::int64_t ms = delay_ms(machine->table().starts_with("notes") ? course.slow_table_ms_max
-                                                                   : course.store_ms_max);
-  if (auto late = lakehouse_.plan.strikes(Fault::kStoreLate)) {
-    lakehouse_.on_strike(*late);
-    ms = late->ms_below(late_ms_max);
-  }
+  const std::int64_t ms = travel_ms(machine->table().starts_with("notes") ? course.slow_table_ms_max
+                                                                          : course.store_ms_max);
   // The request travels on the ground: it arrives whatever becomes of its sender. The answer finds
   // the sender alive, or nobody.
   lakehouse_.ground.after(

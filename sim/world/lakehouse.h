@@ -103,6 +103,8 @@ class SimStoreRunner final : public parent::StoreRunner {
   void drive(const std::shared_ptr<lake::FlushMachine>& machine, const std::function<void()>& done);
   void send(const std::shared_ptr<lake::FlushMachine>& machine, const std::function<void()>& done,
             table::IoRequest io);
+  // Of a request on its way: below `max`, or one of those that arrive seconds later.
+  std::int64_t travel_ms(std::int64_t max);
   std::int64_t delay_ms(std::int64_t max) {
     return static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(max)));
   }

@@ -20,7 +20,7 @@ std::string hex16(std::uint64_t v) {
 }  // namespace
 
 struct FlushMachine::Impl {
-  enum class State : std::uint8_t { kEncode, kPut, kCommit, kDone };
+  enum class State : std::uint8_t { kEncode, kCommit, kDone };
 
   Impl(std::unique_ptr<FlushJob> j, FileEncoder& e, const store::ObjectStore& s, base::Clock& c,
        base::Random& r, const FlushOptions& o)
@@ -39,8 +39,9 @@ struct FlushMachine::Impl {
   std::string name;
 
   State state = State::kEncode;
-  std::vector<EncodedFile> files;
-  std::size_t put = 0;  // files that are in the store
+  std::vector<table::DataFile> files;
+  table::PutObjects puts;    // the files, until they are in the store
+  bool putting_all = false;  // the request under way has them with the commit's own
   std::optional<table::AppendCommit> commit;
   bool resume = false;  // the commit's outcome must be looked up
   Result<table::TableState> outcome = fail(ErrorKind::kInternal, "the flush has not ended");
@@ -61,7 +62,7 @@ struct FlushMachine::Impl {
   void finish(Result<table::TableState> with) {
     outcome = std::move(with);
     state = State::kDone;
-    files.clear();
+    puts.objects.clear();
     commit.reset();
     const std::lock_guard lock(mutex);
     last_error = outcome ? std::string() : outcome.error().text;
@@ -106,26 +107,32 @@ struct FlushMachine::Impl {
   void encode() {
     auto encoded = encoder.encode(*job, options.file_bytes_max);
     if (!encoded) return finish(fail(std::move(encoded).error()));
-    files = *std::move(encoded);
-    for (std::size_t i = 0; i < files.size(); ++i) {
-      files[i].metrics.location = store.location(key_of(i));
-      files[i].metrics.file_bytes = static_cast<std::int64_t>(files[i].bytes.size());
+    for (EncodedFile& file : *encoded) {
+      const std::string key = key_of(files.size());
+      file.metrics.location = store.location(key);
+      file.metrics.file_bytes = static_cast<std::int64_t>(file.bytes.size());
+      puts.objects.push_back({key, std::make_shared<const std::string>(std::move(file.bytes))});
+      files.push_back(std::move(file.metrics));
     }
-    state = State::kPut;
+    state = State::kCommit;
   }
 
-  table::IoRequest put_request() const {
-    return table::PutObject{key_of(put), files[put].bytes, store::PutMode::kIfAbsent};
+  // The commit's request, and the data files with its first put.
+  table::IoRequest with_files(table::IoRequest io) {
+    auto* const put = std::get_if<table::PutObjects>(&io);
+    putting_all = put != nullptr;
+    if (putting_all) {
+      put->objects.insert(put->objects.begin(), puts.objects.begin(), puts.objects.end());
+    }
+    return io;
   }
 
-  void on_put(const table::IoResponse& response) {
-    // "Exists": an attempt of ours whose answer was lost; nobody else has this name.
-    if (!response && response.error().kind != ErrorKind::kOverLimit) {
-      return wait_after(response.error());
+  void on_response(table::IoResponse response) {
+    if (std::exchange(putting_all, false) && response) {
+      puts.objects.clear();
+      all_is_well();
     }
-    files[put].bytes = {};
-    ++put;
-    all_is_well();
+    commit->on_response(std::move(response));
   }
 
   void begin_commit() {
@@ -140,7 +147,7 @@ struct FlushMachine::Impl {
     request.location_key = job->location_key;
     request.schema = job->schema;
     request.sort_by = job->sort_by;
-    for (const EncodedFile& file : files) request.files.push_back(file.metrics);
+    request.files = files;
     request.expected = job->expected;
     request.watermark = job->watermark;
     request.now = clock.wall();
@@ -176,13 +183,9 @@ FlushStep FlushMachine::next() {
     if (const std::int64_t wait_ms = m.waiting_ms(); wait_ms > 0) return {.wait_ms = wait_ms};
     switch (m.state) {
       case Impl::State::kEncode: m.encode(); break;
-      case Impl::State::kPut:
-        if (m.put < m.files.size()) return {.io = m.put_request()};
-        m.state = Impl::State::kCommit;
-        break;
       case Impl::State::kCommit: {
         if (!m.commit || m.resume) m.begin_commit();
-        if (auto io = m.commit->next()) return {.io = std::move(io)};
+        if (auto io = m.commit->next()) return {.io = m.with_files(*std::move(io))};
         m.end_commit();
         break;
       }
@@ -193,9 +196,8 @@ FlushStep FlushMachine::next() {
 
 void FlushMachine::on_response(table::IoResponse response) {
   Impl& m = *impl_;
-  if (m.state == Impl::State::kPut) return m.on_put(response);
   EVODB_ASSERT(m.state == Impl::State::kCommit && m.commit, "an answer belongs to a request");
-  m.commit->on_response(std::move(response));
+  m.on_response(std::move(response));
 }
 
 std::string FlushMachine::last_error() const {

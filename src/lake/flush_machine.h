@@ -1,6 +1,7 @@
-// FlushMachine: one flush from sealed columns to a committed snapshot: encode, put the data files,
-// commit. Effects and events as in table/io.h, plus waiting: it retries by itself, with backoff,
-// for as long as the store is away.
+// FlushMachine: one flush from sealed columns to a committed snapshot: encode, put, commit. Effects
+// and events as in table/io.h, plus waiting: it retries by itself, with backoff, for as long as the
+// store is away. The data files are put together with the metadata that names them: one trip to the
+// store, or one wait for the disk, instead of one a file.
 //
 //   FlushMachine machine(std::move(job), encoder, store, options, random);
 //   for (;;) {
@@ -31,7 +32,7 @@ namespace evodb::lake {
 
 struct EncodedFile {
   std::string bytes;
-  table::DataFile metrics;  // location is filled in by the machine
+  table::DataFile metrics;  // location and file_bytes are filled in by the machine
 };
 
 // Columns to file bytes. The real one is Parquet (parquet_encoder.h); the simulator may use a

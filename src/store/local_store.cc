@@ -9,7 +9,9 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <deque>
 #include <filesystem>
+#include <map>
 
 #include "store/key.h"
 
@@ -127,23 +129,45 @@ Result<void> LocalStore::present() const {
                                      "goes on by itself");
 }
 
-Result<void> LocalStore::write_temporary(const std::string& path, std::string_view bytes) {
-  const Descriptor fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-  if (!fd.valid()) {
-    const int code = errno;
-    EVODB_CHECK(present());
-    return fail(from_errno(code, "cannot create", path));
+class LocalStore::Temporary {
+ public:
+  explicit Temporary(LocalStore& store)
+      : path_(store.temporary_path()),
+        fd_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)),
+        open_errno_(errno) {}
+  ~Temporary() {
+    if (fd_.valid()) ::unlink(path_.c_str());  // gone already after a rename
   }
-  while (!bytes.empty()) {
-    const ssize_t n = ::write(fd.get(), bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return fail(from_errno(errno, "cannot write", path));
-    bytes.remove_prefix(static_cast<std::size_t>(n));
+  Temporary(const Temporary&) = delete;
+  Temporary& operator=(const Temporary&) = delete;
+
+  const std::string& path() const { return path_; }
+  Result<void> write(const LocalStore& store, std::string_view bytes) {
+    if (!fd_.valid()) {
+      EVODB_CHECK(store.present());
+      return fail(from_errno(open_errno_, "cannot create", path_));
+    }
+    while (!bytes.empty()) {
+      const ssize_t n = ::write(fd_.get(), bytes.data(), bytes.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return fail(from_errno(errno, "cannot write", path_));
+      bytes.remove_prefix(static_cast<std::size_t>(n));
+    }
+    return {};
   }
+  // Hands it to the disk and does not wait. Whether that went well is sync()'s to say.
+  void begin_sync() { (void)::sync_file_range(fd_.get(), 0, 0, SYNC_FILE_RANGE_WRITE); }
   // A failed sync is never repeated on the same file: the next put writes a new one.
-  if (::fsync(fd.get()) != 0) return fail(from_errno(errno, "cannot sync", path));
-  return {};
-}
+  Result<void> sync() {
+    if (::fsync(fd_.get()) != 0) return fail(from_errno(errno, "cannot sync", path_));
+    return {};
+  }
+
+ private:
+  std::string path_;
+  Descriptor fd_;
+  int open_errno_;
+};
 
 Result<void> LocalStore::make_parents(const std::string& key) {
   EVODB_CHECK(present());
@@ -161,8 +185,7 @@ Result<void> LocalStore::make_parents(const std::string& key) {
   return {};
 }
 
-Result<void> LocalStore::publish(const std::string& temporary, const std::string& key,
-                                 PutMode mode) {
+Result<void> LocalStore::publish(const Temporary& temporary, const std::string& key, PutMode mode) {
   const std::string path = path_of(key);
   const bool known = [&] {
     const std::lock_guard lock(mutex_);
@@ -170,8 +193,9 @@ Result<void> LocalStore::publish(const std::string& temporary, const std::string
   }();
   if (!known) EVODB_CHECK(make_parents(key));
   for (int attempt = 0;; ++attempt) {
-    const int failed = mode == PutMode::kIfAbsent ? ::link(temporary.c_str(), path.c_str())
-                                                  : ::rename(temporary.c_str(), path.c_str());
+    const int failed = mode == PutMode::kIfAbsent
+                           ? ::link(temporary.path().c_str(), path.c_str())
+                           : ::rename(temporary.path().c_str(), path.c_str());
     if (failed == 0) break;
     const int code = errno;
     if (code == EEXIST) {
@@ -180,7 +204,11 @@ Result<void> LocalStore::publish(const std::string& temporary, const std::string
     if (code != ENOENT || attempt > 0) return fail(from_errno(code, "cannot put", path));
     EVODB_CHECK(make_parents(key));
   }
-  if (auto synced = sync_directory(parent_of(path)); !synced) {
+  return {};
+}
+
+Result<void> LocalStore::sync_folder_of(const std::string& key) {
+  if (auto synced = sync_directory(parent_of(path_of(key))); !synced) {
     return fail(ErrorKind::kOutcomeUnknown,
                 "the object is there but may not survive a power loss: " + synced.error().text);
   }
@@ -189,11 +217,29 @@ Result<void> LocalStore::publish(const std::string& temporary, const std::string
 
 Result<void> LocalStore::put(const std::string& key, std::string_view bytes, PutMode mode) {
   EVODB_CHECK(check_key(key));
-  const std::string temporary = temporary_path();
-  Result<void> done = write_temporary(temporary, bytes);
-  if (done) done = publish(temporary, key, mode);
-  ::unlink(temporary.c_str());  // gone already after a rename
-  return done;
+  Temporary temporary(*this);
+  EVODB_CHECK(temporary.write(*this, bytes));
+  EVODB_CHECK(temporary.sync());
+  EVODB_CHECK(publish(temporary, key, mode));
+  return sync_folder_of(key);
+}
+
+Result<void> LocalStore::put_all(std::span<const NewObject> objects) {
+  for (const NewObject& object : objects) EVODB_CHECK(check_key(object.key));
+  std::deque<Temporary> temporaries;
+  for (const NewObject& object : objects) {
+    EVODB_CHECK(temporaries.emplace_back(*this).write(*this, object.bytes));
+    temporaries.back().begin_sync();
+  }
+  for (Temporary& temporary : temporaries) EVODB_CHECK(temporary.sync());
+  std::map<std::string, std::string> folders;  // and a key that lies in each
+  for (std::size_t i = 0; i < objects.size(); ++i) {
+    const std::string key(objects[i].key);
+    EVODB_CHECK(there_already(publish(temporaries[i], key, PutMode::kIfAbsent)));
+    folders.emplace(parent_of(key), key);
+  }
+  for (const auto& [folder, key] : folders) EVODB_CHECK(sync_folder_of(key));
+  return {};
 }
 
 Result<std::string> LocalStore::get(const std::string& key) {
@@ -295,10 +341,9 @@ Result<std::string> LocalStore::key_of(const std::string& location) const {
 }
 
 Result<void> LocalStore::check() {
-  const std::string temporary = temporary_path();
-  const Result<void> written = write_temporary(temporary, "x");
-  ::unlink(temporary.c_str());
-  return written;
+  Temporary temporary(*this);
+  EVODB_CHECK(temporary.write(*this, "x"));
+  return temporary.sync();
 }
 
 }  // namespace evodb::store

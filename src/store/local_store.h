@@ -4,8 +4,10 @@
 //   (*store)->put("evodb/t/data/x.parquet", bytes, PutMode::kIfAbsent);
 //
 // An object appears whole and synced, or not at all: temporary file, fsync, rename (or link, which
-// refuses to replace), directory fsync. A full disk is kRetry: the store is "away" until somebody
-// makes room, and the journal holds what comes meanwhile.
+// refuses to replace), directory fsync. Objects put together are written and handed to the disk all
+// at once before the first fsync waits, so that one commit of the file system's journal serves them
+// all. A full disk is kRetry: the store is "away" until somebody makes room, and the journal holds
+// what comes meanwhile.
 #pragma once
 
 #include <atomic>
@@ -28,6 +30,7 @@ class LocalStore final : public ObjectStore {
   static Result<std::unique_ptr<LocalStore>> open(const std::string& directory);
 
   Result<void> put(const std::string& key, std::string_view bytes, PutMode mode) override;
+  Result<void> put_all(std::span<const NewObject> objects) override;
   Result<std::string> get(const std::string& key) override;
   Result<void> remove(const std::string& key) override;
   Result<std::vector<ObjectInfo>> list(const std::string& prefix) override;
@@ -40,8 +43,11 @@ class LocalStore final : public ObjectStore {
   std::string path_of(const std::string& key) const { return root_ + "/" + key; }
   std::string temporary_path();
   Result<void> present() const;  // is the warehouse directory there?
-  Result<void> write_temporary(const std::string& path, std::string_view bytes);
-  Result<void> publish(const std::string& temporary, const std::string& key, PutMode mode);
+  // One that is written but not synced; removed with this unless it was published.
+  class Temporary;
+  // Gives it its name; the folder is not synced.
+  Result<void> publish(const Temporary& temporary, const std::string& key, PutMode mode);
+  Result<void> sync_folder_of(const std::string& key);
   // Makes the folders of `key` and syncs their names, once a folder.
   Result<void> make_parents(const std::string& key);
   Result<void> walk(const std::string& folder, std::string_view prefix,

@@ -65,6 +65,22 @@ TEST_F(LocalStoreTest, IfAbsentRefusesToReplace) {
   EXPECT_EQ(temporaries(), 0u);
 }
 
+TEST_F(LocalStoreTest, PutAllPutsAllAndLeavesWhatAnEarlierTryLeft) {
+  ASSERT_TRUE(store_->put("t/data/x", "mine", PutMode::kIfAbsent));
+  const std::vector<NewObject> objects = {
+      {"t/data/x", "another"}, {"t/data/y", "two"}, {"t/metadata/z", ""}};
+  ASSERT_TRUE(store_->put_all(objects));
+  EXPECT_EQ(store_->get("t/data/x").value(), "mine");
+  EXPECT_EQ(store_->get("t/data/y").value(), "two");
+  EXPECT_EQ(store_->get("t/metadata/z").value(), "");
+  EXPECT_EQ(temporaries(), 0u);
+  ASSERT_TRUE(store_->put_all(objects)) << "the same once more";
+  ASSERT_TRUE(store_->put_all({}));
+  const std::vector<NewObject> one_is_wrong = {{"t/data/v", "v"}, {"../w", "w"}};
+  EXPECT_EQ(store_->put_all(one_is_wrong).error().kind, ErrorKind::kInvalid);
+  EXPECT_TRUE(is_missing(store_->get("t/data/v").error())) << "nothing is begun";
+}
+
 TEST_F(LocalStoreTest, LocationsRoundTripAndOthersAreRefused) {
   const std::string location = store_->location("t/data/x.parquet");
   EXPECT_EQ(location, "file://" + root_ + "/ware house/t/data/x.parquet");
@@ -106,15 +122,34 @@ TEST_F(LocalStoreTest, AFullDiskIsRetryAndSaysSoAndLeavesNothing) {
   const auto old = ::signal(SIGXFSZ, SIG_IGN);
   const rlimit small{100'000, before.rlim_max};
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
-  const auto put = store_->put("t/x", std::string(1'000'000, 'x'), PutMode::kIfAbsent);
+  const std::string large(1'000'000, 'x');
+  const auto put = store_->put("t/x", large, PutMode::kIfAbsent);
+  const std::vector<NewObject> objects = {{"t/small", "s"}, {"t/x", large}};
+  const auto all = store_->put_all(objects);
   ::setrlimit(RLIMIT_FSIZE, &before);
   ::signal(SIGXFSZ, old);
   ASSERT_FALSE(put);
   EXPECT_EQ(put.error().kind, ErrorKind::kRetry);
   EXPECT_NE(put.error().text.find("full"), std::string::npos) << put.error().text;
+  ASSERT_FALSE(all);
+  EXPECT_EQ(all.error().kind, ErrorKind::kRetry);
   EXPECT_TRUE(is_missing(store_->get("t/x").error()));
+  EXPECT_TRUE(is_missing(store_->get("t/small").error()));
   EXPECT_EQ(temporaries(), 0u);
   EXPECT_TRUE(store_->put("t/x", "x", PutMode::kIfAbsent)) << "it goes on by itself";
+}
+
+TEST(PutAll, AnswersTheWorstOfItsObjects) {
+  const auto failed = [](ErrorKind kind) -> Result<void> { return fail(kind, "x"); };
+  const Result<void> fine;
+  using Answers = std::vector<Result<void>>;
+  EXPECT_TRUE(worst_of(Answers{}));
+  EXPECT_TRUE(worst_of(Answers{fine, fine}));
+  const auto retry = failed(ErrorKind::kRetry), unknown = failed(ErrorKind::kOutcomeUnknown);
+  const auto invalid = failed(ErrorKind::kInvalid);
+  EXPECT_EQ(worst_of(Answers{fine, retry, fine}).error().kind, ErrorKind::kRetry);
+  EXPECT_EQ(worst_of(Answers{unknown, retry}).error().kind, ErrorKind::kOutcomeUnknown);
+  EXPECT_EQ(worst_of(Answers{retry, unknown, invalid}).error().kind, ErrorKind::kInvalid);
 }
 
 TEST(OpenStore, SaysWhatIsWrong) {

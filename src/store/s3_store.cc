@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <system_error>
+#include <thread>
 
 #include <curl/curl.h>
 
@@ -377,6 +379,25 @@ Result<void> S3Store::put(const std::string& key, std::string_view bytes, PutMod
   const Answer answer = EVODB_TRY(perform(call));
   if (answer.status == 200 || answer.status == 201 || answer.status == 204) return {};
   return fail(error_of(call, answer));
+}
+
+Result<void> S3Store::put_all(std::span<const NewObject> objects) {
+  std::vector<Result<void>> answers(objects.size());
+  const auto put_one = [&](std::size_t i) {
+    answers[i] =
+        there_already(put(std::string(objects[i].key), objects[i].bytes, PutMode::kIfAbsent));
+  };
+  std::vector<std::jthread> others;
+  for (std::size_t i = 1; i < objects.size(); ++i) {
+    try {
+      others.emplace_back(put_one, i);
+    } catch (const std::system_error&) {  // no thread to be had: one after the other, then
+      put_one(i);
+    }
+  }
+  if (!objects.empty()) put_one(0);
+  others.clear();
+  return worst_of(answers);
 }
 
 Result<std::string> S3Store::get(const std::string& key) {

@@ -19,7 +19,7 @@
 
 namespace evodb::store {
 
-inline constexpr std::size_t idle_connections_max = 8;
+inline constexpr std::size_t idle_connections_max = 16;  // four flushes of four objects
 inline constexpr std::uint64_t object_bytes_max = std::uint64_t{5} << 30;  // a PUT's, without parts
 inline constexpr std::size_t answer_bytes_max = 16u << 20;  // a listing or an error, not an object
 
@@ -32,6 +32,8 @@ class S3Store final : public ObjectStore {
   ~S3Store() override;
 
   Result<void> put(const std::string& key, std::string_view bytes, PutMode mode) override;
+  // Side by side, each over a connection of its own.
+  Result<void> put_all(std::span<const NewObject> objects) override;
   Result<std::string> get(const std::string& key) override;
   Result<void> remove(const std::string& key) override;
   Result<std::vector<ObjectInfo>> list(const std::string& prefix) override;

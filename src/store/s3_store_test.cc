@@ -139,6 +139,20 @@ TEST_F(S3StoreTest, IfAbsentIsTheServersPromise) {
   EXPECT_EQ(store_->get("k").value(), "two");
 }
 
+TEST_F(S3StoreTest, PutAllPutsAllAndLeavesWhatAnEarlierTryLeft) {
+  ASSERT_TRUE(store_->put("t/data/x", "mine", PutMode::kIfAbsent));
+  const std::vector<NewObject> objects = {
+      {"t/data/x", "another"}, {"t/data/y", "two"}, {"t/metadata/z", "three"}};
+  const auto all = store_->put_all(objects);
+  ASSERT_TRUE(all) << all.error().text;
+  EXPECT_EQ(store_->get("t/data/x").value(), "mine");
+  EXPECT_EQ(store_->get("t/data/y").value(), "two");
+  EXPECT_EQ(store_->get("t/metadata/z").value(), "three");
+  ASSERT_TRUE(store_->put_all(objects)) << "the same once more";
+  stop();
+  EXPECT_EQ(store_->put_all(objects).error().kind, ErrorKind::kRetry);
+}
+
 TEST_F(S3StoreTest, EmptyAndLargeObjects) {
   ASSERT_TRUE(store_->put("empty", "", PutMode::kIfAbsent));
   EXPECT_EQ(store_->get("empty").value(), "");
@@ -250,7 +264,14 @@ ErrorKind put_kind(const std::string& answer, ErrorKind* get_kind) {
   const auto store = open_store(options).value();
   const auto put = store->put("k", "v", PutMode::kIfAbsent);
   const auto got = store->get("k");
+  const std::vector<NewObject> one = {{"k", "v"}};
+  const auto all = store->put_all(one);
   EXPECT_FALSE(put) << answer;
+  // What is there already is what put_all wants.
+  const auto kind_of = [](const Result<void>& result) {
+    return result ? ErrorKind::kOverLimit : result.error().kind;
+  };
+  EXPECT_EQ(kind_of(all), kind_of(put)) << answer;
   EXPECT_FALSE(got) << answer;
   *get_kind = got ? ErrorKind::kInternal : got.error().kind;
   return put ? ErrorKind::kInternal : put.error().kind;

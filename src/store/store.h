@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,10 @@ namespace evodb::store {
 
 enum class PutMode : std::uint8_t { kOverwrite, kIfAbsent };
 
+struct NewObject {
+  std::string_view key, bytes;
+};
+
 struct ObjectInfo {
   std::string key;
   std::uint64_t bytes = 0;
@@ -36,6 +41,11 @@ class ObjectStore {
  public:
   virtual ~ObjectStore() = default;
   virtual Result<void> put(const std::string& key, std::string_view bytes, PutMode mode) = 0;
+  // Puts objects whose names are the caller's alone: one that exists is what an earlier try of this
+  // call left, and stays. Ok: all are there, as after a put() of each. An error: some may be there;
+  // it is the worst that one of them met (final, then kOutcomeUnknown, then kRetry). A store that
+  // can do better than one after the other does: by syncing them together, or side by side.
+  virtual Result<void> put_all(std::span<const NewObject> objects);
   virtual Result<std::string> get(const std::string& key) = 0;
   // Absent is no error.
   virtual Result<void> remove(const std::string& key) = 0;
@@ -68,6 +78,33 @@ struct StoreOptions {
   std::int64_t request_timeout_ms = 60'000;
   bool path_style = true;
 };
+
+// Of one of put_all's objects: what is there already is no error.
+inline Result<void> there_already(Result<void> put) {
+  if (!put && put.error().kind == ErrorKind::kOverLimit) return {};
+  return put;
+}
+// The answer of put_all, from those of its objects.
+inline Result<void> worst_of(std::span<const Result<void>> answers) {
+  const auto rank = [](const Result<void>& answer) {
+    if (answer) return 0;
+    if (answer.error().kind == ErrorKind::kRetry) return 1;
+    return answer.error().kind == ErrorKind::kOutcomeUnknown ? 2 : 3;
+  };
+  const Result<void>* worst = nullptr;
+  for (const Result<void>& answer : answers) {
+    if (worst == nullptr || rank(answer) > rank(*worst)) worst = &answer;
+  }
+  return worst == nullptr ? Result<void>() : *worst;
+}
+inline Result<void> ObjectStore::put_all(std::span<const NewObject> objects) {
+  std::vector<Result<void>> answers;
+  for (const NewObject& object : objects) {
+    answers.push_back(
+        there_already(put(std::string(object.key), object.bytes, PutMode::kIfAbsent)));
+  }
+  return worst_of(answers);
+}
 
 Result<std::unique_ptr<ObjectStore>> open_store(const StoreOptions& options);
 

@@ -1,10 +1,11 @@
 // The commit protocol's order of effects, and what each answer means. docs/formats/iceberg.md has
 // it as a table; what is written is built in append_snapshot.h.
 //
-//   load ─▶ metadata ─▶ list ─▶ merge reads ─▶ put manifests ─▶ put list ─▶ put metadata ─▶ swap ─▶
-//   tidy
-//    ▲                                                                                      │
-//    └──────────── another commit came first, or nobody knows what became of ours ──────────┘
+//   load ─▶ metadata ─▶ list ─▶ merge reads ─▶ put manifests, list, metadata ─▶ swap ─▶ tidy
+//    ▲                                                                          │
+//    └────── another commit came first, or nobody knows what became of ours ◀───┘
+//
+// Nothing refers to what is put before the swap, so all of it is put together, in no order.
 #include "table/append.h"
 
 #include <algorithm>
@@ -17,10 +18,10 @@
 namespace evodb::table {
 namespace {
 
-// How often other writers may come first, and how often one put may be answered with silence,
+// How often other writers may come first, and how often the same put may be answered with silence,
 // before the caller is asked to wait and try again.
 constexpr int tries_max = 10;
-constexpr int puts_of_one_object_max = 3;
+constexpr int same_puts_max = 3;
 
 }  // namespace
 
@@ -30,10 +31,7 @@ struct AppendCommit::Impl {
     kMetadata,
     kList,
     kMergeRead,
-    kPutAdded,
-    kPutMerged,
-    kPutList,
-    kPutMetadata,
+    kPut,
     kSwap,
     kTidy,
     kEnded,
@@ -81,10 +79,7 @@ struct AppendCommit::Impl {
       case Step::kMetadata:
       case Step::kList: return GetObject{reading_key};
       case Step::kMergeRead: return GetObject{reading_key};
-      case Step::kPutAdded: return PutObject{added->key, added->bytes};
-      case Step::kPutMerged: return PutObject{merged->key, merged->bytes};
-      case Step::kPutList: return PutObject{plan.list->key, plan.list->bytes};
-      case Step::kPutMetadata: return PutObject{plan.metadata.key, plan.metadata.bytes};
+      case Step::kPut: return puts;
       case Step::kSwap:
         return SwapTable{request.watermark.writer, request.table,
                          base.metadata ? std::optional(base.metadata_location) : std::nullopt,
@@ -101,10 +96,7 @@ struct AppendCommit::Impl {
       case Step::kMetadata: return on_metadata(response);
       case Step::kList: return on_list(response);
       case Step::kMergeRead: return on_merge_read(response);
-      case Step::kPutAdded:
-      case Step::kPutMerged:
-      case Step::kPutList:
-      case Step::kPutMetadata: return on_put(response);
+      case Step::kPut: return on_put(response);
       case Step::kSwap: return on_swap(response);
       case Step::kTidy:
         // The commit is in whatever comes of this. What cannot be removed now is an orphan, which
@@ -265,43 +257,32 @@ struct AppendCommit::Impl {
       merge = {};
     }
     names.metadata_uuid = random_uuid(random);
-    list_is_put = metadata_is_put = false;
     auto made = finish_commit(request, base, std::move(*begun), added ? &*added : nullptr,
                               merged ? &*merged : nullptr, names, attempt++, store);
     if (!made) return end(at_table(made.error()));
     plan = std::move(*made);
-    next_put();
+    puts.objects.clear();
+    if (added && !added_is_put) will_put(added->key, std::move(added->bytes));
+    if (merged && !merged_is_put) will_put(merged->key, std::move(merged->bytes));
+    if (plan.list) will_put(plan.list->key, std::move(plan.list->bytes));
+    will_put(plan.metadata.key, std::move(plan.metadata.bytes));
+    same_puts = 0;
+    step = Step::kPut;
   }
 
-  void next_put() {
-    puts_of_this_object = 0;
-    if (added && !added_is_put) {
-      step = Step::kPutAdded;
-    } else if (merged && !merged_is_put) {
-      step = Step::kPutMerged;
-    } else if (plan.list && !list_is_put) {
-      step = Step::kPutList;
-    } else if (!metadata_is_put) {
-      step = Step::kPutMetadata;
-    } else {
-      step = Step::kSwap;
-    }
+  void will_put(const std::string& key, std::string bytes) {
+    puts.objects.push_back({key, std::make_shared<const std::string>(std::move(bytes))});
   }
 
   void on_put(const IoResponse& response) {
-    // Nobody else uses the name: what is there already is what an earlier put of ours left.
-    const bool there = response || response.error().kind == ErrorKind::kOverLimit;
-    if (!there) {
+    if (!response) {
       if (response.error().kind != ErrorKind::kOutcomeUnknown) return end(response.error());
-      if (++puts_of_this_object < puts_of_one_object_max) return;  // the same put once more
-      return end(ErrorKind::kRetry, response.error().text);        // nothing refers to it
+      if (++same_puts < same_puts_max) return;
+      return end(ErrorKind::kRetry, response.error().text);  // nothing refers to any of them
     }
-    bool& is_put = step == Step::kPutAdded    ? added_is_put
-                   : step == Step::kPutMerged ? merged_is_put
-                   : step == Step::kPutList   ? list_is_put
-                                              : metadata_is_put;
-    is_put = true;
-    next_put();
+    added_is_put = merged_is_put = true;
+    puts.objects.clear();
+    step = Step::kSwap;
   }
 
   void on_swap(const IoResponse& response) {
@@ -351,9 +332,10 @@ struct AppendCommit::Impl {
   std::size_t merge_at = 0;
   ManifestMerge merge;
   std::optional<NewManifest> added, merged;
-  bool added_is_put = false, merged_is_put = false, list_is_put = false, metadata_is_put = false;
-  int puts_of_this_object = 0;
+  bool added_is_put = false, merged_is_put = false;
   CommitPlan plan;
+  PutObjects puts;    // what the plan needs and is not there yet
+  int same_puts = 0;  // that were answered with silence
   std::vector<std::string> removable;
   Result<TableState> result = fail(ErrorKind::kInternal, "the commit has not ended");
 };

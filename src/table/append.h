@@ -58,7 +58,9 @@ struct AppendRequest {
   std::string location_key;           // for create
   Schema schema;                      // full, with ids; equal to the current one: no evolution
   std::vector<std::int32_t> sort_by;  // field ids, for create
-  std::vector<DataFile> files;        // already in the store; may be empty (watermark only)
+  // In the store at the latest when the commit's PutObjects is answered: whoever drives it may put
+  // them in the same call. May be empty (watermark only).
+  std::vector<DataFile> files;
   std::optional<Watermark> expected;  // the watermark that must be there now
   Watermark watermark;                // the one that this commit sets
   UnixMillis now;

@@ -7,8 +7,10 @@ struct Performer {
   store::ObjectStore& store;
   Catalog& catalog;
 
-  IoResponse operator()(const PutObject& put) const {
-    EVODB_CHECK(store.put(put.key, put.bytes, put.mode));
+  IoResponse operator()(const PutObjects& put) const {
+    std::vector<store::NewObject> objects;
+    for (const auto& object : put.objects) objects.push_back({object.key, *object.bytes});
+    EVODB_CHECK(store.put_all(objects));
     return IoValue{};
   }
   IoResponse operator()(const GetObject& get) const {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -18,10 +19,14 @@
 
 namespace evodb::table {
 
-struct PutObject {
-  std::string key;
-  std::string bytes;
-  store::PutMode mode = store::PutMode::kIfAbsent;
+// Objects under new names, together: see ObjectStore::put_all.
+struct PutObjects {
+  struct Object {
+    std::string key;
+    // Shared: the same request may be made again, and one on its way outlives whoever made it.
+    std::shared_ptr<const std::string> bytes;
+  };
+  std::vector<Object> objects;
 };
 struct GetObject {
   std::string key;
@@ -43,7 +48,7 @@ struct SwapTable {
 };
 
 using IoRequest =
-    std::variant<PutObject, GetObject, RemoveObject, ListObjects, LoadTable, SwapTable>;
+    std::variant<PutObjects, GetObject, RemoveObject, ListObjects, LoadTable, SwapTable>;
 
 // The value that belongs to the request: put/remove/swap nothing, get bytes, list infos, load an
 // optional metadata location.
