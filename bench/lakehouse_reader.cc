@@ -3,6 +3,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "bench/row_check.h"
 #include "lake/landed_filter.h"
 #include "table/append.h"
 
@@ -15,34 +16,35 @@ Result<LakehouseReader> LakehouseReader::open(const std::string& data) {
   return reader;
 }
 
-Result<void> LakehouseReader::read_new(const std::string& table, const Row& row) {
+Result<void> LakehouseReader::read_new_files(const std::string& table, const File& file) {
   const auto location = EVODB_TRY(catalog_->load(table));
   if (!location || *location == last_location_) return {};
   const auto live = EVODB_TRY(table::list_live_files(*store_, *location));
-  for (const auto& file : live.data) {
-    if (seen_.contains(file.location)) continue;
-    const std::string key = EVODB_TRY(store_->key_of(file.location));
-    const std::string bytes = EVODB_TRY(store_->get(key));
-    EVODB_CHECK(lake::scan_identities(bytes, row));
-    seen_.insert(file.location);
+  for (const auto& of : live.data) {
+    if (seen_.contains(of.location)) continue;
+    const std::string key = EVODB_TRY(store_->key_of(of.location));
+    EVODB_CHECK(file(EVODB_TRY(store_->get(key))));
+    seen_.insert(of.location);
   }
   last_location_ = *location;
   return {};
 }
 
-Result<void> LakehouseReader::expect(const std::vector<std::string>& tables,
-                                     const std::string& prefix, std::uint32_t connections,
-                                     std::uint64_t entries) {
+Result<void> LakehouseReader::read_new(const std::string& table, const Row& row) {
+  return read_new_files(
+      table, [&](const std::string& bytes) { return lake::scan_identities(bytes, row); });
+}
+
+Result<void> LakehouseReader::expect(const LoadOptions& load) {
   std::unordered_map<std::string, std::vector<bool>> seen;
-  for (std::uint32_t i = 0; i < connections; ++i) {
-    const std::uint64_t share = entries * (i + 1) / connections - entries * i / connections;
-    seen[prefix + "-" + std::to_string(i)].resize(share + 1);
+  for (std::uint32_t i = 0; i < load.connections; ++i) {
+    seen[load.prefix + "-" + std::to_string(i)].resize(load.share_of(i) + 1);
   }
   std::uint64_t rows = 0, twice = 0, strange = 0;
   seen_.clear();
   last_location_.clear();
   const auto note = [&](std::string_view source, Epoch epoch, Lsn lsn) {
-    if (!source.starts_with(prefix + "-")) return;  // another run's
+    if (!source.starts_with(load.prefix + "-")) return;  // another run's
     ++rows;
     const auto found = seen.find(std::string(source));
     if (found == seen.end() || epoch.value != 1 || lsn.value == 0 ||
@@ -54,10 +56,14 @@ Result<void> LakehouseReader::expect(const std::vector<std::string>& tables,
       found->second[lsn.value] = true;
     }
   };
-  for (const std::string& table : tables) EVODB_CHECK(read_new(table, note));
+  const auto tables = load_table_names(load.rows, load.tables);
+  for (const std::string& table : tables) {
+    EVODB_CHECK(read_new_files(
+        table, [&](const std::string& bytes) { return check_rows(bytes, load.rows, note); }));
+  }
   const std::uint64_t once = rows - twice - strange;
-  if (once != entries || twice != 0 || strange != 0) {
-    return fail(ErrorKind::kCorrupt, tables.front() + ": " + std::to_string(entries - once) +
+  if (once != load.entries || twice != 0 || strange != 0) {
+    return fail(ErrorKind::kCorrupt, tables.front() + ": " + std::to_string(load.entries - once) +
                                          " missing, " + std::to_string(twice) + " twice, " +
                                          std::to_string(strange) + " that nobody sent");
   }

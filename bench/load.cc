@@ -265,9 +265,7 @@ Result<LoadResult> run_load(const LoadOptions& options) {
 
   std::vector<std::unique_ptr<Child>> children;
   for (std::uint32_t i = 0; i < options.connections; ++i) {
-    const std::uint64_t share =
-        options.entries * (i + 1) / options.connections - options.entries * i / options.connections;
-    children.push_back(std::make_unique<Child>(run, i, share));
+    children.push_back(std::make_unique<Child>(run, i, options.share_of(i)));
     EVODB_CHECK(children.back()->dial());
   }
   const auto deadline = SteadyClock::now() + std::chrono::milliseconds(options.timeout_ms);

@@ -38,6 +38,11 @@ struct LoadOptions {
   std::function<Result<void>()> on_window_empty;
   // Set by another thread: ends the run, whatever is acknowledged by then.
   const std::atomic<bool>* stop = nullptr;
+
+  // How many of the entries are child i's.
+  std::uint64_t share_of(std::uint32_t i) const {
+    return entries * (i + 1) / connections - entries * i / connections;
+  }
 };
 
 struct LoadResult {

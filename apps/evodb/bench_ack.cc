@@ -38,7 +38,7 @@ Result<void> measure(const Size& size, std::uint64_t batches, const BenchParent&
     return {};
   };
   const auto result = EVODB_TRY(bench::run_load(options));
-  EVODB_CHECK(check_landed(parent, options.rows, options.prefix, 1, options.entries));
+  EVODB_CHECK(check_landed(parent, options));
   if (raw_ms.size() != batches || result.durable_ack_ms.size() != batches) {
     return fail(ErrorKind::kInternal, "the raw disk and the batches were not timed in turns");
   }

@@ -4,6 +4,8 @@
 
 #include <chrono>
 #include <cstdio>
+#include <set>
+#include <string_view>
 
 #include "bench/lakehouse_reader.h"
 #include "bench/raw_disk.h"
@@ -82,14 +84,13 @@ Result<void> check_answer(const BenchParent& parent, bench::RowKind rows) {
   options.entries = check_entries;
   options.until = WaitLevel::kPersisted;
   (void)EVODB_TRY(bench::run_load(options));
-  return check_landed(parent, rows, "check", 4, check_entries);
+  return check_landed(parent, options);
 }
 
-Result<void> check_landed(const BenchParent& parent, bench::RowKind rows, const std::string& prefix,
-                          std::uint32_t connections, std::uint64_t entries) {
+Result<void> check_landed(const BenchParent& parent, const bench::LoadOptions& load) {
   EVODB_CHECK(land_everything(parent.parent, 300'000));
   auto reader = EVODB_TRY(bench::LakehouseReader::open(parent.data));
-  return reader.expect(bench::load_table(rows).name + "_changes", prefix, connections, entries);
+  return reader.expect(load);
 }
 
 void add_bench(CLI::App& app, int& exit_code) {
@@ -97,18 +98,29 @@ void add_bench(CLI::App& app, int& exit_code) {
   auto* command = app.add_subcommand("bench", "Measure this build on this machine's disk");
   command->require_subcommand(1);
   const auto add = [&](const char* name, const char* what,
-                       Result<BenchJson> (*run)(const BenchArguments&)) {
+                       Result<BenchJson> (*run)(const BenchArguments&),
+                       const std::set<std::string_view>& takes) {
     auto* sub = command->add_subcommand(name, what);
-    sub->add_option("--dir", arguments->directory, "Where scratch data goes")->type_name("DIR");
-    sub->add_option("--set", arguments->sets, "A setting of the parent, as key=value");
-    sub->add_option("--entries", arguments->entries, "Changes in the timed part");
-    sub->add_option("--connections", arguments->connections, "Children")
-        ->check(CLI::Range(1, 19'000));
-    sub->add_option("--window", arguments->window, "Batches in flight, a child")
-        ->check(CLI::Range(1, 1'000));
-    sub->add_option("--batch", arguments->batch_entries, "Changes a batch")
-        ->check(CLI::Range(1, 10'000));
     sub->add_flag("--json", arguments->json, "Print one JSON object");
+    sub->add_option("--dir", arguments->directory, "Where scratch data goes")->type_name("DIR");
+    if (takes.contains("set")) {
+      sub->add_option("--set", arguments->sets, "A setting of the parent, as key=value");
+    }
+    if (takes.contains("entries")) {
+      sub->add_option("--entries", arguments->entries, "Changes in the timed part");
+    }
+    if (takes.contains("connections")) {
+      sub->add_option("--connections", arguments->connections, "Children")
+          ->check(CLI::Range(1, 19'000));
+    }
+    if (takes.contains("window")) {
+      sub->add_option("--window", arguments->window, "Batches in flight, a child")
+          ->check(CLI::Range(1, 1'000));
+    }
+    if (takes.contains("batch")) {
+      sub->add_option("--batch", arguments->batch_entries, "Changes a batch")
+          ->check(CLI::Range(1, 10'000));
+    }
     if (std::string_view(name) == "land") {
       sub->add_option("--python", arguments->python, "A Python that has pyarrow and duckdb")
           ->type_name("FILE");
@@ -150,19 +162,26 @@ void add_bench(CLI::App& app, int& exit_code) {
       print_report(*report_of, arguments->json);
     });
   };
-  add("ingest", "Durable changes a second: sockets to synced journal", bench_ingest);
-  add("land", "Rows a second: sockets to committed snapshots, a core beside PyArrow", bench_land);
-  add("e2e", "Many children to visible rows, and how fresh a reader's view is", bench_e2e);
-  add("idle", "Memory, CPU and latency of connections that hardly say anything", bench_idle);
-  add("ack", "One batch at a time: sent to durable, beside the raw disk's sync", bench_ack);
-  add("dedup", "What it costs to remember every source for ever (--entries: sources)", bench_dedup);
-  add("codec", "Encode and decode, beside memcpy of the same bytes", bench_codec);
+  const std::set<std::string_view> load = {"set", "entries", "connections", "window", "batch"};
+  add("ingest", "Durable changes a second: sockets to synced journal", bench_ingest, load);
+  add("land", "Rows a second: sockets to committed snapshots, a core beside PyArrow", bench_land,
+      load);
+  add("e2e", "Many children to visible rows, and how fresh a reader's view is", bench_e2e, load);
+  add("idle", "Memory, CPU and latency of connections that hardly say anything", bench_idle,
+      {"set", "connections"});
+  add("ack", "One batch at a time: sent to durable, beside the raw disk's sync", bench_ack,
+      {"set", "entries"});
+  add("dedup", "What it costs to remember every source for ever (--entries: sources)", bench_dedup,
+      {"entries"});
+  add("codec", "Encode and decode, beside memcpy of the same bytes", bench_codec, {"batch"});
   add_idle_parent(*command, exit_code);
-  add("growth", "A row's cost as sources, tables, commits and the journal grow", bench_growth);
-  add("memory", "Resident memory while the store stands still, then crawls", bench_memory);
-  add("upgrade", "A new process takes over: connections kept, and how long it takes",
-      bench_upgrade);
-  add("capture", "What the triggers cost the application", bench_capture);
+  add("growth", "A row's cost as sources, tables, commits and the journal grow", bench_growth,
+      {"set", "entries"});
+  add("memory", "Resident memory while the store stands still, then crawls", bench_memory,
+      {"set", "entries"});
+  add("upgrade", "A new process takes over: connections kept, and how long it takes", bench_upgrade,
+      load);
+  add("capture", "What the triggers cost the application", bench_capture, {});
 }
 
 }  // namespace evodb::app

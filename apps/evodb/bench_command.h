@@ -52,10 +52,8 @@ Result<void> land_everything(const ParentProcess& parent, std::int64_t timeout_m
 void add_raw_disk(BenchJson& metrics, const bench::RawDisk& disk);
 // A small load, landed and counted by a reader that shares no state with the parent.
 Result<void> check_answer(const BenchParent& parent, bench::RowKind rows);
-// Lands everything; then that reader must find exactly what `connections` children named
-// "<prefix>-<i>" sent together.
-Result<void> check_landed(const BenchParent& parent, bench::RowKind rows, const std::string& prefix,
-                          std::uint32_t connections, std::uint64_t entries);
+// Lands everything; then that reader must find exactly what the load's children sent.
+Result<void> check_landed(const BenchParent& parent, const bench::LoadOptions& load);
 
 // {"bench", "checked", "settings", "metrics"}, and "curves" for pictures (bench/curves.py); each
 // has run to its end, or is an error.

@@ -136,7 +136,6 @@ Result<BenchJson> bench_e2e(const BenchArguments& arguments) {
   const auto parent = EVODB_TRY(start_bench_parent(arguments));
   const auto disk = EVODB_TRY(bench::measure_raw_disk(parent.scratch->path()));
 
-  const auto table = bench::load_table(bench::RowKind::kTyped4).name + "_changes";
   bench::LoadOptions load;
   load.port = parent.parent.port();
   load.rows = bench::RowKind::kTyped4;
@@ -148,7 +147,7 @@ Result<BenchJson> bench_e2e(const BenchArguments& arguments) {
   load.entries = 10'000;
   (void)EVODB_TRY(bench::run_load(load));
   auto reader = EVODB_TRY(bench::LakehouseReader::open(parent.data));
-  EVODB_CHECK(reader.expect(table, load.prefix, load.connections, load.entries));
+  EVODB_CHECK(reader.expect(load));
 
   load.prefix = "timed";
   load.connections = std::max<std::uint32_t>(arguments.connections, 200);
@@ -156,7 +155,7 @@ Result<BenchJson> bench_e2e(const BenchArguments& arguments) {
   load.batch_entries = arguments.batch_entries;
   load.entries = entries;
   const auto throughput = EVODB_TRY(bench::run_load(load));
-  EVODB_CHECK(reader.expect(table, load.prefix, load.connections, load.entries));
+  EVODB_CHECK(reader.expect(load));
 
   const auto freshness = EVODB_TRY(measure_freshness(parent, arguments.freshness_s));
   auto eager_arguments = arguments;

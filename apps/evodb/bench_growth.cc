@@ -39,8 +39,7 @@ Result<RowCost> cost_of_load(const BenchParent& parent, bench::LoadOptions load)
   const auto loaded = EVODB_TRY(bench::run_load(load));
   const double cpu_s = EVODB_TRY(bench::cpu_seconds(pid)) - cpu_before;
   auto reader = EVODB_TRY(bench::LakehouseReader::open(parent.data));
-  EVODB_CHECK(reader.expect(bench::load_table_names(load.rows, load.tables), load.prefix,
-                            load.connections, load.entries));
+  EVODB_CHECK(reader.expect(load));
   const auto rows = static_cast<double>(loaded.entries);
   return RowCost{cpu_s * 1e6 / rows, rows / loaded.seconds};
 }
@@ -173,8 +172,7 @@ Result<void> backlog_curve(const BenchArguments& arguments, BenchJson& metrics) 
     const auto rows = static_cast<double>(load.entries);
     const RowCost landed{EVODB_TRY(bench::cpu_seconds(pid)) * 1e6 / rows, rows / seconds};
     auto reader = EVODB_TRY(bench::LakehouseReader::open(parent.data));
-    EVODB_CHECK(reader.expect(bench::load_table(load.rows).name + "_changes", load.prefix,
-                              load.connections, load.entries));
+    EVODB_CHECK(reader.expect(load));
     metrics["backlog_gb"].push_back(gigabytes);
     metrics["backlog_filling_row_cpu_us"].push_back(filled.cpu_us);
     metrics["backlog_filling_rows_per_s"].push_back(filled.rows_per_s);

@@ -70,7 +70,7 @@ Result<Timed> time_load(const BenchParent& parent, const Shape& shape) {
   timed.server_cpu_s = EVODB_TRY(bench::cpu_seconds(server)) - before;
   timed.commits = EVODB_TRY(commits_of(parent)) - commits;
   const auto begun = std::chrono::steady_clock::now();
-  EVODB_CHECK(check_landed(parent, options.rows, options.prefix, shape.connections, shape.entries));
+  EVODB_CHECK(check_landed(parent, options));
   timed.landed_s = bench::seconds_since(begun);
   return timed;
 }

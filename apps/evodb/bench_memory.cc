@@ -1,7 +1,7 @@
-// `evodb bench memory`: children that send as fast as credit lets them, far more than a store takes
-// that stands still (half of the time) and then crawls (the other half). Resident memory must stay
-// within what the configuration allows for buffers, plus a constant; and once the store is back, so
-// must be the throughput.
+// `evodb bench memory`: children that send as fast as credit lets them, more than ten times what a
+// store takes that stands still (half of the time) and then crawls (the other half). Resident
+// memory must stay within what the configuration allows for buffers, plus a constant; and once the
+// store is back, so must be the throughput.
 //
 // The store is a real S3 server in a process of its own, stopped and continued by signals: its
 // sockets stay open and answer nothing, which is the worst that a store can do.
@@ -193,6 +193,7 @@ Result<BenchJson> bench_memory(const BenchArguments& arguments) {
   }
   metrics["rss_peak_slow_mb"] = memory.take_peak_mb();
   const std::uint64_t landed_slow = EVODB_TRY(entries_landed(parent)) - landed_before;
+  const double slow_s = bench::seconds_since(slow_begun);
   s3.go_on();
   const auto back = SteadyClock::now();
   const auto sent = EVODB_TRY(overload.stop());
@@ -224,11 +225,18 @@ Result<BenchJson> bench_memory(const BenchArguments& arguments) {
   metrics["constant_mb"] = constant_mb;
   metrics["overload_sent_entries"] = sent.entries;
   metrics["overload_landed_entries"] = landed_slow;
-  metrics["overload_factor"] = static_cast<double>(sent.entries) /
-                               static_cast<double>(std::max<std::uint64_t>(landed_slow, 1));
+  // What these children can send, and did before, over what such a store takes.
+  const double overload_factor =
+      before * slow_s / static_cast<double>(std::max<std::uint64_t>(landed_slow, 1));
+  metrics["overload_factor"] = overload_factor;
   metrics["rows_per_s_before"] = before;
   metrics["rows_per_s_after"] = after;
   metrics["throughput_after_over_before"] = after / before;
+  if (overload_factor < 10) {
+    return fail(ErrorKind::kInternal,
+                "the store took a tenth of what children can send, or more: "
+                "it was no overload");
+  }
   if (peak > budget_mb + constant_mb) {
     return fail(ErrorKind::kOverLimit, "resident memory reached " + std::to_string(peak) +
                                            " MB; the budgets and the constant make " +

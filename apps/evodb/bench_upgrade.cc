@@ -143,7 +143,7 @@ Result<BenchJson> bench_upgrade(const BenchArguments& arguments) {
   }
   EVODB_CHECK(children->idle(1, 1));
   const std::uint64_t kept_after = EVODB_TRY(children_of(bench));
-  EVODB_CHECK(check_landed(bench, load.rows, load.prefix, traffic_connections, entries));
+  EVODB_CHECK(check_landed(bench, load));
 
   BenchJson metrics = {
       {"connections_kept", std::min(kept, kept_after)},

@@ -49,7 +49,7 @@ TEST_F(LakehouseParentTest, lands_what_children_send_once) {
   ASSERT_TRUE(done) << done.error().text;
   auto reader = bench::LakehouseReader::open(data_);
   ASSERT_TRUE(reader) << reader.error().text;
-  const auto right = reader->expect("typed_changes", "a", 5, 5'000);
+  const auto right = reader->expect(options);
   EXPECT_TRUE(right) << right.error().text;
 
   const auto status = nlohmann::json::parse(parent->status_json());
@@ -62,12 +62,13 @@ TEST_F(LakehouseParentTest, lands_what_children_send_once) {
 TEST_F(LakehouseParentTest, stopping_lands_what_is_buffered) {
   auto parent = start({{"buffer.max_age_ms", "60000"}, {"buffer.flush_threshold", "1000000"}});
   ASSERT_TRUE(parent);
-  const auto done = bench::run_load(load(*parent, "b"));
+  const auto options = load(*parent, "b");
+  const auto done = bench::run_load(options);
   ASSERT_TRUE(done) << done.error().text;
   parent->stop(std::chrono::seconds(20));
   auto reader = bench::LakehouseReader::open(data_);
   ASSERT_TRUE(reader);
-  const auto right = reader->expect("typed_changes", "b", 5, 5'000);
+  const auto right = reader->expect(options);
   EXPECT_TRUE(right) << right.error().text;
 }
 
@@ -88,7 +89,7 @@ TEST_F(LakehouseParentTest, what_was_only_durable_lands_after_the_next_start) {
   EXPECT_TRUE(landed) << landed.error().text;
   auto reader = bench::LakehouseReader::open(data_);
   ASSERT_TRUE(reader);
-  const auto right = reader->expect("typed_changes", "c", 5, 5'000);
+  const auto right = reader->expect(load(*parent, "c"));
   EXPECT_TRUE(right) << right.error().text;
 }
 

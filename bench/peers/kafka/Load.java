@@ -28,7 +28,7 @@ import org.apache.kafka.common.utils.internals.AppInfoParser;
  *   java -cp 'jars/*:classes' Load --bootstrap 127.0.0.1:9092 --entries 2000000
  *
  * What begins with "producer." and "topic." goes to Kafka as it is: --topic.flush.messages 1.
- * --native PATH sends with that program (native_load.cc) and its client's settings instead.
+ * --native PATH sends with that program (native_load_main.cc) and its client's settings instead.
  */
 public final class Load {
   static final int PAYLOAD_BYTES = 200;
