@@ -11,8 +11,8 @@
 
 namespace evodb::bench {
 
-// Calls `row` for each. Errors: kCorrupt: a value is not the one that RowMaker makes for this source
-// and LSN (says which), or the file is no readable Parquet.
+// Calls `row` for each. Errors: kCorrupt: a value is not the one that RowMaker makes for this
+// source and LSN (says which), or the file is no readable Parquet.
 Result<void> check_rows(
     const std::string& parquet_bytes, RowKind rows,
     const std::function<void(std::string_view source, Epoch epoch, Lsn lsn)>& row);

@@ -23,8 +23,9 @@ struct TypedRow {
 
 // As RowMaker makes it, by its description.
 TypedRow right_row(std::int64_t lsn) {
-  return {"load-3", lsn, lsn, static_cast<double>(lsn) / 7,
-          "customer-" + std::to_string(lsn % 5000), lsn % 97};
+  return {
+      "load-3", lsn, lsn, static_cast<double>(lsn) / 7, "customer-" + std::to_string(lsn % 5000),
+      lsn % 97};
 }
 
 std::string parquet_of(const std::vector<TypedRow>& rows) {
@@ -35,7 +36,8 @@ std::string parquet_of(const std::vector<TypedRow>& rows) {
     EXPECT_TRUE(sources.Append(row.source).ok() && epochs.Append(1).ok() &&
                 lsns.Append(row.lsn).ok() && ids.Append(row.id).ok() &&
                 amounts.Append(row.amount).ok() && kinds.Append(row.kind).ok());
-    EXPECT_TRUE((row.customer.empty() ? customers.AppendNull() : customers.Append(row.customer)).ok());
+    EXPECT_TRUE(
+        (row.customer.empty() ? customers.AppendNull() : customers.Append(row.customer)).ok());
   }
   const auto schema = arrow::schema(
       {arrow::field("_source", arrow::utf8()), arrow::field("_epoch", arrow::int64()),

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "base/assert.h"
@@ -24,6 +26,24 @@ using base::MonotonicMillis;
 // after its last flush began, or a quarter of the greatest age: each flush costs a commit, and its
 // syncs make those of the journal wait.
 constexpr std::int64_t threshold_pace_ms_max = 250;
+
+// Why a change can never be a row of its table; nothing: it can. Of one that is open everything but
+// the length counts.
+std::optional<std::string> why_no_row(const wire::ChangeView& change, const wire::TableDef& def) {
+  if (change.op == Op::kOversize) return std::string(change.reason);
+  if (change.content.size() > base::row_bytes_max) {
+    return "the change has " + std::to_string(change.content.size()) + " bytes; at most " +
+           std::to_string(base::row_bytes_max) + " are landed as a row";
+  }
+  for (const wire::ValuesView* values : {&change.before, &change.after}) {
+    if (values->present && values->count != def.columns.size()) {
+      return "the change has " + std::to_string(values->count) +
+             " values, and the table's definition " + std::to_string(def.columns.size()) +
+             " columns";
+    }
+  }
+  return std::nullopt;
+}
 
 class LakeImpl final : public Lake {
  public:
@@ -66,8 +86,8 @@ class LakeImpl final : public Lake {
   Result<void> on_batch(const journal::Record& record, MonotonicMillis now);
   Result<void> bind_tables(const ingest::BatchRecord& batch);
   BoundTable* find_bound(std::uint32_t table_ref);
-  void on_change(const RecordContext& record, BoundTable& bound, const wire::ChangeView& change,
-                 MonotonicMillis now);
+  bool on_change(const RecordContext& record, BoundTable& bound, wire::BatchReader& reader,
+                 wire::ChangeView& change, MonotonicMillis now);
   void reject(const RecordContext& record, const wire::ChangeView& change, std::string_view table,
               std::string_view reason, MonotonicMillis now);
   void touch(LakeTable& table, Position record);
@@ -147,15 +167,18 @@ Result<void> LakeImpl::on_batch(const journal::Record& record, MonotonicMillis n
   progress_.begin(record.position, batch.source, batch.epoch, batch.last_lsn);
   wire::ChangeView change;
   BoundTable* bound = nullptr;
-  while (reader.next(&change)) {
-    if (batch.ordered && change.lsn <= batch.skip_through) continue;
+  while (reader.next_open(&change)) {
+    if (batch.ordered && change.lsn <= batch.skip_through) {
+      if (!reader.close(&change)) break;
+      continue;
+    }
     if (bound == nullptr || bound->ref != change.table_ref) bound = find_bound(change.table_ref);
     if (bound == nullptr) {
       return fail(ErrorKind::kCorrupt,
                   "the journal's batch at " + std::to_string(record.position.value) +
                       " has a change of a table that the record does not name");
     }
-    on_change(context, *bound, change, now);
+    if (!on_change(context, *bound, reader, change, now)) break;
   }
   if (const auto status = reader.status(); !status) {
     return fail(ErrorKind::kCorrupt, "the journal's batch at " +
@@ -167,27 +190,20 @@ Result<void> LakeImpl::on_batch(const journal::Record& record, MonotonicMillis n
   return {};
 }
 
-void LakeImpl::on_change(const RecordContext& record, BoundTable& bound,
-                         const wire::ChangeView& change, MonotonicMillis now) {
+// False if a value is malformed: `reader` says so, and the lake stops. Closes the change.
+bool LakeImpl::on_change(const RecordContext& record, BoundTable& bound, wire::BatchReader& reader,
+                         wire::ChangeView& change, MonotonicMillis now) {
   Definition& definition = *bound.definition;
   const wire::TableDef& def = definition.def;
-  if (change.op == Op::kOversize) {
-    return reject(record, change, def.name, change.reason, now);
+  // Values are checked as they are put into their columns; before that only where the row may be
+  // too long, or where `after` is not what is shown.
+  if (reader.content_bytes_max() > base::row_bytes_max || change.op == Op::kDelete) {
+    if (!reader.close(&change)) return false;
   }
-  if (change.content.size() > base::row_bytes_max) {
-    return reject(record, change, def.name,
-                  "the change has " + std::to_string(change.content.size()) + " bytes; at most " +
-                      std::to_string(base::row_bytes_max) + " are landed as a row",
-                  now);
-  }
-  for (const wire::ValuesView* values : {&change.before, &change.after}) {
-    if (values->present && values->count != def.columns.size()) {
-      return reject(record, change, def.name,
-                    "the change has " + std::to_string(values->count) +
-                        " values, and the table's definition " +
-                        std::to_string(def.columns.size()) + " columns",
-                    now);
-    }
+  if (const auto why = why_no_row(change, def)) {
+    if (!reader.close(&change)) return false;
+    reject(record, change, def.name, *why, now);
+    return true;
   }
   if (definition.table == nullptr) definition.table = &tables_.of(def.name);
   LakeTable& table = *definition.table;
@@ -199,11 +215,12 @@ void LakeImpl::on_change(const RecordContext& record, BoundTable& bound,
       (filter_ && bound.landed.contains(change.lsn))) {
     table.count_skipped();
     ++skipped_;
-    return;
+    return reader.close(&change);
   }
   if (definition.plan.empty() && !def.columns.empty()) definition.plan = table.plan(def);
   touch(table, record.position);
-  table.append(record, change, def, definition.plan, now);
+  const char* const end = table.append(record, change, def, definition.plan, now);
+  return change.after.present ? reader.close_at(&change, end) : reader.close(&change);
 }
 
 void LakeImpl::reject(const RecordContext& record, const wire::ChangeView& change,

@@ -109,14 +109,22 @@ std::uint32_t LakeTable::add_row(const RecordContext& record, const wire::Change
   return filling_->add_row(head);
 }
 
-void LakeTable::append(const RecordContext& record, const wire::ChangeView& change,
-                       const wire::TableDef& def, const std::vector<std::uint32_t>& plan,
-                       base::MonotonicMillis now) {
+const char* LakeTable::append(const RecordContext& record, const wire::ChangeView& change,
+                              const wire::TableDef& def, const std::vector<std::uint32_t>& plan,
+                              base::MonotonicMillis now) {
   const std::uint32_t row = add_row(record, change, now);
   // What the columns show: the row after the change, or the one that went.
   const bool gone = change.op == Op::kDelete && change.before.present;
-  put_values(row, gone ? change.before : change.after, def, plan, false);
-  put_values(row, change.before, def, plan, true);
+  const wire::ValuesView& shown = gone ? change.before : change.after;
+  const char* end = shown.bytes.data();
+  if (shown.present) {
+    end = put_values(row, shown, def, plan, false);
+    if (end == nullptr) return nullptr;
+  }
+  if (change.before.present) {
+    EVODB_ASSERT(put_values(row, change.before, def, plan, true) != nullptr,
+                 "the batch reader has checked every value but those of `after`");
+  }
   if (change.key.present) put_key(row, change.key);
   if (!is_timestamp(change.committed_at)) {
     put_unfit(row, "_committed_at", false, ValueView::of_integer(change.committed_at.value));
@@ -124,6 +132,7 @@ void LakeTable::append(const RecordContext& record, const wire::ChangeView& chan
   if (!is_timestamp(record.received_at)) {
     put_unfit(row, "_received_at", false, ValueView::of_integer(record.received_at.value));
   }
+  return end;
 }
 
 void LakeTable::append_reject(const RecordContext& record, const wire::ChangeView& change,
@@ -146,16 +155,15 @@ void LakeTable::hold(LandingProgress& progress, Position record) {
   filling_holds_.push_back(progress.hold());
 }
 
-void LakeTable::put_values(std::uint32_t row, const wire::ValuesView& values,
-                           const wire::TableDef& def, const std::vector<std::uint32_t>& plan,
-                           bool before) {
-  if (!values.present) return;
+const char* LakeTable::put_values(std::uint32_t row, const wire::ValuesView& values,
+                                  const wire::TableDef& def, const std::vector<std::uint32_t>& plan,
+                                  bool before) {
   const char* p = values.bytes.data();
   const char* const end = p + values.bytes.size();
   ValueView value;
   for (std::size_t i = 0; i < plan.size(); ++i) {
     p = wire::read_value(p, end, &value);
-    EVODB_ASSERT(p != nullptr, "the batch reader has checked every value");
+    if (p == nullptr) return nullptr;
     if (value.is_null()) continue;
     if (plan[i] == TableColumns::none) {
       const std::string& name = def.columns[i].name;
@@ -169,6 +177,7 @@ void LakeTable::put_values(std::uint32_t row, const wire::ValuesView& values,
       continue;
     put_value(row, plan[i], before, ValueView(value));
   }
+  return p;
 }
 
 void LakeTable::put_value(std::uint32_t row, std::uint32_t column, bool before,

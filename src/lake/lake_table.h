@@ -53,10 +53,12 @@ class LakeTable {
 
   // The columns of this table that a definition's values go to (TableColumns::none: to `_unfit`).
   std::vector<std::uint32_t> plan(const wire::TableDef& def);
-  // REQUIRES: the values' counts are those of `def`, whose plan this is.
-  void append(const RecordContext& record, const wire::ChangeView& change,
-              const wire::TableDef& def, const std::vector<std::uint32_t>& plan,
-              base::MonotonicMillis now);
+  // Returns where the values of `change.after` end, which may be open (wire::BatchReader); nullptr:
+  // one of them is malformed, and the table is not to be used any more. REQUIRES: the values'
+  // counts are those of `def`, whose plan this is.
+  const char* append(const RecordContext& record, const wire::ChangeView& change,
+                     const wire::TableDef& def, const std::vector<std::uint32_t>& plan,
+                     base::MonotonicMillis now);
   // A row of the rejects table.
   void append_reject(const RecordContext& record, const wire::ChangeView& change,
                      std::string_view table, std::string_view reason, base::MonotonicMillis now);
@@ -93,8 +95,10 @@ class LakeTable {
  private:
   std::uint32_t add_row(const RecordContext& record, const wire::ChangeView& change,
                         base::MonotonicMillis now);
-  void put_values(std::uint32_t row, const wire::ValuesView& values, const wire::TableDef& def,
-                  const std::vector<std::uint32_t>& plan, bool before);
+  // Behind the last one, or nullptr if one is malformed.
+  const char* put_values(std::uint32_t row, const wire::ValuesView& values,
+                         const wire::TableDef& def, const std::vector<std::uint32_t>& plan,
+                         bool before);
   void put_value(std::uint32_t row, std::uint32_t column, bool before, const ValueView& value);
   void put_key(std::uint32_t row, const wire::ValuesView& key);
   void put_unfit(std::uint32_t row, std::string_view column, bool before, const ValueView& value);

@@ -11,21 +11,31 @@ namespace {
 constexpr std::size_t change_bytes_min = 6;  // op, table, three deltas, presence
 constexpr std::size_t table_bytes_min = 4;   // number, empty name, schema version, no columns
 
-// Past a list of values, or nullptr.
-inline const char* read_values(const char* p, const char* end, ValuesView* values) {
+// Past a list's count, or nullptr. Its bytes go on to `end`.
+inline const char* read_count(const char* p, const char* end, ValuesView* values) {
   std::uint64_t count = 0;
   p = read_varint(p, end, &count);
   // A value has at least one byte, so a count is never believed beyond what is there.
   if (p == nullptr || count > static_cast<std::uint64_t>(end - p)) return nullptr;
-  const char* const from = p;
-  ValueView ignored;
-  for (std::uint64_t i = 0; i < count; ++i) {
-    p = read_value(p, end, &ignored);
-    if (p == nullptr) return nullptr;
-  }
   values->present = true;
   values->count = static_cast<std::uint32_t>(count);
-  values->bytes = std::string_view(from, static_cast<std::size_t>(p - from));
+  values->bytes = std::string_view(p, static_cast<std::size_t>(end - p));
+  return p;
+}
+
+// Past so many values, or nullptr.
+inline const char* skip_values(const char* p, const char* end, std::uint32_t count) {
+  ValueView ignored;
+  for (std::uint32_t i = 0; i < count && p != nullptr; ++i) p = read_value(p, end, &ignored);
+  return p;
+}
+
+// Past a list of values, or nullptr.
+inline const char* read_values(const char* p, const char* end, ValuesView* values) {
+  const char* const from = read_count(p, end, values);
+  if (from == nullptr) return nullptr;
+  p = skip_values(from, end, values->count);
+  if (p != nullptr) values->bytes = std::string_view(from, static_cast<std::size_t>(p - from));
   return p;
 }
 
@@ -93,7 +103,7 @@ bool BatchReader::next_table(std::uint32_t* table_ref, TableDef* def) {
 
 std::size_t BatchReader::changes_offset() const { return changes_offset_; }
 
-bool BatchReader::next(ChangeView* change) {
+bool BatchReader::next_open(ChangeView* change) {
   if (changes_left_ == 0 || tables_left_ != 0 || faulty_) [[unlikely]]
     return at_end();
 
@@ -133,7 +143,7 @@ bool BatchReader::next(ChangeView* change) {
   change->reason = {};
   if ((presence & presence_key) != 0) p = read_values(p, end, &change->key);
   if (p != nullptr && (presence & presence_before) != 0) p = read_values(p, end, &change->before);
-  if (p != nullptr && (presence & presence_after) != 0) p = read_values(p, end, &change->after);
+  if (p != nullptr && (presence & presence_after) != 0) p = read_count(p, end, &change->after);
   if (p != nullptr && oversize) {
     std::uint64_t n = 0;
     p = read_varint(p, end, &n);
@@ -156,8 +166,29 @@ bool BatchReader::next(ChangeView* change) {
   change->lsn = lsn;
   change->txn = txn_;
   change->committed_at = time_;
-  change->content = std::string_view(content, static_cast<std::size_t>(p - content));
+  change->content = {};
+  content_ = content;
   in_.skip(static_cast<std::size_t>(p - from));
+  return true;
+}
+
+bool BatchReader::close(ChangeView* change) {
+  if (content_ == nullptr) return true;
+  const char* const p = in_.here();
+  if (!change->after.present) return close_at(change, p);
+  return close_at(change, skip_values(p, p + in_.remaining(), change->after.count));
+}
+
+bool BatchReader::close_at(ChangeView* change, const char* end) {
+  if (content_ == nullptr) return true;
+  if (end == nullptr) return set_change_fault("a value is malformed or cut off");
+  const char* const p = in_.here();
+  if (change->after.present) {
+    change->after.bytes = std::string_view(p, static_cast<std::size_t>(end - p));
+  }
+  change->content = std::string_view(content_, static_cast<std::size_t>(end - content_));
+  content_ = nullptr;
+  in_.skip(static_cast<std::size_t>(end - p));
   --changes_left_;
   return true;
 }

@@ -392,6 +392,44 @@ TEST(Batch, SaysWhereItIsMalformed) {
   EXPECT_NE(reader.status().error().text.find("malformed batch at byte"), std::string::npos);
 }
 
+TEST(Batch, AnOpenChangeIsClosedWhereItsValuesEnd) {
+  std::string values;
+  put_value(values, ValueView::of_integer(7));
+  put_value(values, ValueView::of_text("seven"));
+  BatchWriter writer;
+  writer.reset(Lsn(0), ChainHash(0));
+  for (std::uint64_t lsn = 1; lsn <= 3; ++lsn) {
+    writer.add_change(Op::kInsert, 0, 0, Lsn(lsn), TxnId(1), UnixMillis(0), {}, {},
+                      {true, 2, values});
+  }
+  const std::string body = writer.finish();
+  BatchReader reader(body);
+  ChangeView change;
+  ASSERT_TRUE(reader.next_open(&change));
+  EXPECT_EQ(change.after.count, 2u);
+  EXPECT_EQ(change.after.bytes.substr(0, values.size()), values);
+  EXPECT_EQ(change.after.bytes.end(), std::string_view(body).end());
+  EXPECT_TRUE(change.content.empty());
+  EXPECT_GT(reader.content_bytes_max(), 3 * values.size());
+  ASSERT_TRUE(reader.close_at(&change, change.after.bytes.data() + values.size()));
+  EXPECT_EQ(change.after.bytes, values);
+  EXPECT_EQ(change.content.size(), 2 + values.size()) << "presence bits and a count before them";
+  ASSERT_TRUE(reader.next_open(&change));
+  ASSERT_TRUE(reader.close(&change)) << "without reading them";
+  EXPECT_EQ(change.after.bytes, values);
+  EXPECT_TRUE(reader.close(&change)) << "it is closed already";
+  ASSERT_TRUE(reader.next(&change));
+  EXPECT_EQ(change.lsn, Lsn(3));
+  EXPECT_FALSE(reader.next_open(&change));
+  EXPECT_TRUE(reader.status());
+
+  BatchReader faulty(body);
+  ASSERT_TRUE(faulty.next_open(&change));
+  EXPECT_FALSE(faulty.close_at(&change, nullptr));
+  EXPECT_NE(faulty.status().error().text.find("change 1 of 3: a value is malformed"),
+            std::string::npos);
+}
+
 TEST(Batch, WantsItsDefinitionsReadFirst) {
   BatchWriter writer;
   writer.reset(Lsn(0), ChainHash(0));

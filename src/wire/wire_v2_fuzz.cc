@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "wire/change.h"
 #include "wire/frame.h"
+#include "wire/value_codec.h"
 
 namespace {
 
@@ -49,11 +50,49 @@ void read_batch(std::string_view body) {
                "changes do not come back as they were");
 }
 
+// Who reads the values of `after` himself sees what everybody else sees, faults included.
+void read_open(std::string_view body) {
+  BatchReader reader(body), open(body);
+  std::uint32_t ref = 0;
+  TableDef def;
+  while (reader.next_table(&ref, &def)) {
+  }
+  while (open.next_table(&ref, &def)) {
+  }
+  ChangeView change, other;
+  for (;;) {
+    const bool there = reader.next(&change);
+    bool other_there = open.next_open(&other);
+    if (other_there && other.after.present) {
+      const char* p = other.after.bytes.data();
+      const char* const end = p + other.after.bytes.size();
+      EVODB_ASSERT(end == body.data() + body.size(), "open values go on to the body's end");
+      ValueView value;
+      for (std::uint32_t i = 0; i < other.after.count && p != nullptr; ++i) {
+        p = read_value(p, end, &value);
+      }
+      other_there = open.close_at(&other, p);
+    } else if (other_there) {
+      other_there = open.close(&other);
+    }
+    EVODB_ASSERT(there == other_there, "one way of reading finds a fault");
+    if (!there) break;
+    EVODB_ASSERT(change.content == other.content && change.after.bytes == other.after.bytes &&
+                     change.lsn == other.lsn && open.close(&other),
+                 "two ways of reading, two changes");
+  }
+  EVODB_ASSERT(reader.status().has_value() == open.status().has_value(), "two ends");
+  if (!reader.status()) {
+    EVODB_ASSERT(reader.status().error().text == open.status().error().text, "two faults");
+  }
+}
+
 void read_frame(std::string_view bytes) {
   const Result<Frame> frame = decode_frame(bytes);
   if (!frame) return;
   if (const Batch* batch = std::get_if<Batch>(&*frame)) {
     read_batch(batch->body);
+    read_open(batch->body);
   } else if (bytes[3] == wire_minor) {
     EVODB_ASSERT(encode_frame(*frame) == bytes, "a frame has two encodings");
   }

@@ -16,6 +16,7 @@ namespace {
 // Nobody says hello here, so nobody may ask.
 class NoIngest final : public ingest::Ingest {
   Result<Position> restore_checkpoint(std::string_view) override { return Position(0); }
+  Result<void> restore_persisted() override { return {}; }
   Result<void> replay(const journal::Record&) override { return {}; }
   void restore_landed(const std::vector<ingest::LandedMark>&) override {}
   std::string checkpoint() const override { return {}; }
