@@ -341,13 +341,16 @@ class Fuzzed final : public base::StreamEvents {
   void note(const wire::Frame& frame) {
     if (const auto* a = std::get_if<wire::Ack>(&frame)) outbox_.promise(a->durable, a->persisted);
     const auto* w = std::get_if<wire::Welcome>(&frame);
-    if (w == nullptr || welcomed_) return;
+    // Before the upgrade it is no frame, and the session that would end by it has not begun.
+    if (w == nullptr || welcomed_ || !upgraded_) return;
     welcomed_ = true;
     outbox_.promise(w->durable, w->persisted);
     // A parent that lost its journal is believed what it says to have, if the log has it, too; so
     // is one whose chain hash is right.
     const auto known = outbox_.chain_at(w->received);
-    if (w->chain_known && known && *known != w->received_chain) outbox_.may_trim = false;
+    if (hello_seen_ && w->chain_known && known && *known != w->received_chain) {
+      outbox_.may_trim = false;
+    }
     outbox_.received(outbox_.state()->epoch, w->received);
   }
   void send(const wire::Frame& frame) {
@@ -399,7 +402,7 @@ class Fuzzed final : public base::StreamEvents {
     request_.clear();
     output_.clear();
     parser_ = wire::WsParser(wire::WsParser::Role::kServer, 16u << 20);
-    upgraded_ = welcomed_ = false;
+    upgraded_ = welcomed_ = hello_seen_ = false;
   }
   void on_connected(base::StreamId) override {}
   void on_data(base::StreamId stream, std::string_view bytes) override {
@@ -437,6 +440,7 @@ class Fuzzed final : public base::StreamEvents {
       epoch_ = hello->epoch;
       // Until then what an earlier session acknowledged may still be trimmed.
       outbox_.may_trim = true;
+      hello_seen_ = true;
       outbox_.begin_session();
       outbox_.said(epoch_, hello->trimmed, hello->trimmed_chain);
       had_ = hello->trimmed;
@@ -471,7 +475,7 @@ class Fuzzed final : public base::StreamEvents {
   std::optional<base::StreamId> stream_;
   std::string request_, output_;
   wire::WsParser parser_{wire::WsParser::Role::kServer, 16u << 20};
-  bool upgraded_ = false, welcomed_ = false, good_ = false;
+  bool upgraded_ = false, hello_seen_ = false, welcomed_ = false, good_ = false;
   Epoch epoch_;
   Lsn had_;
   std::uint64_t barrier_ = 0;
