@@ -283,14 +283,15 @@ bool World::all_persisted() const {
 
 void World::await_all_persisted(const std::string& when) {
   if (!parent_) return;  // it does not start; that was said
-  if (network_.run_while_not([this] { return all_persisted(); }, options_.heal_ms_max)) {
+  const auto in_flight = [this] { return parent_->parent().ingest().stats().inflight_bytes; };
+  const auto at_rest = [&] { return all_persisted() && in_flight() == 0; };
+  if (network_.run_while_not(at_rest, options_.heal_ms_max)) {
     network_.run_for(100);
-    const auto left = parent_->parent().ingest().stats().inflight_bytes;
-    if (left > 0) {
-      violate(Invariant::kBounds,
-              when + ": nothing is in flight, but counted as such: " + std::to_string(left));
-    }
     return;
+  }
+  if (all_persisted()) {
+    violate(Invariant::kBounds,
+            when + ": nothing is in flight, but counted as such: " + std::to_string(in_flight()));
   }
   for (const auto& edge : edges_) {
     if (is_persisted(edge)) continue;
