@@ -345,13 +345,12 @@ class Fuzzed final : public base::StreamEvents {
     if (w == nullptr || welcomed_ || !upgraded_) return;
     welcomed_ = true;
     outbox_.promise(w->durable, w->persisted);
-    // A parent that lost its journal is believed what it says to have, if the log has it, too; so
-    // is one whose chain hash is right.
+    // A parent that lost its journal is believed what it says to have, if the log has it, too.
     const auto known = outbox_.chain_at(w->received);
     if (hello_seen_ && w->chain_known && known && *known != w->received_chain) {
       outbox_.may_trim = false;
     }
-    outbox_.received(outbox_.state()->epoch, w->received);
+    if (known || !w->chain_known) outbox_.received(outbox_.state()->epoch, w->received);
   }
   void send(const wire::Frame& frame) {
     note(frame);
