@@ -169,13 +169,17 @@ int run_many(const Arguments& a, const std::vector<HistoryOptions>& histories) {
 }
 
 int run_prove(const Arguments& a, std::uint64_t seed) {
-  const std::uint64_t histories_max = a.histories > 1 ? a.histories : 400;
+  const std::uint64_t histories_max = a.histories > 1 ? a.histories : 1000;
   Json json = Json::array();
   std::size_t escaped = 0;
+  std::string names;  // of those that escaped: the last line says them, where logs are cut
   if (!a.json)
     std::printf("| planted bug | caught by | histories | profile |\n|---|---|---|---|\n");
   for (const PlantReport& report : prove(seed, histories_max, a.jobs)) {
-    if (!report.caught) ++escaped;
+    if (!report.caught) {
+      ++escaped;
+      names += "; ESCAPED: " + std::string(report.plant);
+    }
     json.push_back({{"plant", report.plant},
                     {"caught", report.caught},
                     {"invariant", report.invariant},
@@ -192,8 +196,8 @@ int run_prove(const Arguments& a, std::uint64_t seed) {
     std::printf("%s\n", json.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
   } else {
     std::printf("%zu of %zu planted bugs were caught (seeds from %" PRIu64 ", at most %" PRIu64
-                " histories each)\n",
-                plants().size() - escaped, plants().size(), seed, histories_max);
+                " histories each)%s\n",
+                plants().size() - escaped, plants().size(), seed, histories_max, names.c_str());
   }
   return escaped == 0 ? 0 : 1;
 }

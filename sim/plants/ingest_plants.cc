@@ -244,7 +244,7 @@ std::vector<PlantInfo> ingest_plants() {
        make_one<IngestPlant<ChainUnchecked>>},
       {"lsn-in-32-bits", "sequence numbers are compared in 32 bits", "upgrades",
        make_one<IngestPlant<ShortLsns>>},
-      {"credit-counted-twice", "a batch is taken from the credit twice", "swarm",
+      {"credit-counted-twice", "a batch is taken from the credit twice", "overload",
        make_one<IngestPlant<CreditTwice>>},
       {"starved-not-woken", "credit that came back is told to nobody", "full-journal",
        make_one<IngestPlant<NeverWakes>>},
