@@ -9,6 +9,7 @@
 #include <arrow/io/interfaces.h>
 #include <arrow/memory_pool.h>
 #include <arrow/type.h>
+#include <arrow/util/compression.h>
 #include <parquet/file_writer.h>
 #include <parquet/properties.h>
 #include <parquet/statistics.h>
@@ -47,6 +48,10 @@ class StringSink final : public arrow::io::OutputStream {
 // More than write_leaf's runs, for the columns that it writes as a whole.
 constexpr std::int64_t write_batch_rows = 16 * 1024;
 
+// The names of operations, by their numbers in runs: a few bytes, for which a compressor's context
+// costs more than all else.
+bool is_tiny(const ParquetLeaf& leaf) { return leaf.origin == FieldOrigin::kOp; }
+
 bool always_repeats(const ParquetLeaf& leaf) {
   return leaf.origin == FieldOrigin::kSource || leaf.origin == FieldOrigin::kOp ||
          leaf.part == ParquetLeaf::Part::kMapKey;
@@ -75,6 +80,10 @@ std::shared_ptr<WriterProperties> writer_properties(const parquet::SchemaDescrip
       ->set_size_statistics_level(parquet::SizeStatisticsLevel::None);
   for (std::size_t i = 0; i < leaves.size(); ++i) {
     const auto& path = schema.Column(static_cast<int>(i))->path();
+    if (is_tiny(leaves[i])) {
+      builder.compression(path, parquet::Compression::UNCOMPRESSED)
+          ->compression_level(path, arrow::util::kUseDefaultCompressionLevel);
+    }
     if (always_repeats(leaves[i])) builder.enable_dictionary(path);
     if (grows_in_steps(leaves[i])) builder.encoding(path, parquet::Encoding::DELTA_BINARY_PACKED);
     if (leaves[i].origin == FieldOrigin::kUnfit) builder.disable_statistics(path);
@@ -158,6 +167,17 @@ void put_bounds(const parquet::FileMetaData& file, int i, const ParquetLeaf& lea
   if (high) out.upper_bounds[leaf.field_id] = *std::move(high);
 }
 
+// Of columns that the file lacks, so that those who look for a value in them need not open it.
+void count_absent(const FlushJob& job, std::uint32_t rows, table::DataFile& out) {
+  for (std::size_t i = 0; i < job.schema.fields.size(); ++i) {
+    if (job.sources[i].origin != FieldOrigin::kBefore || is_in_file(job, i)) continue;
+    for (const table::Field& child : job.schema.fields[i].children) {
+      out.value_counts[child.id] = rows;
+      out.null_counts[child.id] = rows;
+    }
+  }
+}
+
 table::DataFile metrics_of(const parquet::FileMetaData& file,
                            const std::vector<ParquetLeaf>& leaves,
                            const std::vector<LeafCounts>& counts, std::uint32_t rows) {
@@ -201,7 +221,7 @@ EncodedFile encode_file(const FlushJob& job, const std::vector<ParquetLeaf>& lea
   // costs no memory.
   encoded.bytes.reserve(all.rows.memory_bytes() / all.rows.rows() * all.size());
   const auto sink = std::make_shared<StringSink>(encoded.bytes);
-  const auto schema = parquet_schema(job.schema);
+  const auto schema = parquet_schema(job);
   parquet::SchemaDescriptor descriptor;
   descriptor.Init(schema);
   auto writer = parquet::ParquetFileWriter::Open(sink, schema,
@@ -222,6 +242,7 @@ EncodedFile encode_file(const FlushJob& job, const std::vector<ParquetLeaf>& lea
   }
   writer->Close();
   encoded.metrics = metrics_of(*writer->metadata(), leaves, counts, all.size());
+  count_absent(job, all.size(), encoded.metrics);
   encoded.metrics.file_bytes = static_cast<std::int64_t>(encoded.bytes.size());
   return encoded;
 }

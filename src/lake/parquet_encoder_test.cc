@@ -35,7 +35,9 @@ class Encoder : public LakeWorld {
 };
 
 TEST_F(Encoder, EveryColumnHasItsIcebergFieldIdAndTimesAreMicrosInUtc) {
-  send("s", 1, {insert(1, {Value::integer(1), Value::text("tea"), Value::real(1), Value()})});
+  const std::vector<Value> row = {Value::integer(1), Value::text("tea"), Value::text("much"),
+                                  Value()};
+  send("s", 1, {update(1, row, row)});
   flush_all();
   const auto file = metadata(only_file().bytes);
   const auto* schema = file->schema();
@@ -60,6 +62,20 @@ TEST_F(Encoder, EveryColumnHasItsIcebergFieldIdAndTimesAreMicrosInUtc) {
       parquet::LogicalType::Timestamp(true, parquet::LogicalType::TimeUnit::MICROS)->ToString());
   EXPECT_TRUE(schema->Column(schema->ColumnIndex("name"))->logical_type()->is_string());
   EXPECT_TRUE(schema->Column(schema->ColumnIndex("picture"))->logical_type()->is_none());
+}
+
+TEST_F(Encoder, WhatNoRowHasIsNotInTheFileAndCountedAsNull) {
+  send("s", 1, {insert(1, {Value::integer(1), Value::text("tea"), Value(), Value()})});
+  flush_all();
+  const auto file = metadata(only_file().bytes);
+  const auto* group = file->schema()->group_node();
+  EXPECT_EQ(group->FieldIndex("_before"), -1);
+  EXPECT_EQ(group->FieldIndex("_unfit"), -1);
+  EXPECT_GE(group->FieldIndex("price"), 0) << "a column of the source's own is in every file";
+  const table::DataFile& m = only_file().metrics;
+  EXPECT_EQ(m.value_counts.at(id_of("_before.id")), 1);
+  EXPECT_EQ(m.null_counts.at(id_of("_before.id")), 1);
+  EXPECT_FALSE(m.column_bytes.contains(id_of("_before.id")));
 }
 
 TEST_F(Encoder, MetricsSayWhatTheFileHolds) {

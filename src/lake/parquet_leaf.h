@@ -1,5 +1,9 @@
 // The leaf columns of a data file: from Iceberg's fields to Parquet's nodes, and which values of a
 // RowBuffer each leaf holds. Inside the encoder only: it includes Arrow.
+//
+// `_before` and `_unfit` stand only in files that have something to say there: to a reader of
+// Iceberg an optional column that a file lacks is null ("Column Projection" in its specification),
+// and of insert-only tables they would be half of all columns.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +28,9 @@ struct ParquetLeaf {
   std::uint32_t column = 0;  // of the RowBuffer, for kColumn and kBefore
 };
 
-std::shared_ptr<parquet::schema::GroupNode> parquet_schema(const table::Schema& schema);
+// Whether field `i` of the job's schema stands in its files.
+bool is_in_file(const FlushJob& job, std::size_t i);
+std::shared_ptr<parquet::schema::GroupNode> parquet_schema(const FlushJob& job);
 // In the order of the file's columns.
 std::vector<ParquetLeaf> parquet_leaves(const FlushJob& job);
 

@@ -56,9 +56,19 @@ NodePtr node(const Field& field) {
 
 }  // namespace
 
-std::shared_ptr<GroupNode> parquet_schema(const table::Schema& schema) {
+bool is_in_file(const FlushJob& job, std::size_t i) {
+  switch (job.sources[i].origin) {
+    case FieldOrigin::kBefore: return job.rows->has_flag(kHasBefore);
+    case FieldOrigin::kUnfit: return job.rows->unfit().size() > 0;
+    default: return true;
+  }
+}
+
+std::shared_ptr<GroupNode> parquet_schema(const FlushJob& job) {
   NodeVector fields;
-  for (const Field& field : schema.fields) fields.push_back(node(field));
+  for (std::size_t i = 0; i < job.schema.fields.size(); ++i) {
+    if (is_in_file(job, i)) fields.push_back(node(job.schema.fields[i]));
+  }
   return std::static_pointer_cast<GroupNode>(
       GroupNode::Make("table", Repetition::REQUIRED, fields));
 }
@@ -68,6 +78,7 @@ std::vector<ParquetLeaf> parquet_leaves(const FlushJob& job) {
   using Part = ParquetLeaf::Part;
   std::vector<ParquetLeaf> leaves;
   for (std::size_t i = 0; i < job.sources.size(); ++i) {
+    if (!is_in_file(job, i)) continue;
     const Field& field = job.schema.fields[i];
     const FieldSource& source = job.sources[i];
     switch (source.origin) {
