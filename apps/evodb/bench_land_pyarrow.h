@@ -1,7 +1,7 @@
 // The peer of `evodb bench land`, and its outside reader: DuckDB reads the landed rows through
-// Iceberg, counts and sums them; then PyArrow writes the very columns that our files hold, by then in
-// memory, with the same codec and level. CPU seconds of its process around the call of write_table. Behind
-// duckdb_script.
+// Iceberg, counts and sums them; then PyArrow writes the very columns that our files hold, by then
+// in memory, with the same codec and level. CPU seconds of its process around the call of
+// write_table. Behind duckdb_script.
 #pragma once
 
 namespace evodb::app {

@@ -6,93 +6,18 @@
 
 #include <arrow/compute/type_fwd.h>
 #include <arrow/device.h>
-#include <arrow/io/interfaces.h>
 #include <arrow/memory_pool.h>
 #include <arrow/type.h>
-#include <arrow/util/compression.h>
-#include <parquet/file_writer.h>
+#include <parquet/metadata.h>
 #include <parquet/properties.h>
 #include <parquet/statistics.h>
 
+#include "lake/parquet_file.h"
 #include "lake/parquet_leaf.h"
 #include "table/bounds.h"
 
 namespace evodb::lake {
 namespace {
-
-using parquet::WriterProperties;
-
-// Appends to a string, so that the finished file is nobody else's copy.
-class StringSink final : public arrow::io::OutputStream {
- public:
-  explicit StringSink(std::string& out) : out_(out) {}
-  arrow::Status Close() override {
-    closed_ = true;
-    return arrow::Status::OK();
-  }
-  bool closed() const override { return closed_; }
-  arrow::Result<std::int64_t> Tell() const override {
-    return static_cast<std::int64_t>(out_.size());
-  }
-  arrow::Status Write(const void* data, std::int64_t bytes) override {
-    out_.append(static_cast<const char*>(data), static_cast<std::size_t>(bytes));
-    return arrow::Status::OK();
-  }
-  using arrow::io::OutputStream::Write;
-
- private:
-  std::string& out_;
-  bool closed_ = false;
-};
-
-// More than write_leaf's runs, for the columns that it writes as a whole.
-constexpr std::int64_t write_batch_rows = 16 * 1024;
-
-// The names of operations, by their numbers in runs: a few bytes, for which a compressor's context
-// costs more than all else.
-bool is_tiny(const ParquetLeaf& leaf) { return leaf.origin == FieldOrigin::kOp; }
-
-bool always_repeats(const ParquetLeaf& leaf) {
-  return leaf.origin == FieldOrigin::kSource || leaf.origin == FieldOrigin::kOp ||
-         leaf.part == ParquetLeaf::Part::kMapKey;
-}
-
-// Numbers that grow by small steps within a sorted file.
-bool grows_in_steps(const ParquetLeaf& leaf) {
-  return leaf.origin == FieldOrigin::kLsn || leaf.origin == FieldOrigin::kTxn ||
-         leaf.origin == FieldOrigin::kEpoch || leaf.origin == FieldOrigin::kCommittedAt ||
-         leaf.origin == FieldOrigin::kReceivedAt;
-}
-
-std::shared_ptr<WriterProperties> writer_properties(const parquet::SchemaDescriptor& schema,
-                                                    const std::vector<ParquetLeaf>& leaves,
-                                                    const ParquetOptions& options) {
-  WriterProperties::Builder builder;
-  builder.version(parquet::ParquetVersion::PARQUET_2_6)
-      ->created_by("EvoDB")
-      ->compression(parquet::Compression::ZSTD)
-      ->compression_level(options.zstd_level)
-      ->write_batch_size(write_batch_rows)
-      ->disable_dictionary()
-      ->max_row_group_length(std::numeric_limits<std::int64_t>::max())
-      // What it frees goes back to the system, and idle parents stay small.
-      ->memory_pool(arrow::system_memory_pool())
-      ->set_size_statistics_level(parquet::SizeStatisticsLevel::None);
-  for (std::size_t i = 0; i < leaves.size(); ++i) {
-    const auto& path = schema.Column(static_cast<int>(i))->path();
-    if (is_tiny(leaves[i])) {
-      builder.compression(path, parquet::Compression::UNCOMPRESSED)
-          ->compression_level(path, arrow::util::kUseDefaultCompressionLevel);
-    }
-    if (always_repeats(leaves[i])) builder.enable_dictionary(path);
-    if (grows_in_steps(leaves[i])) builder.encoding(path, parquet::Encoding::DELTA_BINARY_PACKED);
-    if (leaves[i].origin == FieldOrigin::kUnfit) builder.disable_statistics(path);
-  }
-  std::vector<parquet::SortingColumn> sorting;
-  for (int i = 0; i < 3; ++i) sorting.push_back({i, /*descending=*/false, /*nulls_first=*/true});
-  builder.set_sorting_columns(std::move(sorting));
-  return builder.build();
-}
 
 // Lowest and highest value of one leaf over a file's row groups.
 template <class DType, class T>
@@ -213,45 +138,30 @@ std::vector<std::uint32_t> first_unfit(const RowBuffer& rows) {
   return first;
 }
 
-EncodedFile encode_file(const FlushJob& job, const std::vector<ParquetLeaf>& leaves,
-                        const RowRange& all, std::uint32_t row_group_rows,
-                        const ParquetOptions& options) {
-  EncodedFile encoded;
-  // Grown piece by piece, it would be copied as often as it doubles. What stays untouched of it
-  // costs no memory.
-  encoded.bytes.reserve(all.rows.memory_bytes() / all.rows.rows() * all.size());
-  const auto sink = std::make_shared<StringSink>(encoded.bytes);
-  const auto schema = parquet_schema(job);
-  parquet::SchemaDescriptor descriptor;
-  descriptor.Init(schema);
-  auto writer = parquet::ParquetFileWriter::Open(sink, schema,
-                                                 writer_properties(descriptor, leaves, options));
-  std::vector<LeafCounts> counts(leaves.size());
-  for (std::uint32_t from = all.from; from < all.to; from += row_group_rows) {
-    const RowRange group{all.rows, all.order, all.first_unfit, from,
-                         std::min(all.to, from + row_group_rows)};
-    parquet::RowGroupWriter* columns = writer->AppendRowGroup();
-    for (std::size_t i = 0; i < leaves.size(); ++i) {
-      parquet::ColumnWriter* column = columns->NextColumn();
-      const LeafCounts written = write_leaf(leaves[i], group, *column);
-      counts[i].values += written.values;
-      counts[i].nans += written.nans;
-      column->Close();
-    }
-    columns->Close();
-  }
-  writer->Close();
-  encoded.metrics = metrics_of(*writer->metadata(), leaves, counts, all.size());
-  count_absent(job, all.size(), encoded.metrics);
-  encoded.metrics.file_bytes = static_cast<std::int64_t>(encoded.bytes.size());
-  return encoded;
-}
-
 // How many rows a part may have so that none is over `bytes_max`, if rows are about alike.
 std::uint32_t rows_within(const RowBuffer& rows, std::uint64_t bytes_max) {
   const std::uint64_t parts = std::max<std::uint64_t>(
       1, (rows.memory_bytes() + bytes_max - 1) / std::max<std::uint64_t>(bytes_max, 1));
   return static_cast<std::uint32_t>(std::max<std::uint64_t>(1, (rows.rows() + parts - 1) / parts));
+}
+
+EncodedFile encode_file(const FlushJob& job, const std::vector<ParquetLeaf>& leaves,
+                        const RowRange& all, std::uint32_t row_group_rows, PageWorkspace& workspace,
+                        const ParquetOptions& options) {
+  EncodedFile encoded;
+  // Grown piece by piece, it would be copied as often as it doubles. What stays untouched of it
+  // costs no memory.
+  encoded.bytes.reserve(all.rows.memory_bytes() / all.rows.rows() * all.size());
+  ParquetFile file(job, leaves, workspace, options.zstd_level, encoded.bytes);
+  for (std::uint32_t from = all.from; from < all.to; from += row_group_rows) {
+    file.write_group(
+        {all.rows, all.order, all.first_unfit, from, std::min(all.to, from + row_group_rows)});
+  }
+  const auto metadata = file.close();
+  encoded.metrics = metrics_of(*metadata, leaves, file.counts(), all.size());
+  count_absent(job, all.size(), encoded.metrics);
+  encoded.metrics.file_bytes = static_cast<std::int64_t>(encoded.bytes.size());
+  return encoded;
 }
 
 }  // namespace
@@ -272,6 +182,7 @@ Result<std::vector<EncodedFile>> ParquetEncoder::encode(const FlushJob& job,
   std::vector<EncodedFile> files;
   try {
     const auto leaves = parquet_leaves(job);
+    PageWorkspace workspace(options_.zstd_level);
     const auto order = rows.sorted_order();
     const auto unfit = first_unfit(rows);
     const std::uint32_t file_rows = rows_within(rows, file_bytes_max);
@@ -281,7 +192,7 @@ Result<std::vector<EncodedFile>> ParquetEncoder::encode(const FlushJob& job,
       const RowRange range{rows, order, unfit, from,
                            static_cast<std::uint32_t>(std::min<std::uint64_t>(
                                rows.rows(), std::uint64_t{from} + file_rows))};
-      files.push_back(encode_file(job, leaves, range, group_rows, options_));
+      files.push_back(encode_file(job, leaves, range, group_rows, workspace, options_));
     }
   } catch (const std::exception& error) {
     return fail(ErrorKind::kInternal, std::string("Parquet: ") + error.what());

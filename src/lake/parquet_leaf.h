@@ -13,6 +13,8 @@
 #include <parquet/column_writer.h>
 #include <parquet/schema.h>
 
+#include "lake/column_chunk.h"
+#include "lake/dictionary_chunk.h"
 #include "lake/flush_job.h"
 #include "table/schema.h"
 
@@ -45,13 +47,17 @@ struct RowRange {
   std::uint32_t row(std::uint32_t i) const { return order.empty() ? i : order[i]; }
 };
 
-struct LeafCounts {
-  std::int64_t values = 0;  // that are not null
-  std::int64_t nans = 0;
-};
+// Definition level of a value.
+std::int16_t full_level(const ParquetLeaf& leaf);
 
-// Writes one leaf of one row group. Throws what Parquet throws.
-LeafCounts write_leaf(const ParquetLeaf& leaf, const RowRange& range,
-                      parquet::ColumnWriter& writer);
+// Each writes one leaf of one row group, and throws what Parquet throws.
+bool is_names(const ParquetLeaf& leaf);
+void write_names(const ParquetLeaf& leaf, const RowRange& range, DictionaryChunk& chunk);
+bool is_unfit(const ParquetLeaf& leaf);
+// Returns how many values are not null.
+std::int64_t write_unfit(const ParquetLeaf& leaf, const RowRange& range,
+                         parquet::ColumnWriter& writer);
+// REQUIRES: neither of these.
+void write_plain(const ParquetLeaf& leaf, const RowRange& range, ColumnChunk& chunk);
 
 }  // namespace evodb::lake
