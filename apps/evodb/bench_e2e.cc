@@ -22,6 +22,9 @@ namespace evodb::app {
 
 namespace {
 
+// So many that the second which the last of them may wait for their flush is not most of the time.
+constexpr std::uint64_t entries_default = 6'000'000;
+
 using SteadyClock = std::chrono::steady_clock;
 constexpr std::uint64_t changes_per_s = 1'000;
 constexpr std::int64_t warm_up_s = 2;  // not counted: the first flushes create the table
@@ -132,7 +135,7 @@ Result<Freshness> measure_freshness(const BenchParent& parent, std::int64_t seco
 }  // namespace
 
 Result<BenchJson> bench_e2e(const BenchArguments& arguments) {
-  const std::uint64_t entries = arguments.entries != 0 ? arguments.entries : 1'000'000;
+  const std::uint64_t entries = arguments.entries != 0 ? arguments.entries : entries_default;
   const auto parent = EVODB_TRY(start_bench_parent(arguments));
   const auto disk = EVODB_TRY(bench::measure_raw_disk(parent.scratch->path()));
 

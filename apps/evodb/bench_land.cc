@@ -27,7 +27,7 @@ namespace evodb::app {
 
 namespace {
 
-constexpr int rounds = 3;
+constexpr int rounds = 5;
 constexpr int peer_repeats = 3;
 
 struct Round {
@@ -161,7 +161,7 @@ Result<BenchJson> bench_land(const BenchArguments& arguments) {
   std::ofstream(peer.script) << duckdb_script << bench_land_pyarrow_script;
 
   BenchJson metrics;
-  const std::uint64_t entries = arguments.entries != 0 ? arguments.entries : 600'000;
+  const std::uint64_t entries = arguments.entries != 0 ? arguments.entries : 1'000'000;
   const std::pair<bench::RowKind, const char*> widths[] = {{bench::RowKind::kTyped4, ""},
                                                            {bench::RowKind::kTyped20, "_20"}};
   for (const auto& [rows, suffix] : widths) {
