@@ -132,7 +132,7 @@ Result<double> landed_rows_per_s(const BenchParent& parent, const std::string& p
                                  std::uint64_t entries) {
   auto load = load_of(parent, prefix);
   load.entries = entries;
-  // To the last commit, but without the second (`buffer.max_age_ms`) that the last rows may wait for.
+  // To the last commit, without the second (`buffer.max_age_ms`) that the last rows may wait for.
   load.until = WaitLevel::kDurable;
   const auto begun = SteadyClock::now();
   const auto loaded = EVODB_TRY(bench::run_load(load));
