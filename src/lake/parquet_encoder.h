@@ -7,8 +7,8 @@
 // columns that always repeat. Values go from the lake's column buffers into Parquet's pages without
 // a copy between them. The same job gives the same bytes.
 //
-// Keeps nothing between calls: several threads may encode at once. Memory while it works: the
-// encoded columns of one row group, less than the buffer itself.
+// Keeps nothing between calls: several threads may encode at once. Memory while it works: the file
+// so far, and one page twice, plain and compressed.
 #pragma once
 
 #include <cstdint>
