@@ -171,15 +171,11 @@ int run_many(const Arguments& a, const std::vector<HistoryOptions>& histories) {
 int run_prove(const Arguments& a, std::uint64_t seed) {
   const std::uint64_t histories_max = a.histories > 1 ? a.histories : 1000;
   Json json = Json::array();
-  std::size_t escaped = 0;
-  std::string names;  // of those that escaped: the last line says them, where logs are cut
+  std::vector<std::string_view> escaped;  // the last line names them, where logs are cut
   if (!a.json)
     std::printf("| planted bug | caught by | histories | profile |\n|---|---|---|---|\n");
   for (const PlantReport& report : prove(seed, histories_max, a.jobs)) {
-    if (!report.caught) {
-      ++escaped;
-      names += "; ESCAPED: " + std::string(report.plant);
-    }
+    if (!report.caught) escaped.push_back(report.plant);
     json.push_back({{"plant", report.plant},
                     {"caught", report.caught},
                     {"invariant", report.invariant},
@@ -196,10 +192,12 @@ int run_prove(const Arguments& a, std::uint64_t seed) {
     std::printf("%s\n", json.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
   } else {
     std::printf("%zu of %zu planted bugs were caught (seeds from %" PRIu64 ", at most %" PRIu64
-                " histories each)%s\n",
-                plants().size() - escaped, plants().size(), seed, histories_max, names.c_str());
+                " histories each)",
+                plants().size() - escaped.size(), plants().size(), seed, histories_max);
+    for (const auto name : escaped) std::printf("; ESCAPED: %s", std::string(name).c_str());
+    std::printf("\n");
   }
-  return escaped == 0 ? 0 : 1;
+  return escaped.empty() ? 0 : 1;
 }
 
 int run(int argc, char** argv) {

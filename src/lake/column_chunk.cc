@@ -45,7 +45,7 @@ std::string any_levels(const std::vector<std::int16_t>& levels, std::int16_t max
 ColumnChunk::ColumnChunk(std::string& file, PageWorkspace& workspace,
                          parquet::ColumnChunkMetaDataBuilder& metadata, Encoding encoding,
                          std::int16_t full_level)
-    : file_(file),
+    : pages_(file, workspace),
       workspace_(workspace),
       metadata_(metadata),
       full_level_(full_level),
@@ -117,6 +117,10 @@ void ColumnChunk::cut_if_full() {
   if (full()) flush_page();
 }
 
+parquet::Encoding::type ColumnChunk::encoding() const {
+  return delta_ ? parquet::Encoding::DELTA_BINARY_PACKED : parquet::Encoding::PLAIN;
+}
+
 // Levels and values of a page, one behind the other.
 std::string_view ColumnChunk::page_with_levels() {
   if (bits_) {
@@ -146,16 +150,8 @@ std::string_view ColumnChunk::page_with_levels() {
 
 void ColumnChunk::flush_page() {
   if (rows_ == 0) return;
-  const std::string_view page = page_with_levels();
-  const std::string_view compressed = workspace_.compress(page);
-  const std::string header =
-      data_page_header(page.size(), compressed.size(), rows_,
-                       delta_ ? parquet::Encoding::DELTA_BINARY_PACKED : parquet::Encoding::PLAIN);
-  if (first_page_ < 0) first_page_ = static_cast<std::int64_t>(file_.size());
-  file_.append(header).append(compressed);
-  uncompressed_ += static_cast<std::int64_t>(header.size() + page.size());
-  compressed_ += static_cast<std::int64_t>(header.size() + compressed.size());
-  ++pages_;
+  const std::int64_t at = pages_.put_data(page_with_levels(), rows_, encoding());
+  if (page_count_++ == 0) first_page_ = at;
   chunk_rows_ += rows_;
   rows_ = 0;
   used_ = front;
@@ -189,11 +185,10 @@ ColumnChunk::Totals ColumnChunk::close() {
   flush_page();
   put_statistics();
   constexpr std::int64_t none = -1;
-  const auto encoding = delta_ ? parquet::Encoding::DELTA_BINARY_PACKED : parquet::Encoding::PLAIN;
-  metadata_.Finish(chunk_rows_, none, none, first_page_, compressed_, uncompressed_,
-                   /*has_dictionary=*/false, /*dictionary_fallback=*/false, {},
-                   {{encoding, static_cast<std::int32_t>(pages_)}});
-  return {.values = values_, .nans = nans_, .uncompressed_bytes = uncompressed_};
+  metadata_.Finish(chunk_rows_, none, none, first_page_, pages_.compressed_bytes(),
+                   pages_.uncompressed_bytes(), /*has_dictionary=*/false,
+                   /*dictionary_fallback=*/false, {}, {{encoding(), page_count_}});
+  return {.values = values_, .nans = nans_, .uncompressed_bytes = pages_.uncompressed_bytes()};
 }
 
 }  // namespace evodb::lake

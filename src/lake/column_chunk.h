@@ -109,11 +109,12 @@ class ColumnChunk {
     return __builtin_bswap64(head);
   }
   void cut_if_full();
+  parquet::Encoding::type encoding() const;
   void flush_page();
   std::string_view page_with_levels();
   void put_statistics();
 
-  std::string& file_;
+  ChunkPages pages_;
   PageWorkspace& workspace_;
   parquet::ColumnChunkMetaDataBuilder& metadata_;
   const std::int16_t full_level_;
@@ -129,7 +130,8 @@ class ColumnChunk {
 
   // The chunk so far.
   std::int64_t chunk_rows_ = 0, values_ = 0, nans_ = 0;
-  std::int64_t first_page_ = -1, pages_ = 0, compressed_ = 0, uncompressed_ = 0;
+  std::int64_t first_page_ = -1;
+  std::int32_t page_count_ = 0;
   std::int64_t low_long_ = INT64_MAX, high_long_ = INT64_MIN;
   double low_double_ = std::numeric_limits<double>::infinity();
   double high_double_ = -std::numeric_limits<double>::infinity();

@@ -59,7 +59,7 @@ class HybridEncoder {
 DictionaryChunk::DictionaryChunk(std::string& file, PageWorkspace& workspace,
                                  parquet::ColumnChunkMetaDataBuilder& metadata,
                                  std::int16_t full_level)
-    : file_(file), workspace_(workspace), metadata_(metadata), full_level_(full_level) {}
+    : pages_(file, workspace), metadata_(metadata), full_level_(full_level) {}
 
 std::uint32_t DictionaryChunk::add_name(std::string_view name) {
   names_.push_back(name);
@@ -77,33 +77,16 @@ std::string DictionaryChunk::encoded_runs() const {
   return page;
 }
 
-std::int64_t DictionaryChunk::put_page(std::string_view page, const std::string& header,
-                                       std::string_view compressed) {
-  const auto at = static_cast<std::int64_t>(file_.size());
-  file_.append(header).append(compressed);
-  uncompressed_ += static_cast<std::int64_t>(header.size() + page.size());
-  compressed_ += static_cast<std::int64_t>(header.size() + compressed.size());
-  return at;
-}
-
 std::int64_t DictionaryChunk::close() {
   std::string page;
   for (const std::string_view name : names_) {
     base::put_u32(page, static_cast<std::uint32_t>(name.size()));
     page += name;
   }
-  std::string_view compressed = workspace_.compress(page);
   const std::int64_t dictionary_at =
-      put_page(page,
-               dictionary_page_header(page.size(), compressed.size(),
-                                      static_cast<std::uint32_t>(names_.size())),
-               compressed);
-  page = encoded_runs();
-  compressed = workspace_.compress(page);
-  const std::int64_t data_at = put_page(
-      page,
-      data_page_header(page.size(), compressed.size(), rows_, parquet::Encoding::RLE_DICTIONARY),
-      compressed);
+      pages_.put_dictionary(page, static_cast<std::uint32_t>(names_.size()));
+  const std::int64_t data_at =
+      pages_.put_data(encoded_runs(), rows_, parquet::Encoding::RLE_DICTIONARY);
 
   parquet::EncodedStatistics statistics;
   statistics.set_null_count(0);
@@ -111,10 +94,11 @@ std::int64_t DictionaryChunk::close() {
   statistics.set_min(std::string(low)).set_max(std::string(high));
   statistics.ApplyStatSizeLimits(bound_bytes_max);
   metadata_.SetStatistics(statistics);
-  metadata_.Finish(rows_, dictionary_at, /*index_page_offset=*/-1, data_at, compressed_,
-                   uncompressed_, /*has_dictionary=*/true, /*dictionary_fallback=*/false,
-                   {{parquet::Encoding::PLAIN, 1}}, {{parquet::Encoding::RLE_DICTIONARY, 1}});
-  return uncompressed_;
+  metadata_.Finish(rows_, dictionary_at, /*index_page_offset=*/-1, data_at,
+                   pages_.compressed_bytes(), pages_.uncompressed_bytes(), /*has_dictionary=*/true,
+                   /*dictionary_fallback=*/false, {{parquet::Encoding::PLAIN, 1}},
+                   {{parquet::Encoding::RLE_DICTIONARY, 1}});
+  return pages_.uncompressed_bytes();
 }
 
 }  // namespace evodb::lake

@@ -47,19 +47,14 @@ class DictionaryChunk {
   struct Run {
     std::uint32_t name = 0, rows = 0;
   };
-  // Returns where it begins.
-  std::int64_t put_page(std::string_view page, const std::string& header,
-                        std::string_view compressed);
   std::string encoded_runs() const;
 
-  std::string& file_;
-  PageWorkspace& workspace_;
+  ChunkPages pages_;
   parquet::ColumnChunkMetaDataBuilder& metadata_;
   const std::int16_t full_level_;
   std::vector<std::string_view> names_;
   std::vector<Run> runs_;
   std::uint32_t rows_ = 0;
-  std::int64_t compressed_ = 0, uncompressed_ = 0;
 };
 
 }  // namespace evodb::lake

@@ -2,14 +2,9 @@
 
 #include <algorithm>
 #include <exception>
-#include <limits>
 
-#include <arrow/compute/type_fwd.h>
 #include <arrow/device.h>
-#include <arrow/memory_pool.h>
-#include <arrow/type.h>
 #include <parquet/metadata.h>
-#include <parquet/properties.h>
 #include <parquet/statistics.h>
 
 #include "lake/parquet_file.h"
@@ -166,14 +161,10 @@ EncodedFile encode_file(const FlushJob& job, const std::vector<ParquetLeaf>& lea
 
 }  // namespace
 
-// Arrow makes these at their first use, behind guards in its own library: of those ThreadSanitizer
+// Arrow makes this at its first use, behind a guard in its own library: of that ThreadSanitizer
 // sees nothing, and would call every later use in another thread a race.
 ParquetEncoder::ParquetEncoder(const ParquetOptions& options) : options_(options) {
   (void)arrow::default_cpu_memory_manager();
-  (void)arrow::compute::GetFunctionRegistry();
-  (void)arrow::int32();
-  (void)arrow::utf8();
-  (void)parquet::default_arrow_writer_properties();
 }
 
 Result<std::vector<EncodedFile>> ParquetEncoder::encode(const FlushJob& job,

@@ -32,6 +32,30 @@ std::string begin_header(PageType type, std::size_t uncompressed, std::size_t co
   return out;
 }
 
+std::string data_page_header(std::size_t uncompressed, std::size_t compressed, std::uint32_t rows,
+                             parquet::Encoding::type encoding) {
+  std::string out = begin_header(PageType::kData, uncompressed, compressed);
+  out += static_cast<char>(struct_field | (2 << 4));  // field 5, DataPageHeader
+  put_i32(out, rows);
+  put_i32(out, encoding);
+  put_i32(out, parquet::Encoding::RLE);  // of definition levels
+  put_i32(out, parquet::Encoding::RLE);  // of repetition levels
+  out += stop;
+  out += stop;
+  return out;
+}
+
+std::string dictionary_page_header(std::size_t uncompressed, std::size_t compressed,
+                                   std::uint32_t names) {
+  std::string out = begin_header(PageType::kDictionary, uncompressed, compressed);
+  out += static_cast<char>(struct_field | (4 << 4));  // field 7, DictionaryPageHeader
+  put_i32(out, names);
+  put_i32(out, parquet::Encoding::PLAIN);
+  out += stop;
+  out += stop;
+  return out;
+}
+
 }  // namespace
 
 PageWorkspace::PageWorkspace(int zstd_level) : context_(ZSTD_createCCtx()) {
@@ -55,28 +79,24 @@ std::string_view PageWorkspace::compress(std::string_view page) {
   return {compressed_.data.get(), size};
 }
 
-std::string data_page_header(std::size_t uncompressed, std::size_t compressed, std::uint32_t rows,
-                             parquet::Encoding::type encoding) {
-  std::string out = begin_header(PageType::kData, uncompressed, compressed);
-  out += static_cast<char>(struct_field | (2 << 4));  // field 5, DataPageHeader
-  put_i32(out, rows);
-  put_i32(out, encoding);
-  put_i32(out, parquet::Encoding::RLE);  // of definition levels
-  put_i32(out, parquet::Encoding::RLE);  // of repetition levels
-  out += stop;
-  out += stop;
-  return out;
+std::int64_t ChunkPages::append(std::string_view page, std::string_view compressed,
+                                const std::string& header) {
+  const auto at = static_cast<std::int64_t>(file_.size());
+  file_.append(header).append(compressed);
+  uncompressed_ += static_cast<std::int64_t>(header.size() + page.size());
+  compressed_ += static_cast<std::int64_t>(header.size() + compressed.size());
+  return at;
 }
 
-std::string dictionary_page_header(std::size_t uncompressed, std::size_t compressed,
-                                   std::uint32_t names) {
-  std::string out = begin_header(PageType::kDictionary, uncompressed, compressed);
-  out += static_cast<char>(struct_field | (4 << 4));  // field 7, DictionaryPageHeader
-  put_i32(out, names);
-  put_i32(out, parquet::Encoding::PLAIN);
-  out += stop;
-  out += stop;
-  return out;
+std::int64_t ChunkPages::put_data(std::string_view page, std::uint32_t rows,
+                                  parquet::Encoding::type encoding) {
+  const std::string_view compressed = workspace_.compress(page);
+  return append(page, compressed, data_page_header(page.size(), compressed.size(), rows, encoding));
+}
+
+std::int64_t ChunkPages::put_dictionary(std::string_view page, std::uint32_t names) {
+  const std::string_view compressed = workspace_.compress(page);
+  return append(page, compressed, dictionary_page_header(page.size(), compressed.size(), names));
 }
 
 std::string same_levels(std::int16_t level, std::uint32_t rows) {

@@ -38,11 +38,28 @@ class PageWorkspace {
   Bytes compressed_;
 };
 
-// What goes in front of a compressed page.
-std::string data_page_header(std::size_t uncompressed, std::size_t compressed, std::uint32_t rows,
-                             parquet::Encoding::type encoding);
-std::string dictionary_page_header(std::size_t uncompressed, std::size_t compressed,
-                                   std::uint32_t names);
+// The pages of one chunk, compressed and appended to the file one by one, and their bytes with
+// headers, as the chunk's metadata wants them. All that is given must outlive it.
+class ChunkPages {
+ public:
+  ChunkPages(std::string& file, PageWorkspace& workspace) : file_(file), workspace_(workspace) {}
+
+  // Each returns where the page begins in the file.
+  std::int64_t put_data(std::string_view page, std::uint32_t rows,
+                        parquet::Encoding::type encoding);
+  std::int64_t put_dictionary(std::string_view page, std::uint32_t names);
+
+  std::int64_t compressed_bytes() const { return compressed_; }
+  std::int64_t uncompressed_bytes() const { return uncompressed_; }
+
+ private:
+  std::int64_t append(std::string_view page, std::string_view compressed,
+                      const std::string& header);
+
+  std::string& file_;
+  PageWorkspace& workspace_;
+  std::int64_t compressed_ = 0, uncompressed_ = 0;
+};
 
 // The levels of a page whose `rows` all have a value at `level`, as they stand in front of its
 // values. Nothing for level 0. At most 10 bytes.
