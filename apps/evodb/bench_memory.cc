@@ -33,7 +33,7 @@ constexpr char access_key[] = "bench-key", secret_key[] = "bench-secret-bench-se
 constexpr std::chrono::milliseconds slow_works(20), slow_stands(980);
 constexpr std::uint64_t journal_bytes_max = 512u << 20;
 // What is resident beside the buffers that have a budget: the binary, SQLite, Arrow and libcurl
-// (32 MB idle), Parquet files being made of sealed buffers and waiting for the store, and what
+// (30 MB idle), Parquet files being made of sealed buffers and waiting for the store, and what
 // malloc holds back.
 constexpr double constant_mb = 64;
 
