@@ -36,6 +36,12 @@ const Json* json_member(const Json& json, std::string_view name) {
   return it == json.end() || it->is_null() ? nullptr : &*it;
 }
 
+const Json& json_array(const Json& json, std::string_view name) {
+  static const Json empty = Json::array();
+  const Json* member = json_member(json, name);
+  return member != nullptr && member->is_array() ? *member : empty;
+}
+
 std::optional<std::int64_t> json_long(const Json& json, std::string_view name) {
   const Json* member = json_member(json, name);
   if (member == nullptr || !member->is_number_integer()) return std::nullopt;

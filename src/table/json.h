@@ -24,6 +24,8 @@ std::string dump_json(const Json& json);
 
 // The member of an object, or null where it is absent, null, or `json` is no object.
 const Json* json_member(const Json& json, std::string_view name);
+// The member if it is an array, else an empty one.
+const Json& json_array(const Json& json, std::string_view name);
 std::optional<std::int64_t> json_long(const Json& json, std::string_view name);
 std::optional<std::string> json_string(const Json& json, std::string_view name);
 

@@ -13,17 +13,14 @@ std::unexpected<Error> broken(const std::string& what) {
   return fail(ErrorKind::kCorrupt, "table metadata: " + what);
 }
 
+// Ids are 32 bits wide, and set_schema() wants one more.
+constexpr std::int64_t schema_id_max = INT32_MAX - 1;
+
 // REQUIRES: parse() has seen the member.
 std::int64_t known_long(const Json& json, std::string_view name) {
   const auto v = json_long(json, name);
   EVODB_ASSERT(v.has_value(), "checked when it was parsed");
   return *v;
-}
-
-const Json& array_or_empty(const Json& json, std::string_view name) {
-  static const Json empty = Json::array();
-  const Json* member = json_member(json, name);
-  return member != nullptr && member->is_array() ? *member : empty;
 }
 
 Json& array_member(Json& json, const char* name) {
@@ -133,7 +130,9 @@ Result<TableMetadata> TableMetadata::parse(std::string_view text) {
     const auto v = json_long(json, name);
     if (!v || *v < 0) return broken(std::string("it has no sane ") + name);
   }
-  if (*json_long(json, "last-column-id") > INT32_MAX) return broken("last-column-id is too large");
+  if (*json_long(json, "last-column-id") > field_id_max) {
+    return broken("last-column-id is too large");
+  }
   if (*json_long(json, "last-sequence-number") > INT64_MAX - 2) {
     return broken("last-sequence-number is at its end");
   }
@@ -148,16 +147,21 @@ Result<TableMetadata> TableMetadata::parse(std::string_view text) {
     }
   }
   const std::int64_t schema_id = *json_long(json, "current-schema-id");
-  const Json& schemas = array_or_empty(json, "schemas");
+  const Json& schemas = json_array(json, "schemas");
+  for (const Json& schema : schemas) {
+    const auto id = json_long(schema, "schema-id");
+    if (id && (*id < 0 || *id > schema_id_max))
+      return broken("a schema's schema-id is out of range");
+  }
   if (std::none_of(schemas.begin(), schemas.end(), [&](const Json& schema) {
         return json_long(schema, "schema-id") == schema_id;
       })) {
     return broken("its current schema is not among its schemas");
   }
   bool unpartitioned = false;
-  for (const Json& spec : array_or_empty(json, "partition-specs")) {
+  for (const Json& spec : json_array(json, "partition-specs")) {
     const auto id = json_long(spec, "spec-id");
-    if (id && *id >= 0 && *id <= INT32_MAX && array_or_empty(spec, "fields").empty()) {
+    if (id && *id >= 0 && *id <= INT32_MAX && json_array(spec, "fields").empty()) {
       m.spec_id_ = static_cast<std::int32_t>(*id);
       unpartitioned = true;
       break;
@@ -172,7 +176,7 @@ Result<TableMetadata> TableMetadata::parse(std::string_view text) {
 
 Result<void> TableMetadata::read_snapshots() {
   std::set<std::int64_t> ids;
-  for (const Json& json : array_or_empty(json_, "snapshots")) {
+  for (const Json& json : json_array(json_, "snapshots")) {
     snapshots_.push_back(EVODB_TRY(read_snapshot(json)));
     if (!ids.insert(snapshots_.back().id).second) return broken("two snapshots have one id");
   }
@@ -208,7 +212,7 @@ std::int32_t TableMetadata::current_schema_id() const {
 }
 
 const Json& TableMetadata::current_schema() const {
-  for (const Json& schema : array_or_empty(json_, "schemas")) {
+  for (const Json& schema : json_array(json_, "schemas")) {
     if (json_long(schema, "schema-id") == current_schema_id()) return schema;
   }
   EVODB_ASSERT(false, "parse() has found it");
@@ -217,10 +221,10 @@ const Json& TableMetadata::current_schema() const {
 std::optional<std::int32_t> TableMetadata::sort_order_of(
     const std::vector<std::int32_t>& columns) const {
   if (columns.empty()) return std::nullopt;
-  for (const Json& order : array_or_empty(json_, "sort-orders")) {
-    const Json& fields = array_or_empty(order, "fields");
+  for (const Json& order : json_array(json_, "sort-orders")) {
+    const Json& fields = json_array(order, "fields");
     const auto id = json_long(order, "order-id");
-    const bool same = id && fields.size() == columns.size() &&
+    const bool same = id && *id >= 0 && *id <= INT32_MAX && fields.size() == columns.size() &&
                       std::equal(fields.begin(), fields.end(), columns.begin(),
                                  [](const Json& field, std::int32_t column) {
                                    return json_long(field, "source-id") == column &&
@@ -251,7 +255,7 @@ const Snapshot* TableMetadata::current_snapshot() const {
 
 std::vector<std::string> TableMetadata::metadata_log() const {
   std::vector<std::string> out;
-  for (const Json& entry : array_or_empty(json_, "metadata-log")) {
+  for (const Json& entry : json_array(json_, "metadata-log")) {
     if (auto file = json_string(entry, "metadata-file")) out.push_back(std::move(*file));
   }
   return out;
@@ -260,7 +264,7 @@ std::vector<std::string> TableMetadata::metadata_log() const {
 std::vector<std::string> TableMetadata::statistics_files() const {
   std::vector<std::string> out;
   for (const char* list : {"statistics", "partition-statistics"}) {
-    for (const Json& entry : array_or_empty(json_, list)) {
+    for (const Json& entry : json_array(json_, list)) {
       if (auto path = json_string(entry, "statistics-path")) out.push_back(std::move(*path));
     }
   }

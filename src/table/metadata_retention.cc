@@ -12,12 +12,6 @@ std::string folder_of(const std::string& location) {
   return location.substr(0, location.rfind('/') + 1);
 }
 
-const Json& array_or_empty(const Json& json, const char* name) {
-  static const Json empty = Json::array();
-  const Json* member = json_member(json, name);
-  return member != nullptr && member->is_array() ? *member : empty;
-}
-
 }  // namespace
 
 // One line of snapshots, each the parent of the next, and no other ref: only then does "replaced by
@@ -34,7 +28,7 @@ bool TableMetadata::is_linear() const {
 
 void TableMetadata::drop_unused_schemas() {
   std::set<std::int64_t> used = {current_schema_id()};
-  for (const Json& snapshot : array_or_empty(json_, "snapshots")) {
+  for (const Json& snapshot : json_array(json_, "snapshots")) {
     const auto id = json_long(snapshot, "schema-id");
     if (!id) return;  // which schema it means nobody can tell
     used.insert(*id);

@@ -80,6 +80,15 @@ TEST(TableMetadata, BrokenDocumentsSayWhichMember) {
   EXPECT_EQ(error_of([](Json& json) { json["last-sequence-number"] = 1; }).kind,
             ErrorKind::kCorrupt);
   EXPECT_EQ(error_of([](Json& json) { json["format-version"] = 3; }).kind, ErrorKind::kInvalid);
+  // Ids are 32 bits wide: one that is not would come back as another.
+  for (const char* member : {"last-column-id", "current-schema-id"}) {
+    EXPECT_EQ(error_of([&](Json& json) { json[member] = INT32_MAX; }).kind, ErrorKind::kCorrupt);
+  }
+  const Error wide = error_of([](Json& json) {
+    json["current-schema-id"] = INT64_MAX;
+    json["schemas"][0]["schema-id"] = INT64_MAX;
+  });
+  EXPECT_EQ(wide.text, "table metadata: a schema's schema-id is out of range");
   EXPECT_EQ(TableMetadata::parse("{").error().kind, ErrorKind::kCorrupt);
   EXPECT_EQ(TableMetadata::parse(std::string(1000, '[')).error().kind, ErrorKind::kCorrupt);
 }

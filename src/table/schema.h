@@ -22,6 +22,10 @@ enum class Type : std::uint8_t {
   kMapStringString,
 };
 
+// A table of others with a larger one is refused: what EvoDB adds to it gets the ids behind its
+// last, and the spec reserves the last 200 of an int.
+inline constexpr std::int32_t field_id_max = INT32_MAX - 1'000'000;
+
 struct Field {
   std::int32_t id = 0;
   std::string name;

@@ -50,7 +50,7 @@ std::unexpected<Error> broken(const std::string& why) {
 
 Result<std::int32_t> id_of(const Json& json, std::string_view name) {
   const auto id = json_long(json, name);
-  if (!id || *id < 1 || *id > INT32_MAX)
+  if (!id || *id < 1 || *id > field_id_max)
     return broken("no field id at '" + std::string(name) + "'");
   return static_cast<std::int32_t>(*id);
 }
