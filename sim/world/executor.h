@@ -23,6 +23,10 @@ class SimExecutor final : public base::Executor {
     if (queue_.size() == 1) schedule();
   }
 
+  void post_after(std::int64_t delay_ms, std::function<void()> work) override {
+    loop_.after(delay_ms, [this, work = std::move(work)] { post(work); });
+  }
+
  private:
   void schedule() {
     const auto delay = random_.below(static_cast<std::uint64_t>(delay_ms_max_) + 1);

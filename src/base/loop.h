@@ -16,6 +16,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/clock.h"
 #include "evodb/result.h"
@@ -48,6 +49,8 @@ class Executor {
   virtual ~Executor() = default;
   // Never runs `work` before returning. May be called from any thread.
   virtual void post(std::function<void()> work) = 0;
+  // The same once so much time has passed; never, if the executor ended before. Any thread.
+  virtual void post_after(std::int64_t delay_ms, std::function<void()> work) = 0;
 };
 
 // Work that may block (a disk's sync), beside a loop: one piece at a time, in order.
@@ -67,6 +70,9 @@ class Loop : public Executor {
   // Timers. Loop thread only.
   virtual TimerId after(std::int64_t delay_ms, std::function<void()> work) = 0;
   virtual void cancel(TimerId timer) = 0;  // unknown or fired: nothing happens
+  void post_after(std::int64_t delay_ms, std::function<void()> work) final {
+    post([this, delay_ms, work = std::move(work)] { after(delay_ms, work); });
+  }
 
   // Streams. Loop thread only. `events` outlives the listener and all of its streams.
   // "host:port" with a numeric port, 0 for any; returns the address bound.

@@ -11,6 +11,7 @@ namespace evodb::parent {
 namespace {
 // How much one pump reads before it lets other work of the executor run.
 constexpr std::uint64_t pump_bytes_max = 4u << 20;
+constexpr std::int64_t look_again_ms = 2;
 }  // namespace
 
 // Shared with timers and flushing threads that may outlive the Landing. `landing` is cleared on the
@@ -18,6 +19,11 @@ constexpr std::uint64_t pump_bytes_max = 4u << 20;
 struct LandingLife {
   Landing* landing = nullptr;
   std::atomic<bool> wake_posted = false;
+
+  void pump_posted() {
+    wake_posted = false;
+    if (landing != nullptr) landing->pump();
+  }
 };
 
 Landing::Landing(const Seams& seams, journal::Journal& journal,
@@ -34,10 +40,12 @@ Landing::~Landing() { life_->landing = nullptr; }
 
 void Landing::wake() {
   if (life_->wake_posted.exchange(true)) return;
-  seams_.executor.post([life = life_] {
-    life->wake_posted = false;
-    if (life->landing != nullptr) life->landing->pump();
-  });
+  seams_.executor.post([life = life_] { life->pump_posted(); });
+}
+
+void Landing::look_again() {
+  if (life_->wake_posted.exchange(true)) return;
+  seams_.executor.post_after(look_again_ms, [life = life_] { life->pump_posted(); });
 }
 
 void Landing::start(std::unique_ptr<lake::Lake> lake) {
@@ -49,39 +57,37 @@ void Landing::start(std::unique_ptr<lake::Lake> lake) {
 
 void Landing::pump() {
   if (!lake_) return settle_pending_flushes();
-  const bool more = read_some();
+  const Read read = read_some();
   start_flushes();
   report();
   settle_pending_flushes();
-  if (more) {
-    wake();
-  } else {
-    schedule_wake();
-  }
+  if (read == Read::kHasMore) return wake();
+  if (read == Read::kAll) look_again();
+  schedule_wake();
 }
 
-// True if there is more to read and room for it right now.
-bool Landing::read_some() {
-  if (!halted_.empty() || stopping_) return false;
+// kHasMore: and there is room for it right now.
+Landing::Read Landing::read_some() {
+  if (!halted_.empty() || stopping_) return Read::kNothing;
   std::uint64_t bytes = 0;
   while (lake_->has_room()) {
     journal::Record record;
     auto got = cursor_->next(&record);
-    if (got && !*got) return false;
+    if (got && !*got) return bytes > 0 ? Read::kAll : Read::kNothing;
     if (got) {
       const auto taken = lake_->on_record(record, seams_.clock.wall(), seams_.clock.monotonic());
       bytes += record.payload.size();
       if (!taken) halted_ = taken.error().text;
     } else if (got.error().kind == ErrorKind::kRetry) {
       wake_at(base::MonotonicMillis(seams_.clock.monotonic().value + 100));
-      return false;
+      return Read::kNothing;
     } else {
       halted_ = got.error().text;
     }
-    if (!halted_.empty()) return false;
-    if (bytes >= pump_bytes_max) return true;
+    if (!halted_.empty()) return Read::kNothing;
+    if (bytes >= pump_bytes_max) return Read::kHasMore;
   }
-  return false;  // a finished flush makes room and pumps again
+  return Read::kNothing;  // a finished flush makes room and pumps again
 }
 
 void Landing::start_flushes() {
@@ -166,12 +172,8 @@ void Landing::wake_at(base::MonotonicMillis when) {
   if (wake_scheduled_ && *wake_scheduled_ > now && *wake_scheduled_ <= when) return;
   const std::int64_t delay = std::max<std::int64_t>(when.value - now.value, 1);
   wake_scheduled_ = base::MonotonicMillis(now.value + delay);
-  seams_.loop.post([life = life_, &loop = seams_.loop, &executor = seams_.executor, delay] {
-    loop.after(delay, [life, &executor] {
-      executor.post([life] {
-        if (life->landing != nullptr) life->landing->pump();
-      });
-    });
+  seams_.executor.post_after(delay, [life = life_] {
+    if (life->landing != nullptr) life->landing->pump();
   });
 }
 

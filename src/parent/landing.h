@@ -1,9 +1,12 @@
 // Landing: the lake's side of a parent. Reads the journal behind the durable end, feeds the lake,
 // starts flushes, and says what became persisted. Everything here runs on the landing executor.
 //
-//   loop:    journal commit ─▶ landing.pump()
+//   loop:    journal commit ─▶ landing.wake()
 //   landing: cursor ─▶ lake ─▶ FlushMachine on the StoreRunner ─▶ lake.on_flush_done
 //   landing ─▶ Events::on_persisted, on_landed ─▶ (posted by the parent to its loop)
+//
+// While changes come, it looks for more every look_again_ms by itself: the loop wakes it for the
+// first group after a pause, not for each.
 //
 // There is no queue between journal and lake: while the lake has no room the journal simply holds
 // the rest, on disk, within its own bound.
@@ -46,7 +49,6 @@ class Landing {
   };
 
   struct Seams {
-    base::Loop& loop;          // timers only; posted to
     base::Executor& executor;  // the landing executor
     StoreRunner& store;
     base::Clock& clock;
@@ -71,7 +73,7 @@ class Landing {
   LandingStats stats() const;
 
   // --- any thread ------------------------------------------------------------------------------
-  // Asks for one pump() soon; many calls make one.
+  // Asks for one pump() soon; many calls make one, and none while it looks again by itself.
   void wake();
 
  private:
@@ -82,10 +84,12 @@ class Landing {
     std::function<void(bool)> done;
   };
 
-  bool read_some();
+  enum class Read { kNothing, kAll, kHasMore };
+  Read read_some();
   void start_flushes();
   void report();
   void settle_pending_flushes();
+  void look_again();
   void schedule_wake();
   void wake_at(base::MonotonicMillis when);
 

@@ -79,9 +79,9 @@ struct Parent::Impl : gate::GateHandlers,
     ingest = std::move(recovered.ingest);
     landed_filter = std::move(recovered.landed);
     gate = gate::Gate::create(seams.loop, seams.random, *ingest, *this, options.gate);
-    landing = std::make_unique<Landing>(Landing::Seams{seams.loop, seams.landing, seams.store,
-                                                       seams.clock, seams.random, seams.encoder},
-                                        *journal, options.flush, *this);
+    landing = std::make_unique<Landing>(
+        Landing::Seams{seams.landing, seams.store, seams.clock, seams.random, seams.encoder},
+        *journal, options.flush, *this);
     find_catalog(recovery_retry_ms_min);
     return {};
   }

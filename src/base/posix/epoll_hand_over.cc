@@ -41,14 +41,16 @@ bool prepare(int fd) {
 
 Result<void> EpollLoop::rest_sockets(bool rest) {
   resting_ = rest;
-  if (waits_until_ms_ != not_waiting) wake();  // the other thread, for what is no more
+  wake();  // the other thread, for what is no more
   return {};
 }
 
 // Not epoll: it would report at once, again and again, what must wait.
 void EpollLoop::wait_resting(std::int64_t wait_ms_max) {
-  pollfd wake{.fd = wake_, .events = POLLIN, .revents = 0};
-  if (poll(&wake, 1, static_cast<int>(wait_ms_max)) <= 0) return;
+  pollfd own[] = {{.fd = wake_, .events = POLLIN, .revents = 0},
+                  {.fd = timer_, .events = POLLIN, .revents = 0}};
+  if (poll(own, std::size(own), static_cast<int>(wait_ms_max)) <= 0) return;
+  if (own[0].revents == 0) return;
   std::uint64_t ignored;
   (void)!::read(wake_, &ignored, sizeof ignored);
 }

@@ -8,11 +8,11 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <limits>
 #include <thread>
 
 #include "base/assert.h"
@@ -27,8 +27,9 @@ constexpr std::uint8_t flag_paused = 4;
 constexpr std::uint8_t flag_lingering = 8;
 constexpr std::uint8_t flag_in_close_event = 16;  // its on_closed is running
 
-// What epoll gives back: an id and generation, listener_key(), or this.
+// What epoll gives back: an id and generation, listener_key(), or one of these.
 constexpr std::uint64_t wake_key = ~std::uint64_t{0};
+constexpr std::uint64_t timer_key = wake_key - 1;
 
 constexpr int accepts_per_round_min = 4;
 constexpr int accepts_per_round_max = 64;
@@ -37,6 +38,7 @@ constexpr int young_read_shift = 4;         // of 256 KiB: 16 KiB at a time from
 constexpr std::uint8_t read_shift_max = 6;  // of 256 KiB: 4 KiB
 constexpr std::int64_t accept_retry_ms = 100;
 constexpr std::int64_t others_remembered_us = 10'000;
+constexpr std::int64_t no_wait_us = 50;  // less, and there is more where that came from
 
 std::uint64_t key_of(StreamId id, std::uint16_t generation) {
   return (static_cast<std::uint64_t>(generation) << 32) | id.value;
@@ -54,6 +56,13 @@ std::int64_t monotonic_us() {
   timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return static_cast<std::int64_t>(t.tv_sec) * 1'000'000 + t.tv_nsec / 1000;
+}
+
+void set_timer(int fd, int flags, std::int64_t us) {  // 0: not any more
+  const itimerspec at{
+      .it_interval = {},
+      .it_value = {static_cast<time_t>(us / 1'000'000), static_cast<long>(us % 1'000'000) * 1'000}};
+  EVODB_ASSERT(timerfd_settime(fd, flags, &at, nullptr) == 0, "a timer of ours");
 }
 
 void set_option(int fd, int level, int name, int value) {
@@ -79,8 +88,12 @@ Result<std::unique_ptr<EpollLoop>> EpollLoop::create(const EpollLoopOptions& opt
   loop->epoll_ = epoll_create1(EPOLL_CLOEXEC);
   loop->wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   epoll_event event{.events = EPOLLIN, .data = {.u64 = wake_key}};
-  if (loop->epoll_ < 0 || loop->wake_ < 0 ||
-      epoll_ctl(loop->epoll_, EPOLL_CTL_ADD, loop->wake_, &event) != 0) {
+  epoll_event timer{.events = EPOLLIN, .data = {.u64 = timer_key}};
+  loop->timer_ = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  loop->call_ = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+  if (loop->epoll_ < 0 || loop->wake_ < 0 || loop->timer_ < 0 || loop->call_ < 0 ||
+      epoll_ctl(loop->epoll_, EPOLL_CTL_ADD, loop->wake_, &event) != 0 ||
+      epoll_ctl(loop->epoll_, EPOLL_CTL_ADD, loop->timer_, &timer) != 0) {
     return fail(ErrorKind::kOverLimit, "cannot make an event loop: " + why_text(errno) +
                                            "; raise the limit of open files (ulimit -n)");
   }
@@ -97,16 +110,20 @@ EpollLoop::~EpollLoop() {
     if (l.fd >= 0) ::close(l.fd);
   }
   if (wake_ >= 0) ::close(wake_);
+  if (timer_ >= 0) ::close(timer_);
+  if (call_ >= 0) ::close(call_);
   if (epoll_ >= 0) ::close(epoll_);
 }
 
 // --- rounds -------------------------------------------------------------------------------------
 
 void EpollLoop::run(unsigned threads) {
+  threads_ = threads;
   std::vector<std::thread> others;
   for (unsigned i = 1; i < threads; ++i) others.emplace_back([this] { take_turns(); });
   take_turns();
   for (std::thread& other : others) other.join();
+  threads_ = 1;
   stop_.store(false, std::memory_order_release);
 }
 
@@ -124,7 +141,7 @@ void EpollLoop::take_turns() {
   Turn turn(turn_);
   while (!stop_.load(std::memory_order_acquire)) {
     if (led_) {
-      turn_free_.wait(turn);
+      wait_for_call(turn);
       continue;
     }
     led_ = true;
@@ -132,7 +149,23 @@ void EpollLoop::take_turns() {
     led_ = false;
     do_blocking_work(turn);
   }
-  turn_free_.notify_all();
+  call_other(0);  // to end as well
+}
+
+// Whoever waits for a call looks whether somebody leads. A call that is under way is soon enough
+// for a late one.
+void EpollLoop::call_other(std::int64_t in_us) {
+  if (threads_ < 2 || (called_ && in_us > 0)) return;
+  called_ = true;
+  set_timer(call_, 0, std::max<std::int64_t>(in_us, 1));
+}
+
+void EpollLoop::wait_for_call(Turn& turn) {
+  turn.unlock();
+  std::uint64_t ignored;
+  (void)!::read(call_, &ignored, sizeof ignored);
+  turn.lock();
+  called_ = false;
 }
 
 void EpollLoop::run_once(std::int64_t wait_ms_max) {
@@ -148,16 +181,21 @@ void EpollLoop::do_blocking_work(Turn& turn) {
     auto work = std::move(blocking_.front());
     blocking_.pop_front();
     blocked_ = true;
+    const bool others_wait = quiet_ && work_us_ < options_.quick_work_us_max;
+    call_other(others_wait ? options_.late_call_us : 0);
     turn.unlock();
-    turn_free_.notify_one();
+    const std::int64_t begun_us = monotonic_us();
     After after = work();
+    const std::int64_t took_us = monotonic_us() - begun_us;
     if (turn.try_lock()) {
+      work_us_ = took_us;
       blocked_ = false;
       after();
       continue;
     }
     // The other one is in the middle of a round: at its end is soon enough.
-    post([this, after = std::move(after)] {
+    post([this, took_us, after = std::move(after)] {
+      work_us_ = took_us;
       blocked_ = false;
       after();
     });
@@ -168,17 +206,21 @@ void EpollLoop::do_blocking_work(Turn& turn) {
 void EpollLoop::round(Turn& turn, std::int64_t wait_ms_max) {
   std::array<epoll_event, 256> events;
   int n = 0;
-  const std::int64_t wait = wait_ms(wait_ms_max);
-  waits_until_ms_ = wait < 0 ? std::numeric_limits<std::int64_t>::max() : monotonic_ms() + wait;
+  {
+    const std::lock_guard lock(posted_mutex_);
+    if (!posted_.empty()) wait_ms_max = 0;
+  }
   const bool resting = resting_;
+  const std::int64_t looked_us = monotonic_us();
   turn.unlock();
   if (resting) {
-    wait_resting(wait);
+    wait_resting(wait_ms_max);
   } else {
-    n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), static_cast<int>(wait));
+    n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()),
+                   static_cast<int>(wait_ms_max));
   }
   turn.lock();
-  waits_until_ms_ = not_waiting;
+  quiet_ = n <= 1 && monotonic_us() - looked_us > no_wait_us;
   if (resting_) n = 0;  // level-triggered: reported again
   ++stats_.wakeups;
   bool others = false;
@@ -187,6 +229,8 @@ void EpollLoop::round(Turn& turn, std::int64_t wait_ms_max) {
     if (key == wake_key) {
       std::uint64_t ignored;
       (void)!::read(wake_, &ignored, sizeof ignored);
+    } else if (key == timer_key) {
+      armed_ms_ = 0;  // run_timers() sees to it
     } else if ((key & listener_bit) != 0) {
       accepting_.push_back(static_cast<std::size_t>(key & ~listener_bit));
     } else {
@@ -236,21 +280,6 @@ void EpollLoop::serve_strangers() {
   waiting_.clear();
 }
 
-std::int64_t EpollLoop::wait_ms(std::int64_t wait_ms_max) {
-  {
-    const std::lock_guard lock(posted_mutex_);
-    if (!posted_.empty()) return 0;
-  }
-  while (!heap_.empty() && !timers_.contains(heap_.front().timer)) {  // cancelled
-    std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
-    heap_.pop_back();
-  }
-  if (heap_.empty()) return wait_ms_max;
-  const std::int64_t due =
-      std::clamp<std::int64_t>(heap_.front().at_ms - monotonic_ms(), 0, 1 << 30);
-  return wait_ms_max < 0 ? due : std::min(due, wait_ms_max);
-}
-
 void EpollLoop::post(std::function<void()> work) {
   bool first;
   {
@@ -276,7 +305,7 @@ TimerId EpollLoop::after(std::int64_t delay_ms, std::function<void()> work) {
   const std::int64_t at_ms = monotonic_ms() + std::max<std::int64_t>(delay_ms, 0);
   heap_.push_back({at_ms, timer});
   std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
-  if (at_ms < waits_until_ms_) wake();
+  if (at_ms < armed_ms_) arm_timer(at_ms);
   return TimerId(timer);
 }
 
@@ -287,6 +316,14 @@ void EpollLoop::cancel(TimerId timer) {
   std::make_heap(heap_.begin(), heap_.end(), std::greater<>());
 }
 
+// A timer of the kernel instead of epoll_wait's time limit: that would be set and taken back for
+// each event, which costs a virtual machine two exits.
+void EpollLoop::arm_timer(std::int64_t at_ms) {
+  armed_ms_ = at_ms;
+  // Set again, it is no longer readable; in the past, it is at once.
+  set_timer(timer_, TFD_TIMER_ABSTIME, at_ms == not_armed ? 0 : at_ms * 1'000);
+}
+
 void EpollLoop::run_timers() {
   const std::int64_t now = monotonic_ms();
   while (!heap_.empty() && heap_.front().at_ms <= now) {
@@ -294,11 +331,12 @@ void EpollLoop::run_timers() {
     std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
     heap_.pop_back();
     const auto it = timers_.find(timer);
-    if (it == timers_.end()) continue;
+    if (it == timers_.end()) continue;  // cancelled
     const std::function<void()> work = std::move(it->second);
     timers_.erase(it);
     work();
   }
+  if (armed_ms_ <= now) arm_timer(heap_.empty() ? not_armed : heap_.front().at_ms);
 }
 
 // --- listening ----------------------------------------------------------------------------------

@@ -13,6 +13,11 @@
 // the pattern of leader and followers (Schmidt et al., POSA 2). With one thread, blocking work
 // blocks the loop.
 //
+// The other is woken at once while there is much to do. If nothing else came with what asked for
+// the work, and such work took less than quick_work_us_max the last time, it is woken only after
+// late_call_us: waking it now would cost as much as a third of a fast disk's sync, for nothing in
+// most cases. What comes meanwhile waits that long at most.
+//
 // Why level-triggered: an idle stream costs the same either way, and a busy one gives the others
 // their turn after each buffer-full without a list of who is not finished.
 //
@@ -34,10 +39,10 @@
 
 #include <array>
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -61,7 +66,9 @@ struct EpollLoopOptions {
   // For those who wait, in one round: while others are served, and while there are none.
   std::int64_t round_us_max = 10;
   std::int64_t round_alone_us_max = 50;
-  std::size_t streams_max = 0;  // with lingering ones; then accepting pauses. 0: no limit
+  std::int64_t quick_work_us_max = 500;  // blocking work that the others may wait for
+  std::int64_t late_call_us = 2'000;     // but not longer than this
+  std::size_t streams_max = 0;           // with lingering ones; then accepting pauses. 0: no limit
 };
 
 struct EpollLoopStats {
@@ -140,7 +147,7 @@ class EpollLoop final : public Loop, public BlockingWork {
       return at_ms != other.at_ms ? at_ms > other.at_ms : timer > other.timer;
     }
   };
-  static constexpr std::int64_t not_waiting = -1;
+  static constexpr std::int64_t not_armed = std::numeric_limits<std::int64_t>::max();
   struct Lingering {
     std::int64_t until_ms;
     StreamId stream;
@@ -178,6 +185,8 @@ class EpollLoop final : public Loop, public BlockingWork {
   void take_turns();
   void round(Turn& turn, std::int64_t wait_ms_max);
   void do_blocking_work(Turn& turn);
+  void call_other(std::int64_t in_us);
+  void wait_for_call(Turn& turn);
   void wake();
   void serve_strangers();
   void accept_from(std::size_t index, std::int64_t until_us);
@@ -194,7 +203,7 @@ class EpollLoop final : public Loop, public BlockingWork {
   void wait_resting(std::int64_t wait_ms_max);
   void run_posted();
   void run_timers();
-  std::int64_t wait_ms(std::int64_t wait_ms_max);
+  void arm_timer(std::int64_t at_ms);
 
   EpollLoopOptions options_;
   SystemClock clock_;
@@ -214,6 +223,8 @@ class EpollLoop final : public Loop, public BlockingWork {
   TimerId accept_timer_;
 
   std::vector<Due> heap_;
+  int timer_ = -1;                     // timerfd
+  std::int64_t armed_ms_ = not_armed;  // never later than the earliest of heap_
   std::unordered_map<std::uint64_t, std::function<void()>> timers_;
   std::uint64_t timer_next_ = 1;
 
@@ -223,9 +234,12 @@ class EpollLoop final : public Loop, public BlockingWork {
 
   // Whoever holds it runs handlers and may touch what is above.
   std::mutex turn_;
-  std::condition_variable turn_free_;  // nobody waits for events
-  bool led_ = false;                   // somebody waits for events, or handles them
-  std::int64_t waits_until_ms_ = not_waiting;
+  bool led_ = false;  // somebody waits for events, or handles them
+  unsigned threads_ = 1;
+  int call_ = -1;             // timerfd, of which whoever has nothing to do waits
+  bool called_ = false;       // it is set, or has woken somebody who is not here yet
+  bool quiet_ = false;        // what this round handles came alone, and not at once
+  std::int64_t work_us_ = 0;  // what the last blocking work took
   std::deque<std::function<After()>> blocking_;
   bool blocked_ = false;  // somebody does blocking work, or its outcome is not said yet
 

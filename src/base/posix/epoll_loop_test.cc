@@ -215,8 +215,8 @@ TEST(EpollLoop, PostsFromOtherThreadsRunInOrderOnTheLoop) {
 }
 
 // Blocking work waits until somebody else has let it go on: with one thread it would for ever.
-TEST(EpollLoop, ServesOthersWhileBlockingWorkRuns) {
-  auto loop = *EpollLoop::create();
+void serves_others_while_blocking_work_runs(const EpollLoopOptions& options) {
+  auto loop = *EpollLoop::create(options);
   Echo echo(*loop);
   Client client(*loop);
   const std::string address = *loop->listen("127.0.0.1:0", echo);
@@ -241,6 +241,14 @@ TEST(EpollLoop, ServesOthersWhileBlockingWorkRuns) {
   loop->after(1, look);
   loop->run(2);
   EXPECT_TRUE(after_ran);
+}
+
+TEST(EpollLoop, ServesOthersWhileBlockingWorkRuns) {
+  serves_others_while_blocking_work_runs({});
+  // Never taken for quick: the other thread is called before the work, not by the timer.
+  serves_others_while_blocking_work_runs({.quick_work_us_max = 0, .late_call_us = 900'000'000});
+  // Always taken for quick: by the timer, if what asked for it came alone.
+  serves_others_while_blocking_work_runs({.quick_work_us_max = 900'000'000, .late_call_us = 100});
 }
 
 // Each piece asks for the next one: from its outcome, from a handler, from posted work. Nothing

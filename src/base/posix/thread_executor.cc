@@ -25,6 +25,17 @@ void ThreadExecutor::post(std::function<void()> work) {
   wake_.notify_one();
 }
 
+void ThreadExecutor::post_after(std::int64_t delay_ms, std::function<void()> work) {
+  const auto due = SteadyClock::now() + std::chrono::milliseconds(delay_ms);
+  bool first;
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_) return;
+    first = later_.emplace(due, std::move(work)) == later_.begin();
+  }
+  if (first && std::this_thread::get_id() != thread_.get_id()) wake_.notify_one();
+}
+
 void ThreadExecutor::stop() {
   {
     std::lock_guard lock(mutex_);
@@ -34,12 +45,25 @@ void ThreadExecutor::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
+void ThreadExecutor::take_due() {
+  while (!later_.empty() && later_.begin()->first <= SteadyClock::now()) {
+    queue_.push_back(std::move(later_.begin()->second));
+    later_.erase(later_.begin());
+  }
+}
+
 void ThreadExecutor::run() {
   std::vector<std::function<void()>> batch;
   for (;;) {
     {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      for (take_due(); queue_.empty() && !stopping_; take_due()) {
+        if (later_.empty()) {
+          wake_.wait(lock);
+        } else {
+          wake_.wait_until(lock, later_.begin()->first);
+        }
+      }
       if (queue_.empty()) return;
       batch.swap(queue_);
     }
