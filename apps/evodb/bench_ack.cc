@@ -14,7 +14,7 @@ namespace evodb::app {
 
 namespace {
 
-constexpr std::uint64_t batches_default = 3'000;
+constexpr std::uint64_t batches_default = 10'000;  // p99 is the 100 slowest
 
 struct Size {
   const char* name;
