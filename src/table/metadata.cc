@@ -16,6 +16,13 @@ std::unexpected<Error> broken(const std::string& what) {
 // Ids are 32 bits wide, and set_schema() wants one more.
 constexpr std::int64_t schema_id_max = INT32_MAX - 1;
 
+// Nothing: it has none that is one.
+std::optional<std::int32_t> id_of(const Json& json, std::string_view name) {
+  const auto id = json_long(json, name);
+  if (!id || *id < 0 || *id > INT32_MAX) return std::nullopt;
+  return static_cast<std::int32_t>(*id);
+}
+
 // REQUIRES: parse() has seen the member.
 std::int64_t known_long(const Json& json, std::string_view name) {
   const auto v = json_long(json, name);
@@ -160,9 +167,9 @@ Result<TableMetadata> TableMetadata::parse(std::string_view text) {
   }
   bool unpartitioned = false;
   for (const Json& spec : json_array(json, "partition-specs")) {
-    const auto id = json_long(spec, "spec-id");
-    if (id && *id >= 0 && *id <= INT32_MAX && json_array(spec, "fields").empty()) {
-      m.spec_id_ = static_cast<std::int32_t>(*id);
+    const auto id = id_of(spec, "spec-id");
+    if (id && json_array(spec, "fields").empty()) {
+      m.spec_id_ = *id;
       unpartitioned = true;
       break;
     }
@@ -223,15 +230,15 @@ std::optional<std::int32_t> TableMetadata::sort_order_of(
   if (columns.empty()) return std::nullopt;
   for (const Json& order : json_array(json_, "sort-orders")) {
     const Json& fields = json_array(order, "fields");
-    const auto id = json_long(order, "order-id");
-    const bool same = id && *id >= 0 && *id <= INT32_MAX && fields.size() == columns.size() &&
+    const auto id = id_of(order, "order-id");
+    const bool same = id && fields.size() == columns.size() &&
                       std::equal(fields.begin(), fields.end(), columns.begin(),
                                  [](const Json& field, std::int32_t column) {
                                    return json_long(field, "source-id") == column &&
                                           json_string(field, "transform") == "identity" &&
                                           json_string(field, "direction") == "asc";
                                  });
-    if (same) return static_cast<std::int32_t>(*id);
+    if (same) return id;
   }
   return std::nullopt;
 }

@@ -36,7 +36,7 @@ RESIDENT_BYTES_MAX = sum(BUDGETS.values()) + CONSTANT_BYTES
 
 # Acks of healthy clients may take twice as long as they take without this abuse of their parent.
 FACTOR = 2.0
-ATTEMPTS = 5
+ATTEMPTS = 3
 
 
 class Abuser:

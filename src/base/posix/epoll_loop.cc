@@ -62,7 +62,8 @@ void set_timer(int fd, int flags, std::int64_t us) {  // 0: not any more
   const itimerspec at{
       .it_interval = {},
       .it_value = {static_cast<time_t>(us / 1'000'000), static_cast<long>(us % 1'000'000) * 1'000}};
-  EVODB_ASSERT(timerfd_settime(fd, flags, &at, nullptr) == 0, "a timer of ours");
+  const int set = timerfd_settime(fd, flags, &at, nullptr);
+  EVODB_ASSERT(set == 0, "a timer of ours");
 }
 
 void set_option(int fd, int level, int name, int value) {
@@ -187,18 +188,17 @@ void EpollLoop::do_blocking_work(Turn& turn) {
     const std::int64_t begun_us = monotonic_us();
     After after = work();
     const std::int64_t took_us = monotonic_us() - begun_us;
-    if (turn.try_lock()) {
+    auto say_outcome = [this, took_us, after = std::move(after)] {
       work_us_ = took_us;
       blocked_ = false;
       after();
+    };
+    if (turn.try_lock()) {
+      say_outcome();
       continue;
     }
     // The other one is in the middle of a round: at its end is soon enough.
-    post([this, took_us, after = std::move(after)] {
-      work_us_ = took_us;
-      blocked_ = false;
-      after();
-    });
+    post(std::move(say_outcome));
     turn.lock();
   }
 }

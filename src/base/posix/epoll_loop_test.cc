@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <future>
@@ -249,6 +250,32 @@ TEST(EpollLoop, ServesOthersWhileBlockingWorkRuns) {
   serves_others_while_blocking_work_runs({.quick_work_us_max = 0, .late_call_us = 900'000'000});
   // Always taken for quick: by the timer, if what asked for it came alone.
   serves_others_while_blocking_work_runs({.quick_work_us_max = 900'000'000, .late_call_us = 100});
+}
+
+// A timer that is due while quick work runs: it fires beside the work if the other thread was woken
+// for that. The work must have been asked for alone and after a wait, which a slow machine may
+// spoil.
+TEST(EpollLoop, DoesNotWakeTheOtherThreadForQuickWorkThatCameAlone) {
+  auto loop = *EpollLoop::create({.quick_work_us_max = 900'000'000, .late_call_us = 900'000'000});
+  int tries = 0;
+  std::atomic<bool> fired = false;
+  bool alone = false;
+  std::function<void()> attempt = [&] {
+    fired = false;
+    loop->after(1, [&] { fired = true; });
+    loop->run_blocking([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      const bool beside = fired;
+      return [&, beside] {
+        alone = !beside;
+        if (alone || ++tries == 50) return loop->stop();
+        loop->after(10, attempt);
+      };
+    });
+  };
+  loop->after(10, attempt);
+  loop->run(2);
+  EXPECT_TRUE(alone) << "woken in each of " << tries << " tries";
 }
 
 // Each piece asks for the next one: from its outcome, from a handler, from posted work. Nothing
