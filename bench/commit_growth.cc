@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <set>
 #include <variant>
 
@@ -12,6 +13,7 @@
 #include "store/store.h"
 #include "table/append.h"
 #include "table/catalog.h"
+#include "table/commit_cache.h"
 
 namespace evodb::bench {
 
@@ -61,6 +63,7 @@ table::Watermark watermark_at(table::WriterEpoch writer, std::uint64_t position)
 }
 
 Result<Counts> commit_one(store::ObjectStore& store, table::Catalog& catalog,
+                          const std::shared_ptr<table::CommitCache>& cache,
                           table::WriterEpoch writer, base::Random& random, std::uint64_t n) {
   table::AppendRequest request;
   request.table = "bench";
@@ -77,7 +80,7 @@ Result<Counts> commit_one(store::ObjectStore& store, table::Catalog& catalog,
   Counts counts;
   const double cpu_before = thread_cpu_us();
   const auto begun = std::chrono::steady_clock::now();
-  table::AppendCommit commit(std::move(request), store, random);
+  table::AppendCommit commit(std::move(request), store, random, cache);
   while (auto io = commit.next()) {
     if (const auto* put = std::get_if<table::PutObjects>(&*io)) {
       counts.puts += put->objects.size();
@@ -118,11 +121,12 @@ Result<std::vector<CommitCost>> measure_commits(const std::string& directory,
       EVODB_TRY(table::open_sqlite_catalog(directory + "/commits.db", "evodb", "evodb"));
   const auto writer = EVODB_TRY(catalog->claim());
   base::SystemRandom random;
+  const auto cache = std::make_shared<table::CommitCache>(16u << 20);  // as the parent's default
   std::vector<CommitCost> costs;
   std::vector<Counts> all;
   for (const std::uint64_t point : points) {
     while (all.size() < point) {
-      all.push_back(EVODB_TRY(commit_one(*store, *catalog, writer, random, all.size())));
+      all.push_back(EVODB_TRY(commit_one(*store, *catalog, cache, writer, random, all.size())));
     }
     const std::size_t from = all.size() - std::min<std::size_t>(window, all.size());
     costs.push_back(cost_of(

@@ -124,6 +124,9 @@ constexpr Setting table[] = {
      "Snapshots of a table that stay readable, newest first. Data files are never removed."},
     {"lake.metadata_files_max", kInteger, "100", 1, 100'000,
      "Former metadata files of a table that stay, for readers that hold their location."},
+    {"lake.metadata_cache_bytes_max", kBytes, "16777216", 0, 64 * gib,
+     "Metadata of tables kept from commit to commit, so that it need not be read back from the "
+     "store; 0: always read it."},
     {"lake.orphan_age_ms", kMillis, "86400000", 0, 365 * day_ms,
      "Files of crashed flushes are removed at start when they are older than this."},
 

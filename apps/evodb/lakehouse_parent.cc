@@ -73,6 +73,7 @@ Result<parent::ParentOptions> parent_options(const Config& config) {
   options.flush.snapshots_max = static_cast<std::uint32_t>(config.integer("lake.snapshots_max"));
   options.flush.metadata_files_max =
       static_cast<std::uint32_t>(config.integer("lake.metadata_files_max"));
+  options.flush.metadata_cache_bytes_max = config.integer("lake.metadata_cache_bytes_max");
   options.flush.retry_ms_max = config.integer("fallback.recovery_interval_ms");
   options.orphan_age_ms_min = config.integer("lake.orphan_age_ms");
   return options;

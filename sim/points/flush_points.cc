@@ -102,6 +102,7 @@ class FlushWorld {
           disk_, "j", {journal_->id(), journal_->durable_end()}, store_, catalog_));
       return {};
     }));
+    commits_ = std::make_shared<table::CommitCache>(1u << 20);
     lake_ = lake::Lake::create({}, identity_);
     for (auto& state : states) lake_->add_table(std::move(state));
     cursor_ = journal_->read_from(journal_->first());
@@ -144,7 +145,7 @@ class FlushWorld {
     lake_->request_flush();
     for (int turn = 0; turn < 2'000; ++turn) {
       while (auto job = lake_->next_flush(clock_.monotonic())) {
-        lake::FlushMachine machine(std::move(job), encoder_, store_, clock_, random_, {});
+        lake::FlushMachine machine(std::move(job), encoder_, store_, clock_, random_, {}, commits_);
         if (!drive(machine)) return wrong("the process stopped");
         lake_->on_flush_done(machine.id(), machine.outcome(), clock_.monotonic());
         EVODB_CHECK(check_persisted());
@@ -245,6 +246,7 @@ class FlushWorld {
   std::unique_ptr<journal::Journal> journal_;
   std::unique_ptr<journal::JournalCursor> cursor_;
   std::unique_ptr<lake::Lake> lake_;
+  std::shared_ptr<table::CommitCache> commits_;  // of this process' life
   lake::Lake::Identity identity_;
   std::uint64_t appended_ = 0;
 };

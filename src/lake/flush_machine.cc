@@ -23,8 +23,14 @@ struct FlushMachine::Impl {
   enum class State : std::uint8_t { kEncode, kCommit, kDone };
 
   Impl(std::unique_ptr<FlushJob> j, FileEncoder& e, const store::ObjectStore& s, base::Clock& c,
-       base::Random& r, const FlushOptions& o)
-      : job(std::move(j)), encoder(e), store(s), clock(c), random(r), options(o) {
+       base::Random& r, const FlushOptions& o, std::shared_ptr<table::CommitCache> known)
+      : job(std::move(j)),
+        encoder(e),
+        store(s),
+        clock(c),
+        random(r),
+        options(o),
+        cache(std::move(known)) {
     // The position sorts a table's files by age for people; the random part makes the name ours.
     name = job->location_key + "/data/" + hex16(job->watermark.position.value) + "-" +
            hex16(random.next());
@@ -36,6 +42,7 @@ struct FlushMachine::Impl {
   base::Clock& clock;
   base::Random& random;
   FlushOptions options;
+  std::shared_ptr<table::CommitCache> cache;
   std::string name;
 
   State state = State::kEncode;
@@ -153,7 +160,7 @@ struct FlushMachine::Impl {
     request.now = clock.wall();
     request.snapshots_max = options.snapshots_max;
     request.metadata_log_max = options.metadata_files_max;
-    commit.emplace(std::move(request), store, random);
+    commit.emplace(std::move(request), store, random, cache);
   }
 
   void end_commit() {
@@ -169,8 +176,10 @@ struct FlushMachine::Impl {
 
 FlushMachine::FlushMachine(std::unique_ptr<FlushJob> job, FileEncoder& encoder,
                            const store::ObjectStore& store, base::Clock& clock,
-                           base::Random& random, const FlushOptions& options)
-    : impl_(std::make_unique<Impl>(std::move(job), encoder, store, clock, random, options)) {}
+                           base::Random& random, const FlushOptions& options,
+                           std::shared_ptr<table::CommitCache> cache)
+    : impl_(std::make_unique<Impl>(std::move(job), encoder, store, clock, random, options,
+                                   std::move(cache))) {}
 FlushMachine::~FlushMachine() = default;
 FlushMachine::FlushMachine(FlushMachine&&) noexcept = default;
 

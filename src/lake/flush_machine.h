@@ -27,6 +27,7 @@
 #include "lake/flush_job.h"
 #include "lake/lake.h"
 #include "table/append.h"
+#include "table/commit_cache.h"
 
 namespace evodb::lake {
 
@@ -50,6 +51,7 @@ struct FlushOptions {
   std::uint64_t file_bytes_max = 128u << 20;
   std::uint32_t snapshots_max = 100;       // of a table; see table::AppendRequest
   std::uint32_t metadata_files_max = 100;  // former ones: who holds such a location can still read
+  std::uint64_t metadata_cache_bytes_max = 16u << 20;  // of all tables; 0: read back each time
 };
 
 struct FlushStep {
@@ -61,7 +63,8 @@ struct FlushStep {
 class FlushMachine {
  public:
   FlushMachine(std::unique_ptr<FlushJob> job, FileEncoder& encoder, const store::ObjectStore& store,
-               base::Clock& clock, base::Random& random, const FlushOptions& options);
+               base::Clock& clock, base::Random& random, const FlushOptions& options,
+               std::shared_ptr<table::CommitCache> cache = nullptr);
   ~FlushMachine();
   FlushMachine(FlushMachine&&) noexcept;
 

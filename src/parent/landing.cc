@@ -31,6 +31,7 @@ Landing::Landing(const Seams& seams, journal::Journal& journal,
     : seams_(seams),
       journal_(journal),
       flush_options_(flush_options),
+      commits_(std::make_shared<table::CommitCache>(flush_options.metadata_cache_bytes_max)),
       events_(events),
       life_(std::make_shared<LandingLife>()) {
   life_->landing = this;
@@ -95,7 +96,7 @@ void Landing::start_flushes() {
   while (auto job = lake_->next_flush(seams_.clock.monotonic())) {
     auto machine =
         std::make_shared<lake::FlushMachine>(std::move(job), seams_.encoder, seams_.store.naming(),
-                                             seams_.clock, seams_.random, flush_options_);
+                                             seams_.clock, seams_.random, flush_options_, commits_);
     const std::uint64_t id = machine->id().value;
     running_.emplace(id, machine);
     seams_.store.flush(machine, [life = life_, &executor = seams_.executor, id] {

@@ -96,6 +96,7 @@ class Landing {
   Seams seams_;
   journal::Journal& journal_;
   lake::FlushOptions flush_options_;
+  std::shared_ptr<table::CommitCache> commits_;  // with the flushes that run, which may outlive us
   Events& events_;
 
   std::unique_ptr<lake::Lake> lake_;

@@ -1,7 +1,7 @@
 // The commit protocol's order of effects, and what each answer means. docs/formats/iceberg.md has
 // it as a table; what is written is built in append_snapshot.h.
 //
-//   load ─▶ metadata ─▶ list ─▶ merge reads ─▶ put manifests, list, metadata ─▶ swap ─▶ tidy
+//   load ─▶ (metadata ─▶ list) ─▶ merge reads ─▶ put manifests, list, metadata ─▶ swap ─▶ tidy
 //    ▲                                                                          │
 //    └────── another commit came first, or nobody knows what became of ours ◀───┘
 //
@@ -13,6 +13,7 @@
 
 #include "base/assert.h"
 #include "table/append_snapshot.h"
+#include "table/commit_cache.h"
 #include "table/table_state.h"
 
 namespace evodb::table {
@@ -37,8 +38,9 @@ struct AppendCommit::Impl {
     kEnded,
   };
 
-  Impl(AppendRequest r, const store::ObjectStore& s, base::Random& rnd)
-      : request(std::move(r)), store(s), random(rnd) {
+  Impl(AppendRequest r, const store::ObjectStore& s, base::Random& rnd,
+       std::shared_ptr<CommitCache> c)
+      : request(std::move(r)), store(s), random(rnd), cache(std::move(c)) {
     names.uuid = random_uuid(random);
     names.table_uuid = random_uuid(random);
     new_snapshot_id();
@@ -145,8 +147,16 @@ struct AppendCommit::Impl {
       return end(ErrorKind::kCorrupt, "table " + request.table + ": " + *location +
                                           " or the manifest list that it names is missing");
     }
+    if (cache != nullptr) {
+      if (auto left = cache->take(request.table, *location)) return on_base(std::move(*left));
+    }
     base.metadata_location = *location;
     read(Step::kMetadata, *location);
+  }
+
+  void on_base(CommitBase left) {
+    base = std::move(left);
+    if (check_base()) on_lines();
   }
 
   // A file that the table names may be gone because the table has moved on meanwhile, or be lost.
@@ -163,12 +173,22 @@ struct AppendCommit::Impl {
     auto parsed = TableMetadata::parse(response->bytes);
     if (!parsed) return end(at_table(parsed.error()));
     base.metadata = std::move(*parsed);
+    base.metadata_bytes = response->bytes.size();
+    if (!check_base()) return;
+    base.lines.clear();
+    const Snapshot* current = base.metadata->current_snapshot();
+    if (current == nullptr || request.files.empty()) return choose();
+    read(Step::kList, current->manifest_list);
+  }
+
+  // False: the commit has ended.
+  bool check_base() {
     const auto in = has_landed(request, *base.metadata, names.snapshot_id);
-    if (!in) return end(at_table(in.error()));
-    if (*in) return on_found();
+    if (!in) return end(at_table(in.error())), false;
+    if (*in) return on_found(), false;
     looking_up = false;
     if (const auto expected = check_watermark(request, *base.metadata); !expected) {
-      return end(at_table(expected.error()));
+      return end(at_table(expected.error())), false;
     }
     // Chance gave us the id of somebody else's snapshot.
     while (base.metadata->find_snapshot(names.snapshot_id) != nullptr) {
@@ -177,10 +197,7 @@ struct AppendCommit::Impl {
       added.reset();
       merged.reset();
     }
-    base.lines.clear();
-    const Snapshot* current = base.metadata->current_snapshot();
-    if (current == nullptr || request.files.empty()) return choose();
-    read(Step::kList, current->manifest_list);
+    return true;
   }
 
   void on_found() {
@@ -198,6 +215,10 @@ struct AppendCommit::Impl {
     auto lines = read_manifest_list(response->bytes);
     if (!lines) return end(at_table(lines.error()));
     base.lines = std::move(*lines);
+    on_lines();
+  }
+
+  void on_lines() {
     if (merged && still_listed(*merged)) return choose();
     merged.reset();
     merge = {};
@@ -288,6 +309,8 @@ struct AppendCommit::Impl {
   void on_swap(const IoResponse& response) {
     if (response) {
       removable = std::move(plan.removable);
+      // Without a snapshot of ours nobody has read the list of manifests.
+      if (cache != nullptr && plan.list) cache->put(request.table, std::move(plan.next));
       return landed(std::move(plan.after));
     }
     const Error& error = response.error();
@@ -315,6 +338,7 @@ struct AppendCommit::Impl {
   AppendRequest request;
   const store::ObjectStore& store;
   base::Random& random;
+  const std::shared_ptr<CommitCache> cache;
 
   Step step = Step::kLoad;
   bool waiting = false;
@@ -341,8 +365,8 @@ struct AppendCommit::Impl {
 };
 
 AppendCommit::AppendCommit(AppendRequest request, const store::ObjectStore& store,
-                           base::Random& random)
-    : impl_(std::make_unique<Impl>(std::move(request), store, random)) {}
+                           base::Random& random, std::shared_ptr<CommitCache> cache)
+    : impl_(std::make_unique<Impl>(std::move(request), store, random, std::move(cache))) {}
 AppendCommit::~AppendCommit() = default;
 AppendCommit::AppendCommit(AppendCommit&&) noexcept = default;
 

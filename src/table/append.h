@@ -70,10 +70,14 @@ struct AppendRequest {
   std::uint32_t metadata_log_max = 20;
 };
 
+class CommitCache;  // commit_cache.h
+
 class AppendCommit {
  public:
-  // `store` is asked only for location() and key_of().
-  AppendCommit(AppendRequest request, const store::ObjectStore& store, base::Random& random);
+  // `store` is asked only for location() and key_of(). With a cache, metadata that this process
+  // wrote last is not read back.
+  AppendCommit(AppendRequest request, const store::ObjectStore& store, base::Random& random,
+               std::shared_ptr<CommitCache> cache = nullptr);
   ~AppendCommit();
   AppendCommit(AppendCommit&&) noexcept;
 

@@ -190,6 +190,7 @@ Result<CommitPlan> finish_commit(const AppendRequest& request, const CommitBase&
   const std::int64_t timestamp_ms = std::max(request.now.value, next.last_updated_ms());
   CommitPlan plan;
   std::vector<std::string>& dropped = begun.dropped;
+  std::vector<ManifestFile> lines;
   if (added != nullptr) {
     const Snapshot* before = base.metadata ? base.metadata->current_snapshot() : nullptr;
     Snapshot snapshot;
@@ -197,7 +198,7 @@ Result<CommitPlan> finish_commit(const AppendRequest& request, const CommitBase&
     if (before != nullptr) snapshot.parent = before->id;
     snapshot.sequence_number = next.last_sequence_number() + 1;
     snapshot.timestamp_ms = timestamp_ms;
-    std::vector<ManifestFile> lines = {in_commit(added->line, snapshot.sequence_number)};
+    lines.push_back(in_commit(added->line, snapshot.sequence_number));
     std::set<std::string> replaced;
     if (merged != nullptr) {
       replaced.insert(merged->replaces.begin(), merged->replaces.end());
@@ -239,6 +240,8 @@ Result<CommitPlan> finish_commit(const AppendRequest& request, const CommitBase&
     if (key && key->starts_with(folder)) plan.removable.push_back(*key);
   }
   plan.after = EVODB_TRY(table_state_of(request.table, plan.metadata.location, next, store));
+  plan.next = {std::move(next), plan.metadata.location, plan.metadata.bytes.size(),
+               std::move(lines)};
   return plan;
 }
 

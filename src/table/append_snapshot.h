@@ -27,7 +27,8 @@ std::string random_uuid(base::Random& random);  // version 4, 36 characters
 struct CommitBase {
   std::optional<TableMetadata> metadata;
   std::string metadata_location;
-  std::vector<ManifestFile> lines;  // the current snapshot's manifest list
+  std::uint64_t metadata_bytes = 0;  // as text
+  std::vector<ManifestFile> lines;   // the current snapshot's manifest list
 };
 
 // All but the last stay the same through every try of one commit.
@@ -47,6 +48,7 @@ struct CommitPlan {
   NewObject metadata;
   std::vector<std::string> removable;  // keys that the table no longer refers to
   TableState after;
+  CommitBase next;  // the table as this commit leaves it
 };
 
 // Is this commit in the table already? Its snapshot may have expired meanwhile, or another engine's

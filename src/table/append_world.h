@@ -129,8 +129,8 @@ class AppendWorld : public testing::Test {
     while (auto io = commit.next()) commit.on_response(perform(store, *catalog, *io));
     return commit.outcome();
   }
-  Result<TableState> run(AppendRequest request) {
-    AppendCommit commit(std::move(request), store, random);
+  Result<TableState> run(AppendRequest request, std::shared_ptr<CommitCache> cache = nullptr) {
+    AppendCommit commit(std::move(request), store, random, std::move(cache));
     return drive(commit);
   }
   // Performs `responses` effects of a commit and forgets it. False: it ended before.

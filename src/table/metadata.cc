@@ -13,6 +13,8 @@ std::unexpected<Error> broken(const std::string& what) {
   return fail(ErrorKind::kCorrupt, "table metadata: " + what);
 }
 
+constexpr const char* snapshots_key = "snapshots";
+
 // Ids are 32 bits wide, and set_schema() wants one more.
 constexpr std::int64_t schema_id_max = INT32_MAX - 1;
 
@@ -106,7 +108,6 @@ TableMetadata TableMetadata::create(const NewTable& table) {
         // Equality deletes are not readable everywhere; whoever deletes shall copy or mark.
         {"write.delete.mode", "copy-on-write"},
         {"schema.name-mapping.default", name_mapping(schema_json)}}},
-      {"snapshots", Json::array()},
       {"snapshot-log", Json::array()},
       {"metadata-log", Json::array()},
       {"refs", Json::object()},
@@ -177,20 +178,22 @@ Result<TableMetadata> TableMetadata::parse(std::string_view text) {
   if (!unpartitioned) {
     return fail(ErrorKind::kInvalid, "the table has no unpartitioned spec, which EvoDB writes by");
   }
-  EVODB_CHECK(m.read_snapshots());
+  EVODB_CHECK(m.take_snapshots());
   return m;
 }
 
-Result<void> TableMetadata::read_snapshots() {
+Result<void> TableMetadata::take_snapshots() {
   std::set<std::int64_t> ids;
-  for (const Json& json : json_array(json_, "snapshots")) {
-    snapshots_.push_back(EVODB_TRY(read_snapshot(json)));
-    if (!ids.insert(snapshots_.back().id).second) return broken("two snapshots have one id");
+  for (const Json& json : json_array(json_, snapshots_key)) {
+    Snapshot snapshot = EVODB_TRY(read_snapshot(json));
+    if (!ids.insert(snapshot.id).second) return broken("two snapshots have one id");
+    snapshots_.push_back(std::make_shared<const WrittenSnapshot>(
+        std::move(snapshot), json_long(json, "schema-id"), dump_json(json)));
   }
-  std::stable_sort(snapshots_.begin(), snapshots_.end(), [](const Snapshot& a, const Snapshot& b) {
-    return a.sequence_number < b.sequence_number;
-  });
-  if (!snapshots_.empty() && snapshots_.back().sequence_number > last_sequence_number()) {
+  json_.erase(snapshots_key);
+  std::ranges::stable_sort(snapshots_, {},
+                           [](const SharedSnapshot& s) { return s->snapshot.sequence_number; });
+  if (!snapshots_.empty() && snapshots_.back()->snapshot.sequence_number > last_sequence_number()) {
     return broken("a snapshot's sequence number is beyond last-sequence-number");
   }
   const auto current = json_long(json_, "current-snapshot-id");
@@ -200,7 +203,22 @@ Result<void> TableMetadata::read_snapshots() {
   return {};
 }
 
-std::string TableMetadata::to_json() const { return dump_json(json_); }
+std::string TableMetadata::to_json() const {
+  std::string text = dump_json(json_);
+  EVODB_ASSERT(text.size() > 2 && text.back() == '}', "an object with members");
+  std::size_t bytes = text.size() + 16;
+  for (const SharedSnapshot& s : snapshots_) bytes += s->json.size() + 1;
+  text.reserve(bytes);
+  text.back() = ',';
+  text += '"';
+  text += snapshots_key;
+  text += "\":[";
+  for (const SharedSnapshot& s : snapshots_) {
+    if (&s != &snapshots_.front()) text += ',';
+    text += s->json;
+  }
+  return text += "]}";
+}
 std::string TableMetadata::uuid() const { return *json_string(json_, "table-uuid"); }
 std::string TableMetadata::location() const {
   std::string location = *json_string(json_, "location");
@@ -249,8 +267,8 @@ std::optional<std::string> TableMetadata::property(std::string_view key) const {
 }
 
 const Snapshot* TableMetadata::find_snapshot(std::int64_t id) const {
-  for (const Snapshot& snapshot : snapshots_) {
-    if (snapshot.id == id) return &snapshot;
+  for (const SharedSnapshot& s : snapshots_) {
+    if (s->snapshot.id == id) return &s->snapshot;
   }
   return nullptr;
 }
@@ -306,7 +324,6 @@ void TableMetadata::add_snapshot(const Snapshot& snapshot) {
   EVODB_ASSERT(snapshot.sequence_number == last_sequence_number() + 1,
                "a snapshot has the next sequence number");
   EVODB_ASSERT(find_snapshot(snapshot.id) == nullptr, "a snapshot id is new");
-  array_member(json_, "snapshots").push_back(snapshot_to_json(snapshot, current_schema_id()));
   array_member(json_, "snapshot-log")
       .push_back({{"timestamp-ms", snapshot.timestamp_ms}, {"snapshot-id", snapshot.id}});
   json_["current-snapshot-id"] = snapshot.id;
@@ -318,7 +335,9 @@ void TableMetadata::add_snapshot(const Snapshot& snapshot) {
   if (!main.is_object()) main = Json::object();
   main["snapshot-id"] = snapshot.id;
   main["type"] = "branch";
-  snapshots_.push_back(snapshot);
+  const std::int32_t schema_id = current_schema_id();
+  snapshots_.push_back(std::make_shared<const WrittenSnapshot>(
+      snapshot, schema_id, dump_json(snapshot_to_json(snapshot, schema_id))));
 }
 
 std::vector<std::string> TableMetadata::log_metadata(const std::string& location,

@@ -6,13 +6,17 @@
 //   Dropped dropped = m.retain_snapshots(100);
 //   store.put(key, m.to_json(), ...);
 //
-// It stays the JSON document that it was: what other engines wrote and we do not know is kept.
+// It stays the JSON document that it was: what other engines wrote and we do not know is kept. Most
+// of a document are its snapshots, and a commit changes none of them: each stays the text that it
+// is, shared by copies, so a commit's cost does not grow with their number.
 // Source: "Table Metadata Fields" of the Iceberg spec.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
+#include <ranges>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,7 +68,10 @@ class TableMetadata {
   // The id of the sort order over exactly these columns, as create() writes one.
   std::optional<std::int32_t> sort_order_of(const std::vector<std::int32_t>& columns) const;
   std::optional<std::string> property(std::string_view key) const;
-  const std::vector<Snapshot>& snapshots() const { return snapshots_; }  // by sequence number
+  auto snapshots() const {  // by sequence number
+    return snapshots_ | std::views::transform(
+                            [](const SharedSnapshot& s) -> const Snapshot& { return s->snapshot; });
+  }
   const Snapshot* current_snapshot() const;
   const Snapshot* find_snapshot(std::int64_t id) const;
   std::vector<std::string> metadata_log() const;      // locations, oldest first
@@ -86,12 +93,19 @@ class TableMetadata {
   std::vector<std::string> retain_snapshots(std::uint32_t snapshots_max);
 
  private:
-  Result<void> read_snapshots();
+  struct WrittenSnapshot {
+    Snapshot snapshot;
+    std::optional<std::int64_t> schema_id;
+    std::string json;
+  };
+  using SharedSnapshot = std::shared_ptr<const WrittenSnapshot>;
+
+  Result<void> take_snapshots();
   bool is_linear() const;
   void drop_unused_schemas();
 
-  Json json_;
-  std::vector<Snapshot> snapshots_;
+  Json json_;  // without "snapshots"
+  std::vector<SharedSnapshot> snapshots_;
   std::int32_t spec_id_ = 0;
 };
 

@@ -20,18 +20,17 @@ bool TableMetadata::is_linear() const {
   const Json* refs = json_member(json_, "refs");
   if (refs != nullptr && refs->size() > 1) return false;
   for (std::size_t i = 1; i < snapshots_.size(); ++i) {
-    if (snapshots_[i].parent != snapshots_[i - 1].id) return false;
+    if (snapshots_[i]->snapshot.parent != snapshots_[i - 1]->snapshot.id) return false;
   }
   const Snapshot* current = current_snapshot();
-  return current != nullptr && current == &snapshots_.back();
+  return current != nullptr && current == &snapshots_.back()->snapshot;
 }
 
 void TableMetadata::drop_unused_schemas() {
   std::set<std::int64_t> used = {current_schema_id()};
-  for (const Json& snapshot : json_array(json_, "snapshots")) {
-    const auto id = json_long(snapshot, "schema-id");
-    if (!id) return;  // which schema it means nobody can tell
-    used.insert(*id);
+  for (const SharedSnapshot& s : snapshots_) {
+    if (!s->schema_id) return;  // which schema it means nobody can tell
+    used.insert(*s->schema_id);
   }
   Json rest = Json::array();
   for (Json& schema : json_["schemas"]) {
@@ -51,23 +50,24 @@ std::vector<std::string> TableMetadata::retain_snapshots(std::uint32_t snapshots
   }
   for (auto it = snapshots_.rbegin(); it != snapshots_.rend() && kept.size() < snapshots_max;
        ++it) {
-    kept.insert(it->id);
+    kept.insert((*it)->snapshot.id);
   }
   if (kept.size() == snapshots_.size()) return {};
 
   const bool linear = is_linear();
   std::vector<std::string> dropped;
   std::set<std::string> lists_in_use;
-  for (const Snapshot& snapshot : snapshots_) {
+  for (const Snapshot& snapshot : snapshots()) {
     if (kept.contains(snapshot.id)) lists_in_use.insert(snapshot.manifest_list);
   }
   for (std::size_t i = 0; i < snapshots_.size(); ++i) {
-    if (kept.contains(snapshots_[i].id)) continue;
-    if (!lists_in_use.contains(snapshots_[i].manifest_list)) {
-      dropped.push_back(snapshots_[i].manifest_list);
+    const Snapshot& snapshot = snapshots_[i]->snapshot;
+    if (kept.contains(snapshot.id)) continue;
+    if (!lists_in_use.contains(snapshot.manifest_list)) {
+      dropped.push_back(snapshot.manifest_list);
     }
     if (!linear || i + 1 == snapshots_.size()) continue;
-    const Snapshot& next = snapshots_[i + 1];
+    const Snapshot& next = snapshots_[i + 1]->snapshot;
     const auto merged = next.summary.find(std::string(merged_manifests_key));
     if (merged == next.summary.end()) continue;
     std::string_view names = merged->second;
@@ -84,7 +84,7 @@ std::vector<std::string> TableMetadata::retain_snapshots(std::uint32_t snapshots
     const auto id = json_long(entry, "snapshot-id");
     return id && !kept.contains(*id);
   };
-  for (const char* list : {"snapshots", "statistics", "partition-statistics"}) {
+  for (const char* list : {"statistics", "partition-statistics"}) {
     if (!json_.contains(list) || !json_[list].is_array()) continue;
     Json rest = Json::array();
     for (Json& entry : json_[list]) {
@@ -102,7 +102,8 @@ std::vector<std::string> TableMetadata::retain_snapshots(std::uint32_t snapshots
     }
   }
   json_["snapshot-log"] = std::move(log);
-  std::erase_if(snapshots_, [&](const Snapshot& s) { return !kept.contains(s.id); });
+  std::erase_if(snapshots_,
+                [&](const SharedSnapshot& s) { return !kept.contains(s->snapshot.id); });
   drop_unused_schemas();
   return property("gc.enabled") == "false" ? std::vector<std::string>() : dropped;
 }

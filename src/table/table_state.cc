@@ -66,9 +66,9 @@ std::optional<Watermark> summary_watermark(const Snapshot& snapshot) {
 
 Result<std::optional<Watermark>> read_watermark(const TableMetadata& metadata) {
   auto found = EVODB_TRY(watermark_from([&](const char* key) { return metadata.property(key); }));
-  const auto& snapshots = metadata.snapshots();
-  for (auto it = snapshots.rbegin(); it != snapshots.rend() && !found; ++it) {
-    found = EVODB_TRY(watermark_in(*it));
+  for (const Snapshot& snapshot : metadata.snapshots() | std::views::reverse) {
+    if (found) break;
+    found = EVODB_TRY(watermark_in(snapshot));
   }
   return found;
 }
