@@ -156,7 +156,9 @@ struct AppendCommit::Impl {
 
   void on_base(CommitBase left) {
     base = std::move(left);
-    if (check_base()) on_lines();
+    if (!check_base()) return;
+    if (request.files.empty()) return choose();  // no snapshot: nothing is merged
+    on_lines();
   }
 
   // A file that the table names may be gone because the table has moved on meanwhile, or be lost.
@@ -184,11 +186,18 @@ struct AppendCommit::Impl {
   // False: the commit has ended.
   bool check_base() {
     const auto in = has_landed(request, *base.metadata, names.snapshot_id);
-    if (!in) return end(at_table(in.error())), false;
-    if (*in) return on_found(), false;
+    if (!in) {
+      end(at_table(in.error()));
+      return false;
+    }
+    if (*in) {
+      on_found();
+      return false;
+    }
     looking_up = false;
     if (const auto expected = check_watermark(request, *base.metadata); !expected) {
-      return end(at_table(expected.error())), false;
+      end(at_table(expected.error()));
+      return false;
     }
     // Chance gave us the id of somebody else's snapshot.
     while (base.metadata->find_snapshot(names.snapshot_id) != nullptr) {
