@@ -30,6 +30,8 @@ TEST_F(CommitCacheTest, TheNextCommitReadsNothingBackAndWritesTheSame) {
   for (int n = 1; n < 10; ++n) EXPECT_TRUE(reads_of(append(n), cache).empty()) << n;
   expect_files(10);
   EXPECT_EQ(metadata().snapshots().size(), 10u);
+  const std::string location = catalog->load("t").value().value();
+  EXPECT_EQ(store.get(*store.key_of(location)).value(), metadata().to_json());
   // As a process that has just started finds it.
   EXPECT_EQ(reads_of(append(10), nullptr).size(), 2u);
   expect_files(11);

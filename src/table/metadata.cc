@@ -217,8 +217,10 @@ std::string TableMetadata::to_json() const {
     if (&s != &snapshots_.front()) text += ',';
     text += s->json;
   }
-  return text += "]}";
+  text += "]}";
+  return text;
 }
+
 std::string TableMetadata::uuid() const { return *json_string(json_, "table-uuid"); }
 std::string TableMetadata::location() const {
   std::string location = *json_string(json_, "location");

@@ -8,7 +8,7 @@
 //
 // It stays the JSON document that it was: what other engines wrote and we do not know is kept. Most
 // of a document are its snapshots, and a commit changes none of them: each stays the text that it
-// is, shared by copies, so a commit's cost does not grow with their number.
+// is, shared by copies: a commit copies it to the new file, no more.
 // Source: "Table Metadata Fields" of the Iceberg spec.
 #pragma once
 
