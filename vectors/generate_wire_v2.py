@@ -16,7 +16,7 @@ import sys
 import xxhash
 
 FOLDER = pathlib.Path(__file__).parent / "wire-v2"
-OPS = ["INSERT", "UPDATE", "DELETE", "SNAPSHOT", "OVERSIZE"]
+OPS = ["INSERT", "UPDATE", "DELETE", "SNAPSHOT", "OVERSIZE", "RESET", "DROP"]
 CLASSES = {"null": 0, "integer": 1, "real": 2, "text": 3, "blob": 4, "boolean": 5}
 
 
@@ -128,7 +128,7 @@ def content(c):
     for name, _ in parts:
         if c.get(name) is not None:
             out += varint(len(c[name])) + b"".join(value(v) for v in c[name])
-    if c["op"] == "OVERSIZE":
+    if c["op"] in ("OVERSIZE", "RESET", "DROP"):
         presence |= 8
         out += string(c["reason"])
     return bytes([presence]) + out
@@ -178,9 +178,12 @@ def add_frame(name, kind, number, fields, body, encodes=True, **options):
 
 def hello(name, f, **options):
     body = string(f["token"]) + string(f["source"]) + varint(f["epoch"])
-    body += bytes([(1 if f["ordered"] else 0) | (2 if f["accepts_zstd"] else 0), f["wait"]])
+    has_life = 4 if "life" in f else 0
+    body += bytes([(1 if f["ordered"] else 0) | (2 if f["accepts_zstd"] else 0) | has_life,
+                   f["wait"]])
     body += varint(f["trimmed"]) + u64(int(f["trimmed_chain"], 16)) + varint(f["head"])
     body += varint(f["frame_bytes_max"]) + string(f["agent"])
+    body += u64(int(f["life"], 16)) if has_life else b""
     add_frame(name, "hello", 1, f, body + options.pop("later", b""), **options)
 
 
@@ -188,6 +191,7 @@ HELLO = dict(token="", source="till-17", epoch=3, ordered=True, accepts_zstd=Fal
              trimmed=4_096, trimmed_chain="0123456789abcdef", head=4_242,
              frame_bytes_max=16_777_216, agent="evodb-edge/0.1.0")
 hello("hello", HELLO)
+hello("hello-life", {**HELLO, "life": "89abcdef01234567"})
 hello("hello-unordered", {**HELLO, "token": "t0ken", "source": "кассa 17 ☃", "ordered": False,
                           "accepts_zstd": True, "wait": 0, "trimmed": 0, "trimmed_chain": "0" * 16,
                           "head": 0, "agent": ""})
@@ -215,6 +219,9 @@ welcome("welcome-resume", WELCOME)
 welcome("welcome-new-epoch", {**WELCOME, "verdict": 1, "chain_known": False, "accepts_zstd": False,
                               "epoch_min": (1 << 64) - 1, "received_txn": 0,
                               "text": "the database was restored from a copy"})
+welcome("welcome-copy", {**WELCOME, "verdict": 2, "epoch_min": 4, "received": 0, "received_txn": 0,
+                         "received_chain": "0" * 16, "durable": 0, "persisted": 0,
+                         "text": "a copy: till-17 streams from another database already"})
 
 
 def ack(name, durable, persisted, credit, later=b"", **options):
@@ -298,6 +305,12 @@ half = batch("batch-five-ops-part-1", 10, 0x1122334455667788, [], FIVE[:2], know
 whole = batch("batch-five-ops-part-2", 12, half, [], FIVE[2:], known=KNOWN)
 assert whole == five_chain
 
+batch("batch-reset", 4_000, five_chain, [(0, USERS)], [
+    change("RESET", 0, 4_001, 4_003, NOW, reason="column 'nom' is 'name' now"),
+    change("SNAPSHOT", 0, 4_002, 4_003, NOW, after=row),
+    change("DROP", 1, 4_003, 4_003, NOW, reason=""),
+], known=KNOWN)
+
 EXTREMES = [
     NULL, boolean(False), boolean(True),
     *map(integer, [0, 1, -1, 14, 15, -15, -16, 63, 127, 128, 2**31 - 1, -2**31, 2**53 + 1,
@@ -369,9 +382,12 @@ refuse_batch("lsn-overflow", head(previous=2**64 - 1) + one(), "an LSN over 64 b
 refuse_batch("first-lsn", head(first=2, span=1) + one(lsn=3), "the first LSN is not the header's")
 refuse_batch("last-lsn", head(span=5) + one(), "the last LSN is not the header's")
 refuse_batch("lsn-stands", head(changes=2, span=1) + one() + one(lsn=0), "the LSN does not grow")
-refuse_batch("op", head() + one(op=5), "an unknown op")
+refuse_batch("op", head() + one(op=7), "an unknown op")
 refuse_batch("presence", head() + one(rest=b"\x10"), "an unknown presence bit")
 refuse_batch("reason-on-insert", head() + one(rest=b"\x08\x00"), "a reason without OVERSIZE")
+refuse_batch("reset-without-reason", head() + one(op=5, rest=b"\x00"), "RESET without a reason")
+refuse_batch("reset-with-key", head() + one(op=5, rest=b"\x09\x01\x00\x00"), "a key with RESET")
+refuse_batch("drop-with-row", head() + one(op=6, rest=b"\x0c\x01\x00\x00"), "a row with DROP")
 refuse_batch("oversize-with-row", head() + one(op=4, rest=b"\x0c\x01\x00\x00"), "a row with OVERSIZE")
 refuse_batch("table-ref", head() + one(table=10_000), "a table number over the limit")
 refuse_batch("value-class", head() + one(rest=b"\x04\x01\x06"), "storage class 6")

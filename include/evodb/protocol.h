@@ -105,13 +105,15 @@ struct HelloMessage {  // v1: `connect`
   std::uint32_t frame_bytes_max = 16u << 20;
   bool accepts_zstd = false;
   std::string agent;
+  std::uint64_t life = 0;  // differs between two copies of a database; 0: not known
   // v1
   std::string shard;
   UnixMillis timestamp;
 };
 
 struct WelcomeMessage {    // v2; v1 answers with StatusMessage
-  bool new_epoch = false;  // false: resume after `received`
+  bool new_epoch = false;  // begin an epoch of at least `epoch_min`
+  bool copy = false;       // another database streams under this name; neither: resume
   Lsn received;
   ChainHash received_chain;
   bool chain_known = true;

@@ -26,6 +26,10 @@ enum class ErrorKind : std::uint8_t {
   kCorrupt,         // stored bytes are not what was written
   kOverLimit,       // a named limit is reached; nothing was taken
   kOutcomeUnknown,  // it may or may not have happened: look before doing anything else
+  kNotFound,        // what was named is not there
+  kExists,          // what was to be made is there already
+  kStale,           // what the caller knew is no longer so: read it anew, then decide
+  kNoSpace,         // no room left where it would be stored: make room, then it may succeed
   kInternal,        // a broken assumption or a fault that no caller can mend
 };
 

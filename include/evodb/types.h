@@ -46,7 +46,13 @@ enum class Op : std::uint8_t {
   kDelete = 2,
   kSnapshot = 3,  // the row existed when capture began
   kOversize = 4,  // the row cannot be sent: key and reason only; lands in the rejects table
+  kReset = 5,     // the table begins anew here: rows of before are forgotten, SNAPSHOTs follow
+  kDrop = 6,      // the table is gone at the source; its rows are forgotten
 };
+inline constexpr Op op_last = Op::kDrop;
+
+// About a row or table as a whole: such a change has a reason and no rows.
+constexpr bool carries_reason(Op op) { return op >= Op::kOversize; }
 
 // How long a child keeps a change.
 enum class WaitLevel : std::uint8_t {

@@ -21,6 +21,8 @@ std::string_view name_of(Op op) {
     case Op::kDelete: return "DELETE";
     case Op::kSnapshot: return "SNAPSHOT";
     case Op::kOversize: return "OVERSIZE";
+    case Op::kReset: return "RESET";
+    case Op::kDrop: return "DROP";
   }
   return "";
 }

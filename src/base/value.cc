@@ -15,6 +15,10 @@ std::string_view error_kind_name(ErrorKind kind) {
     case ErrorKind::kCorrupt: return "corrupt";
     case ErrorKind::kOverLimit: return "over limit";
     case ErrorKind::kOutcomeUnknown: return "outcome unknown";
+    case ErrorKind::kNotFound: return "not found";
+    case ErrorKind::kExists: return "exists already";
+    case ErrorKind::kStale: return "stale";
+    case ErrorKind::kNoSpace: return "no space";
     case ErrorKind::kInternal: return "internal";
   }
   return "unknown";

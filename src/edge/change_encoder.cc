@@ -76,7 +76,9 @@ Result<void> ChangeEncoder::check(const ClientChange& c, const Table& table) con
       if (!c.after.empty()) return wrong("a DELETE has no row after");
       if (c.before.empty() && c.key.empty()) return wrong("a DELETE needs the row or its key");
       return {};
-    case Op::kOversize: break;
+    case Op::kOversize:
+    case Op::kReset:
+    case Op::kDrop: break;
   }
   return wrong("an operation that applications do not send");
 }

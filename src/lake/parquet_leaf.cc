@@ -14,8 +14,8 @@ using parquet::ByteArray;
 
 constexpr std::uint32_t run_rows = 2048;
 
-constexpr std::array<std::string_view, 5> op_names = {"INSERT", "UPDATE", "DELETE", "SNAPSHOT",
-                                                      "OVERSIZE"};
+constexpr std::array<std::string_view, 7> op_names = {"INSERT",   "UPDATE", "DELETE", "SNAPSHOT",
+                                                      "OVERSIZE", "RESET",  "DROP"};
 
 ByteArray as_bytes(std::string_view v) {
   return {static_cast<std::uint32_t>(v.size()), reinterpret_cast<const std::uint8_t*>(v.data())};

@@ -112,7 +112,7 @@ bool BatchReader::next_open(ChangeView* change) {
   const char* p = from;
   if (p == end) return set_change_fault("it is missing");
   const auto op = static_cast<std::uint8_t>(*p++);
-  if (op > static_cast<std::uint8_t>(Op::kOversize)) return set_change_fault("an unknown op");
+  if (op > static_cast<std::uint8_t>(op_last)) return set_change_fault("an unknown op");
 
   std::uint64_t table = 0, lsn_step = 0, txn_step = 0, time_step = 0;
   if ((p = read_varint(p, end, &table)) == nullptr ||
@@ -134,9 +134,11 @@ bool BatchReader::next_open(ChangeView* change) {
 
   const char* const content = p;
   const auto presence = static_cast<std::uint8_t>(*p++);
-  const bool oversize = op == static_cast<std::uint8_t>(Op::kOversize);
-  if ((presence & ~presence_known) != 0 || ((presence & presence_reason) != 0) != oversize ||
-      (oversize && (presence & (presence_before | presence_after)) != 0)) {
+  const bool reason = carries_reason(static_cast<Op>(op));
+  const bool key_allowed = !reason || op == static_cast<std::uint8_t>(Op::kOversize);
+  if ((presence & ~presence_known) != 0 || ((presence & presence_reason) != 0) != reason ||
+      (reason && (presence & (presence_before | presence_after)) != 0) ||
+      (!key_allowed && (presence & presence_key) != 0)) {
     return set_change_fault("its presence bits do not fit its op");
   }
   change->key = change->before = change->after = ValuesView();
@@ -144,7 +146,7 @@ bool BatchReader::next_open(ChangeView* change) {
   if ((presence & presence_key) != 0) p = read_values(p, end, &change->key);
   if (p != nullptr && (presence & presence_before) != 0) p = read_values(p, end, &change->before);
   if (p != nullptr && (presence & presence_after) != 0) p = read_count(p, end, &change->after);
-  if (p != nullptr && oversize) {
+  if (p != nullptr && reason) {
     std::uint64_t n = 0;
     p = read_varint(p, end, &n);
     if (p != nullptr && n > static_cast<std::uint64_t>(end - p)) p = nullptr;

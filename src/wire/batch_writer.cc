@@ -41,9 +41,10 @@ void BatchWriter::add_change(Op op, std::uint32_t table_ref, std::uint64_t table
                              const ValuesView& before, const ValuesView& after,
                              std::string_view reason) {
   EVODB_ASSERT(lsn > last_, "LSNs grow strictly within a batch");
-  const bool oversize = op == Op::kOversize;
-  EVODB_ASSERT(oversize ? !before.present && !after.present : reason.empty(),
-               "an OVERSIZE change has a key and a reason, others have no reason");
+  const bool has_reason = carries_reason(op);
+  EVODB_ASSERT(has_reason ? !before.present && !after.present : reason.empty(),
+               "OVERSIZE, RESET and DROP have a reason and no rows, others have no reason");
+  EVODB_ASSERT(!key.present || !has_reason || op == Op::kOversize, "of these OVERSIZE has a key");
 
   // One append for all that is before the values.
   char raw[2 + 4 * base::varint_bytes_max];
@@ -57,13 +58,13 @@ void BatchWriter::add_change(Op op, std::uint32_t table_ref, std::uint64_t table
                                                 static_cast<std::uint64_t>(time_.value))));
   *p++ =
       static_cast<char>((key.present ? presence_key : 0) | (before.present ? presence_before : 0) |
-                        (after.present ? presence_after : 0) | (oversize ? presence_reason : 0));
+                        (after.present ? presence_after : 0) | (has_reason ? presence_reason : 0));
   changes_.append(raw, static_cast<std::size_t>(p - raw));
   const std::size_t content = changes_.size() - 1;
   put_values(changes_, key);
   put_values(changes_, before);
   put_values(changes_, after);
-  if (oversize) base::put_string(changes_, reason);
+  if (has_reason) base::put_string(changes_, reason);
 
   ChangeView folded;
   folded.op = op;

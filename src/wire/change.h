@@ -73,7 +73,7 @@ struct ChangeView {
   ValuesView key;     // present only where the row itself does not hold it (wire v1, Op::kOversize)
   ValuesView before;  // UPDATE, DELETE
   ValuesView after;   // INSERT, UPDATE, SNAPSHOT
-  std::string_view reason;   // Op::kOversize only: why the row was not sent
+  std::string_view reason;   // carries_reason(op): why
   std::string_view content;  // the encoded presence bits, key, before, after (and reason): what the
                              // chain covers
 };

@@ -14,6 +14,7 @@ constexpr std::size_t checksum_offset = 6;
 
 constexpr std::uint8_t hello_ordered = 1;
 constexpr std::uint8_t hello_accepts_zstd = 2;
+constexpr std::uint8_t hello_has_life = 4;
 constexpr std::uint8_t welcome_chain_known = 1;
 constexpr std::uint8_t welcome_accepts_zstd = 2;
 
@@ -110,7 +111,7 @@ Result<Frame> decode_hello(Fields in) {
   hello.token = in.string("token", token_bytes_max);
   hello.source = in.string("source", base::source_name_bytes_max);
   hello.epoch = Epoch(in.varint("epoch"));
-  const std::uint8_t bits = in.bits("options", hello_ordered | hello_accepts_zstd);
+  const std::uint8_t bits = in.bits("options", hello_ordered | hello_accepts_zstd | hello_has_life);
   hello.ordered = (bits & hello_ordered) != 0;
   hello.accepts_zstd = (bits & hello_accepts_zstd) != 0;
   hello.wait = static_cast<WaitLevel>(in.choice("wait level", 2));
@@ -119,6 +120,7 @@ Result<Frame> decode_hello(Fields in) {
   hello.head = Lsn(in.varint("head LSN"));
   hello.frame_bytes_max = in.varint32("frame_bytes_max");
   hello.agent = in.string("agent", agent_bytes_max);
+  if ((bits & hello_has_life) != 0) hello.life = in.u64("life");
   if (hello.source.empty()) in.wrong("source", "is empty; name the database");
   if (hello.head < hello.trimmed) in.wrong("head LSN", "lies before the trimmed LSN");
   return in.finish(hello);
@@ -126,7 +128,7 @@ Result<Frame> decode_hello(Fields in) {
 
 Result<Frame> decode_welcome(Fields in) {
   Welcome welcome;
-  welcome.verdict = static_cast<WelcomeVerdict>(in.choice("verdict", 2));
+  welcome.verdict = static_cast<WelcomeVerdict>(in.choice("verdict", 3));
   const std::uint8_t bits = in.bits("options", welcome_chain_known | welcome_accepts_zstd);
   welcome.chain_known = (bits & welcome_chain_known) != 0;
   welcome.accepts_zstd = (bits & welcome_accepts_zstd) != 0;
@@ -181,13 +183,15 @@ struct BodyEncoder {
     base::put_string(out, hello.source);
     base::put_varint(out, hello.epoch.value);
     base::put_u8(out, static_cast<std::uint8_t>((hello.ordered ? hello_ordered : 0) |
-                                                (hello.accepts_zstd ? hello_accepts_zstd : 0)));
+                                                (hello.accepts_zstd ? hello_accepts_zstd : 0) |
+                                                (hello.life != 0 ? hello_has_life : 0)));
     base::put_u8(out, static_cast<std::uint8_t>(hello.wait));
     base::put_varint(out, hello.trimmed.value);
     base::put_u64(out, hello.trimmed_chain.value);
     base::put_varint(out, hello.head.value);
     base::put_varint(out, hello.frame_bytes_max);
     base::put_string(out, utf8_prefix(hello.agent, agent_bytes_max));
+    if (hello.life != 0) base::put_u64(out, hello.life);
     return FrameType::kHello;
   }
   FrameType operator()(const Welcome& welcome) const {

@@ -58,11 +58,15 @@ struct Hello {
   std::uint32_t frame_bytes_max = 0;  // the largest frame that the child takes
   bool accepts_zstd = false;
   std::string_view agent;  // "evodb-edge/0.1.0", for people
+  // A random number of the process that speaks and of the database that it speaks for: it differs
+  // between two copies that both stream. 0: not known.
+  std::uint64_t life = 0;
 };
 
 enum class WelcomeVerdict : std::uint8_t {
   kResume = 0,    // go on after `received`
   kNewEpoch = 1,  // the two histories differ: begin an epoch of at least `epoch_min`
+  kCopy = 2,      // another database streams under this name: take another one, or wait
 };
 
 struct Welcome {

@@ -28,6 +28,7 @@ Frame frame_of(const nlohmann::json& d) {
     hello.frame_bytes_max = d.at("frame_bytes_max");
     hello.accepts_zstd = d.at("accepts_zstd");
     hello.agent = text("agent");
+    if (d.contains("life")) hello.life = hex64(d.at("life"));
     return hello;
   }
   if (kind == "welcome") {

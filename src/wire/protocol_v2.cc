@@ -101,13 +101,13 @@ Result<void> check_entry(const WalEntry& entry, Lsn previous) {
     return fail(ErrorKind::kInvalid,
                 entry_name(entry) + " does not lie behind LSN " + std::to_string(previous.value));
   }
-  if (entry.op > Op::kOversize) {
+  if (entry.op > op_last) {
     return fail(ErrorKind::kInvalid, entry_name(entry) + " has an unknown op");
   }
-  if (entry.op == Op::kOversize ? entry.before || entry.after : !entry.reason.empty()) {
+  if (carries_reason(entry.op) ? entry.before || entry.after : !entry.reason.empty()) {
     return fail(ErrorKind::kInvalid, entry_name(entry) +
-                                         ": an oversize change has a key and a reason and no "
-                                         "rows, others have no reason");
+                                         ": OVERSIZE, RESET and DROP have a reason and no rows, "
+                                         "others have no reason");
   }
   if (!entry.before_json.empty() || !entry.after_json.empty()) {
     return fail(ErrorKind::kInvalid,
@@ -243,11 +243,14 @@ struct FrameMaker {
     hello.frame_bytes_max = m.frame_bytes_max;
     hello.accepts_zstd = m.accepts_zstd;
     hello.agent = m.agent;
+    hello.life = m.life;
     return Frame(hello);
   }
   Result<Frame> operator()(const WelcomeMessage& m) const {
     Welcome welcome;
-    welcome.verdict = m.new_epoch ? WelcomeVerdict::kNewEpoch : WelcomeVerdict::kResume;
+    welcome.verdict = m.copy        ? WelcomeVerdict::kCopy
+                      : m.new_epoch ? WelcomeVerdict::kNewEpoch
+                                    : WelcomeVerdict::kResume;
     welcome.received = m.received;
     welcome.received_chain = m.received_chain;
     welcome.chain_known = m.chain_known;
@@ -298,11 +301,13 @@ struct MessageMaker {
     m.frame_bytes_max = f.frame_bytes_max;
     m.accepts_zstd = f.accepts_zstd;
     m.agent = f.agent;
+    m.life = f.life;
     return Message(std::move(m));
   }
   Result<Message> operator()(const Welcome& f) const {
     WelcomeMessage m;
     m.new_epoch = f.verdict == WelcomeVerdict::kNewEpoch;
+    m.copy = f.verdict == WelcomeVerdict::kCopy;
     m.received = f.received;
     m.received_chain = f.received_chain;
     m.chain_known = f.chain_known;
