@@ -89,8 +89,8 @@ std::optional<std::vector<Value>> values_of(const nlohmann::json& change, const 
 }
 
 OwnedChange change_of(const nlohmann::json& json) {
-  static const std::vector<std::string> ops = {"INSERT", "UPDATE", "DELETE", "SNAPSHOT",
-                                               "OVERSIZE", "RESET", "DROP"};
+  static const std::vector<std::string> ops = {"INSERT",   "UPDATE", "DELETE", "SNAPSHOT",
+                                               "OVERSIZE", "RESET",  "DROP"};
   OwnedChange change;
   const std::string op = json.at("op");
   change.op = static_cast<Op>(std::find(ops.begin(), ops.end(), op) - ops.begin());
