@@ -25,6 +25,10 @@ int install(const capture::InstallOptions& options) {
     std::printf("  %lu rows that were there already will be sent as SNAPSHOT\n",
                 done->snapshot_rows);
   }
+  if (done->pending_rows > 0) {
+    std::printf("  of those about %lu are read from the tables by evodb edge, bit by bit\n",
+                done->pending_rows);
+  }
   for (const auto& [name, reason] : done->skipped) {
     std::printf("  not captured: %s (%s)\n", name.c_str(), reason.c_str());
   }
@@ -38,6 +42,7 @@ Json to_json(const capture::CaptureStatus& s) {
     tables.push_back({{"name", table.name},
                       {"captured", table.captured},
                       {"stale", table.stale},
+                      {"resending", table.resending},
                       {"schema_version", table.schema_version},
                       {"reason", table.reason}});
   }
@@ -67,9 +72,10 @@ int show_status(const std::string& db, bool as_json) {
               s->held_changes, s->held_bytes, s->head.value);
   for (const auto& table : s->tables) {
     std::printf("  %-30s %s%s%s\n", table.name.c_str(),
-                !table.captured ? "not captured"
-                : table.stale   ? "captured, schema changed since"
-                                : "captured",
+                !table.captured   ? "not captured"
+                : table.stale     ? "captured, schema changed since"
+                : table.resending ? "captured, its rows are being sent"
+                                  : "captured",
                 table.reason.empty() ? "" : ": ", table.reason.c_str());
   }
   for (const auto& warning : s->warnings) std::printf("  note: %s\n", warning.c_str());

@@ -36,7 +36,7 @@ struct OutboxChange {
   TxnId txn;
   UnixMillis committed_at;
   wire::ValuesView key, before, after;  // valid during take()
-  std::string_view reason;              // Op::kOversize only
+  std::string_view reason;              // carries_reason(op)
 };
 
 class ChangeSink {

@@ -10,6 +10,8 @@ namespace {
 // A key that is larger than this is cut, into the reason.
 constexpr std::size_t oversize_key_bytes_max = 64u << 10;
 constexpr std::size_t shown_key_bytes_max = 64;
+// Of a RESET or DROP; capture's own are shorter.
+constexpr std::size_t reason_bytes_max = 4u << 10;
 // Presence, counts, and what little else stands around the values.
 constexpr std::size_t envelope_bytes = 64;
 // Tag and longest varint in front of a value.
@@ -59,8 +61,16 @@ Result<bool> OutboxRow::add(const Statement& row, const KnownTable& known) {
     return fail(ErrorKind::kCorrupt, "evodb_outbox row " + std::to_string(row.integer(0)) + " " +
                                          what + "; remove capture and install it again");
   };
-  if (op < 0 || op > op_before_half || op == static_cast<std::int64_t>(Op::kOversize)) {
+  if (op < 0 || op > op_drop || op == static_cast<std::int64_t>(Op::kOversize)) {
     return broken("has an unknown op");
+  }
+  if (op == op_reset || op == op_drop) {
+    if (half_) {
+      half_ = false;
+      return broken("stands between the halves of an UPDATE");
+    }
+    note_table(row, known, op == op_reset ? Op::kReset : Op::kDrop);
+    return true;
   }
   if (half_ != (is_update && table.split) || (half_ && half_table_ != table.id)) {
     half_ = false;
@@ -112,6 +122,23 @@ Result<bool> OutboxRow::add(const Statement& row, const KnownTable& known) {
   }
   half_ = false;
   return true;
+}
+
+void OutboxRow::note_table(const Statement& row, const KnownTable& known, Op op) {
+  change_ = {};
+  change_.op = op;
+  change_.table = &known.table.def;
+  change_.table_fingerprint = known.fingerprint;
+  change_.lsn.value = static_cast<std::uint64_t>(row.integer(0));
+  change_.committed_at.value = row.integer(3);
+  before_.clear();
+  after_.clear();
+  key_.clear();
+  const std::string_view reason =
+      row.column_count() > outbox_value_column ? row.text(outbox_value_column) : std::string_view();
+  reason_ = wire::utf8_prefix(wire::is_valid_utf8(reason) ? reason : std::string_view(),
+                              reason_bytes_max);
+  change_.reason = reason_;
 }
 
 void OutboxRow::make_oversize(const Statement& row, const CapturedTable& table, int first,

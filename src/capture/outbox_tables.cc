@@ -29,7 +29,8 @@ CREATE TABLE main.evodb_tables(
   active INTEGER NOT NULL,
   split INTEGER NOT NULL,
   name TEXT NOT NULL,
-  schema_version INTEGER NOT NULL);
+  schema_version INTEGER NOT NULL,
+  fine_print TEXT);
 CREATE TABLE main.evodb_columns(
   tbl INTEGER NOT NULL,
   position INTEGER NOT NULL,
@@ -41,6 +42,21 @@ CREATE TABLE main.evodb_state(key TEXT NOT NULL PRIMARY KEY, value) WITHOUT ROWI
 CREATE TABLE main.evodb_selection(
   name TEXT NOT NULL PRIMARY KEY,
   excluded INTEGER NOT NULL) WITHOUT ROWID;
+)sql";
+// Since format 2.
+constexpr const char* create_resend_sql = R"sql(
+CREATE TABLE IF NOT EXISTS main.evodb_resend(
+  slot INTEGER PRIMARY KEY,
+  tbl INTEGER NOT NULL,
+  previous INTEGER NOT NULL,
+  reached BLOB,
+  sent INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS main.evodb_waiting(
+  name TEXT NOT NULL PRIMARY KEY,
+  since INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS main.evodb_mark(x);
+DELETE FROM main.evodb_mark;
+INSERT INTO main.evodb_mark(rowid, x) VALUES(2, 1);
 )sql";
 
 bool is_countable(std::int64_t lsn_or_epoch) {
@@ -59,6 +75,14 @@ Result<std::size_t> width_of(const Database& db, const std::string& table) {
       EVODB_TRY(db.integer("SELECT count(*) FROM pragma_table_info(" + quote_text(table) +
                            ", 'main') WHERE name GLOB 'v[0-9]*'"));
   return static_cast<std::size_t>(found);
+}
+
+Result<bool> column_exists(const Database& db, const std::string& table,
+                           const std::string& column) {
+  const std::int64_t found =
+      EVODB_TRY(db.integer("SELECT count(*) FROM pragma_table_info(" + quote_text(table) +
+                           ", 'main') WHERE name = " + quote_text(column)));
+  return found != 0;
 }
 
 // Nothing in it outlives the statement that wrote it, so it is made anew instead of altered.
@@ -129,7 +153,7 @@ Result<std::optional<CaptureState>> load_state(const Database& db) {
     if (key == "paused") state.paused = rows.integer(1) != 0;
     if (key == "sum") sum = rows.integer(1);
   }
-  if (format != outbox_format) {
+  if (format < 1 || format > outbox_format) {
     return fail(ErrorKind::kInvalid, "the capture in '" + db.path() + "' has format " +
                                          std::to_string(format) + ", this evodb knows " +
                                          std::to_string(outbox_format) + "; use a newer evodb");
@@ -141,6 +165,7 @@ Result<std::optional<CaptureState>> load_state(const Database& db) {
                     "': the checksum of evodb_state does not hold; restore a backup, "
                     "or run: evodb capture remove --force, and install it anew");
   }
+  state.format = format;
   return std::optional<CaptureState>(std::move(state));
 }
 
@@ -180,9 +205,10 @@ Result<std::vector<CapturedTable>> load_captured(const Database& db) {
 }
 
 Result<CapturedTable> load_captured(const Database& db, std::int64_t id) {
-  Statement row =
-      EVODB_TRY(db.prepare("SELECT slot, active, split, name, schema_version "
-                           "FROM main.evodb_tables WHERE id = ?1"));
+  const bool has_fine_print = EVODB_TRY(column_exists(db, "evodb_tables", "fine_print"));
+  Statement row = EVODB_TRY(db.prepare(
+      std::string("SELECT slot, active, split, name, schema_version, ") +
+      (has_fine_print ? "fine_print" : "NULL") + " FROM main.evodb_tables WHERE id = ?1"));
   row.bind(1, id);
   const bool found = EVODB_TRY(row.step());
   if (!found) {
@@ -201,6 +227,7 @@ Result<CapturedTable> load_captured(const Database& db, std::int64_t id) {
   table.split = row.integer(2) != 0;
   table.def.name = row.text(3);
   table.def.schema_version = static_cast<std::uint32_t>(row.integer(4));
+  table.fine_print = row.text(5);
   EVODB_CHECK(load_columns(db, table));
   return table;
 }
@@ -208,13 +235,14 @@ Result<CapturedTable> load_captured(const Database& db, std::int64_t id) {
 Result<void> save_captured(const Database& db, const CapturedTable& table) {
   Statement row =
       EVODB_TRY(db.prepare("INSERT INTO main.evodb_tables(id, slot, active, split, name, "
-                           "schema_version) VALUES(?1, ?2, ?3, ?4, ?5, ?6)"));
+                           "schema_version, fine_print) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)"));
   row.bind(1, table.id);
   row.bind(2, table.slot);
   row.bind(3, std::int64_t{table.active});
   row.bind(4, std::int64_t{table.split});
   row.bind(5, std::string_view(table.def.name));
   row.bind(6, std::int64_t{table.def.schema_version});
+  row.bind(7, std::string_view(table.fine_print));
   EVODB_CHECK(row.run());
 
   Statement column =
@@ -234,6 +262,14 @@ Result<void> save_captured(const Database& db, const CapturedTable& table) {
 
 Result<void> deactivate(const Database& db, std::int64_t id) {
   return db.run("UPDATE main.evodb_tables SET active = 0 WHERE id = " + std::to_string(id));
+}
+
+Result<void> save_fine_print(const Database& db, const CapturedTable& table) {
+  Statement put =
+      EVODB_TRY(db.prepare("UPDATE main.evodb_tables SET fine_print = ?2 WHERE id = ?1"));
+  put.bind(1, table.id);
+  put.bind(2, std::string_view(table.fine_print));
+  return put.run();
 }
 
 Result<std::vector<SelectedName>> load_selection(const Database& db) {
@@ -261,7 +297,17 @@ Result<void> create_outbox_tables(const Database& db, std::size_t outbox_width) 
   const std::string columns = outbox_width == 0 ? "" : "," + outbox_columns(0, outbox_width);
   EVODB_CHECK(db.run(create_outbox_sql + columns + ")"));
   EVODB_CHECK(db.run(create_others_sql));
+  EVODB_CHECK(db.run(create_resend_sql));
   return make_victims(db, 0);
+}
+
+Result<void> upgrade_outbox_tables(const Database& db, CaptureState& state) {
+  if (state.format == outbox_format) return {};
+  EVODB_CHECK(db.run(create_resend_sql));
+  const bool there = EVODB_TRY(column_exists(db, "evodb_tables", "fine_print"));
+  if (!there) EVODB_CHECK(db.run("ALTER TABLE main.evodb_tables ADD COLUMN fine_print TEXT"));
+  state.format = outbox_format;
+  return save_state(db, state);
 }
 
 std::size_t outbox_width(const wire::TableDef& def) {
@@ -282,13 +328,19 @@ Result<void> drop_outbox_tables(const Database& db) {
   return db.run(
       "DROP TABLE IF EXISTS main.evodb_outbox; DROP TABLE IF EXISTS main.evodb_tables;"
       "DROP TABLE IF EXISTS main.evodb_columns; DROP TABLE IF EXISTS main.evodb_state;"
-      "DROP TABLE IF EXISTS main.evodb_selection; DROP TABLE IF EXISTS main.evodb_victims;");
+      "DROP TABLE IF EXISTS main.evodb_selection; DROP TABLE IF EXISTS main.evodb_victims;"
+      "DROP TABLE IF EXISTS main.evodb_resend; DROP TABLE IF EXISTS main.evodb_waiting;"
+      "DROP TABLE IF EXISTS main.evodb_mark;");
 }
 
 Result<Lsn> outbox_head(const Database& db) {
   const std::int64_t head = EVODB_TRY(db.integer("SELECT max(id) FROM main.evodb_outbox"));
   if (!is_countable(head)) return fail(beyond_counting(db));
   return Lsn(static_cast<std::uint64_t>(head));
+}
+
+Result<std::int64_t> wall_clock_ms(const Database& db) {
+  return db.integer("SELECT CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER)");
 }
 
 std::string outbox_columns(std::size_t first, std::size_t count) {

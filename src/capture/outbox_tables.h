@@ -6,6 +6,9 @@
 //   evodb_state      source, epoch, what was trimmed
 //   evodb_selection  tables that were named with --table and --exclude
 //   evodb_victims    rows that a statement that is still running may be about to replace
+//   evodb_resend     tables whose rows are being sent, and how far: resend.h
+//   evodb_waiting    tables that look like a migration's, and since when: capture_plan.h
+//   evodb_mark       one row that VACUUM moves: resend.h
 //
 // Everything here works inside a transaction of the caller. Internal to capture.
 #pragma once
@@ -22,10 +25,15 @@
 
 namespace evodb::capture {
 
-inline constexpr std::int64_t outbox_format = 1;
+// 2: a table may begin anew. Format 1 had neither op_reset nor op_drop, nor the last three tables
+// above, nor evodb_tables.fine_print.
+inline constexpr std::int64_t outbox_format = 2;
 
-// evodb_outbox.op beyond evodb::Op: the old row of an UPDATE whose new row is the next one.
+// evodb_outbox.op beyond evodb::Op. The old row of an UPDATE whose new row is the next one.
 inline constexpr std::int64_t op_before_half = 5;
+// Op::kReset and Op::kDrop: the reason is in v0.
+inline constexpr std::int64_t op_reset = 6;
+inline constexpr std::int64_t op_drop = 7;
 
 // Tables with more columns write an UPDATE as two outbox rows, so that one wide table does not
 // make every outbox row wide: SQLite spends a byte on each NULL column.
@@ -34,6 +42,7 @@ inline constexpr std::size_t joined_columns_max = 64;
 inline constexpr std::size_t table_columns_max = 1'990;
 
 struct CaptureState {
+  std::int64_t format = outbox_format;  // as stored; see upgrade_outbox_tables
   std::string source;
   Epoch epoch;
   Lsn trimmed;
@@ -48,6 +57,7 @@ struct CapturedTable {
   bool active = false;    // this is the definition in use
   bool split = false;     // an UPDATE is two outbox rows
   wire::TableDef def;
+  std::string fine_print;  // TableShape::fine_print(); "" where format 1 did not keep it
 };
 
 struct SelectedName {
@@ -65,11 +75,14 @@ Result<std::vector<CapturedTable>> load_captured(const Database& db);
 Result<CapturedTable> load_captured(const Database& db, std::int64_t id);
 Result<void> save_captured(const Database& db, const CapturedTable& table);
 Result<void> deactivate(const Database& db, std::int64_t id);
+Result<void> save_fine_print(const Database& db, const CapturedTable& table);
 
 Result<std::vector<SelectedName>> load_selection(const Database& db);
 Result<void> save_selection(const Database& db, const std::vector<SelectedName>& names);
 
 Result<void> create_outbox_tables(const Database& db, std::size_t outbox_width);
+// Brings tables of format 1 up to date. `state` is as load_state() gave it.
+Result<void> upgrade_outbox_tables(const Database& db, CaptureState& state);
 // Value columns that evodb_outbox needs for this table.
 std::size_t outbox_width(const wire::TableDef& def);
 // Adds the value columns that are missing; evodb_victims loses its rows if it is widened.
@@ -78,6 +91,9 @@ Result<void> drop_outbox_tables(const Database& db);
 
 // Newest id in evodb_outbox, 0 if it is empty.
 Result<Lsn> outbox_head(const Database& db);
+
+// By the clock that triggers use, the one of the database's files.
+Result<std::int64_t> wall_clock_ms(const Database& db);
 
 // "v3,v4,v5"
 std::string outbox_columns(std::size_t first, std::size_t count);

@@ -80,6 +80,27 @@ void Statement::bind(int index, std::string_view text) {
                     SQLITE_STATIC);
 }
 
+void Statement::bind(int index, ValueView value) {
+  sqlite3_stmt* const s = handle_.get();
+  const int size = static_cast<int>(value.bytes.size());
+  switch (value.storage_class) {
+    case StorageClass::kInteger: sqlite3_bind_int64(s, index, value.integer); break;
+    case StorageClass::kReal: sqlite3_bind_double(s, index, value.real); break;
+    case StorageClass::kText:
+      sqlite3_bind_text(s, index, value.bytes.data(), size, SQLITE_STATIC);
+      break;
+    case StorageClass::kBlob:
+      // A null pointer would be NULL.
+      sqlite3_bind_blob(s, index, size == 0 ? "" : value.bytes.data(), size, SQLITE_STATIC);
+      break;
+    default: sqlite3_bind_null(s, index);
+  }
+}
+
+void Statement::bind(int index, const Statement& row, int column) {
+  sqlite3_bind_value(handle_.get(), index, sqlite3_column_value(row.handle_.get(), column));
+}
+
 Result<bool> Statement::step() {
   const int code = sqlite3_step(handle_.get());
   if (code == SQLITE_ROW) return true;

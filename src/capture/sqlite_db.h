@@ -28,6 +28,9 @@ class Statement {
   // 1, 2, ... as in SQL. Views must live until the next step().
   void bind(int index, std::int64_t value);
   void bind(int index, std::string_view text);
+  void bind(int index, ValueView value);  // exact storage class and bytes
+  // A copy of a column of another statement's current row.
+  void bind(int index, const Statement& row, int column);
 
   // True: a row is there. After false or an error it is reset and can be stepped again.
   Result<bool> step();

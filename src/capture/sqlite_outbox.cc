@@ -28,7 +28,7 @@ Result<std::unique_ptr<SqliteOutbox>> SqliteOutbox::open(const std::string& path
                                                          const SqliteOutboxOptions& options) {
   Database db = EVODB_TRY(Database::open(path, {options.busy_timeout_ms, options.vfs}));
   EVODB_CHECK(db.check_writable());
-  std::unique_ptr<SqliteOutbox> outbox(new SqliteOutbox(std::move(db)));
+  std::unique_ptr<SqliteOutbox> outbox(new SqliteOutbox(std::move(db), options));
   const CaptureState state = EVODB_TRY(require_state(outbox->db_));
   outbox->trimmed_ = state.trimmed;
   EVODB_CHECK(outbox->prepare());
@@ -154,6 +154,7 @@ Result<bool> SqliteOutbox::read_slice(Lsn* after, Lsn* snapshot_head, ChangeSink
     OutboxChange& change = row_.change();
     change.txn = label_of(change.lsn, *snapshot_head);
     if (!sink.take(change)) return false;
+    read_up_to_ = std::max(read_up_to_, change.lsn);
     remember_label(change.txn);
     *after = change.lsn;
     bytes += row_.bytes();
@@ -247,15 +248,17 @@ Result<Epoch> SqliteOutbox::begin_epoch(Epoch at_least) {
                         std::to_string(state.trimmed.value) + "," + std::to_string(any.id) +
                         ",0)"));
   }
+  EVODB_CHECK(upgrade_outbox_tables(db_, state));
   if (!state.paused) {
-    const CapturePlan plan = EVODB_TRY(make_plan(db_, state, selection));
-    const ApplyReport applied = EVODB_TRY(apply_plan(db_, plan, SnapshotRule::kAll));
-    static_cast<void>(applied);
+    const CapturePlan plan = EVODB_TRY(make_plan(db_, state, selection, NewTables::kWait));
+    EVODB_CHECK(apply_plan(db_, plan, SnapshotRule::kAll));
   }
   EVODB_CHECK(save_state(db_, state));
   EVODB_CHECK(transaction.commit());
   trimmed_ = state.trimmed;
   group_ends_.clear();
+  read_up_to_ = trimmed_;
+  resending_ = true;
   return state.epoch;
 }
 
@@ -268,9 +271,31 @@ Result<bool> SqliteOutbox::changed() {
   EVODB_ASSERT(found, "PRAGMA data_version gives a row");
   const std::int64_t version = data_version_.integer(0);
   data_version_.reset();
-  const bool differs = version != seen_data_version_;
+  bool differs = version != seen_data_version_;
   seen_data_version_ = version;
+  if (resending_) {
+    const OutboxState now = EVODB_TRY(state());
+    const Lsn read = std::max(read_up_to_, now.trimmed);
+    const std::uint64_t each =
+        measured_rows_ == 0 ? change_bytes_guess : measured_bytes_ / measured_rows_;
+    if (now.head > read && (now.head.value - read.value) * each >= resend_ahead_bytes) {
+      return differs;
+    }
+    const auto more = resend_step();
+    if (!more && more.error().kind != ErrorKind::kRetry) return fail(more.error());
+    differs = true;
+  }
   return differs;
+}
+
+Result<bool> SqliteOutbox::resend_step() {
+  const ResendStep step = EVODB_TRY(resender_.step(db_, clock_, resend_chunk_));
+  resending_ = step.pending;
+  if (step.stale) {
+    seen_schema_version_ = -1;
+    return fail(ErrorKind::kRetry, "'" + db_.path() + "': its schema changed, look at it first");
+  }
+  return step.pending;
 }
 
 Result<bool> SqliteOutbox::refresh_if_schema_changed() {
@@ -278,11 +303,18 @@ Result<bool> SqliteOutbox::refresh_if_schema_changed() {
   EVODB_ASSERT(found, "PRAGMA schema_version gives a row");
   const std::int64_t version = schema_version_.integer(0);
   schema_version_.reset();
-  if (version == seen_schema_version_) return false;
-  const bool wrote = EVODB_TRY(refresh(db_));
+  bool due = version != seen_schema_version_;
+  if (!due && refresh_at_ms_) {
+    const std::int64_t now_ms = EVODB_TRY(wall_clock_ms(db_));
+    due = now_ms >= *refresh_at_ms_;
+  }
+  if (!due) return false;
+  const RefreshReport done = EVODB_TRY(refresh(db_));
+  refresh_at_ms_ = done.again_at_ms;
+  resending_ = true;
   // A refresh that wrote changed the schema itself; the next call looks once more.
-  seen_schema_version_ = wrote ? -1 : version;
-  return wrote;
+  seen_schema_version_ = done.changed ? -1 : version;
+  return done.changed;
 }
 
 }  // namespace evodb::capture

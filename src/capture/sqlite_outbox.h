@@ -5,7 +5,7 @@
 //
 // It shares the file with the application and takes care not to stand in its way: reads are
 // transactions of at most 2,000 changes or 4 MB, trims of at most 1,000 rows, the journal mode is
-// the application's. The one long write is begin_epoch(), which writes every captured row again.
+// the application's. Rows that are sent again go in by chunks of a few milliseconds (resend.h).
 //
 // Trimming sets the mark first and deletes rows after it, so that a crash in between leaves rows
 // below the mark: nobody reads those, and later trims, changed() and open() delete them. The
@@ -18,12 +18,14 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
 #include "capture/outbox.h"
 #include "capture/outbox_row.h"
 #include "capture/outbox_tables.h"
+#include "capture/resend.h"
 #include "capture/sqlite_db.h"
 #include "evodb/result.h"
 
@@ -33,6 +35,9 @@ struct SqliteOutboxOptions {
   // How long a call waits for a lock before it gives kRetry.
   int busy_timeout_ms = 1'000;
   std::string vfs;  // see OpenOptions
+  // Ends the chunks of resends by time; outlives the outbox. Null: only their size does.
+  base::Clock* clock = nullptr;
+  ResendBudget resend_chunk = {};  // smaller in tests
 };
 
 class SqliteOutbox final : public Outbox {
@@ -50,15 +55,21 @@ class SqliteOutbox final : public Outbox {
 
   // Whether the database may have changed since the last call (true the first time). Cheap enough
   // to ask every few milliseconds: it reads one page, or in WAL mode only shared memory. Goes on
-  // with deletes that trim() left.
+  // with deletes that trim() left, and with resends while little waits to be read.
   Result<bool> changed();
+  // One chunk of what is queued to be sent again, however much waits. True: there is more. Errors:
+  // kRetry also where the schema changed and refresh_if_schema_changed() must come first.
+  Result<bool> resend_step();
+  // Whether something is queued, as far as this process knows. Until then it is not caught up.
+  bool resending() const { return resending_; }
 
   // If the schema changed since the last call: regenerates what capture must know of it (see
   // install.h). True if that wrote anything. Cheap where nothing changed.
   Result<bool> refresh_if_schema_changed();
 
  private:
-  explicit SqliteOutbox(Database db) : db_(std::move(db)) {}
+  SqliteOutbox(Database db, const SqliteOutboxOptions& options)
+      : db_(std::move(db)), clock_(options.clock), resend_chunk_(options.resend_chunk) {}
   Result<void> prepare();
   Result<void> heal();
   Result<const KnownTable*> table(std::int64_t id);
@@ -74,6 +85,12 @@ class SqliteOutbox final : public Outbox {
   Statement data_version_, schema_version_, rows_, head_, sweep_;
   std::int64_t seen_data_version_ = -1;
   std::int64_t seen_schema_version_ = -1;
+  std::optional<std::int64_t> refresh_at_ms_;  // RefreshReport::again_at_ms
+  base::Clock* clock_;
+  ResendBudget resend_chunk_;
+  Resender resender_;
+  bool resending_ = true;
+  Lsn read_up_to_;  // the newest change that was given to a sink
   bool unswept_ = false;
   Lsn trimmed_;  // the mark, as far as this process knows it; state() and read_slice() look
   OutboxRow row_;

@@ -125,6 +125,7 @@ TEST_P(SqliteOutboxTest, SchemaChangesAreFollowed) {
   app_.run("CREATE TABLE u(a, b); INSERT INTO u VALUES(1, 2); ALTER TABLE t ADD COLUMN w");
   EXPECT_TRUE(must(outbox_->refresh_if_schema_changed()));
   EXPECT_FALSE(must(outbox_->refresh_if_schema_changed()));
+  resend_all(*outbox_);
   app_.run("INSERT INTO t VALUES(1, 2, 3)");
   const auto all = read(Lsn());
   ASSERT_THAT(all, SizeIs(2));
@@ -144,10 +145,13 @@ TEST_P(SqliteOutboxTest, ANewEpochSendsEverythingAgain) {
   EXPECT_EQ(state.epoch.value, before.value + 10);
   EXPECT_EQ(state.trimmed, Lsn(2));
   EXPECT_EQ(state.trimmed_chain, ChainHash(0));
+  EXPECT_TRUE(outbox_->resending());
+  resend_all(*outbox_);
+  EXPECT_FALSE(outbox_->resending());
   std::vector<Op> ops;
   for (const SeenChange& c : read(Lsn())) ops.push_back(c.op);
-  EXPECT_THAT(ops, ElementsAre(Op::kInsert, Op::kSnapshot, Op::kSnapshot, Op::kSnapshot,
-                               Op::kSnapshot, Op::kSnapshot, Op::kSnapshot));
+  EXPECT_THAT(ops, ElementsAre(Op::kInsert, Op::kReset, Op::kReset, Op::kSnapshot, Op::kSnapshot,
+                               Op::kSnapshot));
 }
 
 TEST_P(SqliteOutboxTest, AnEmptiedOutboxStartsANewEpochInsteadOfLosingChanges) {
@@ -158,9 +162,11 @@ TEST_P(SqliteOutboxTest, AnEmptiedOutboxStartsANewEpochInsteadOfLosingChanges) {
   app_.run("DELETE FROM evodb_outbox; INSERT INTO t(v) VALUES('lost otherwise')");
   outbox_ = must(SqliteOutbox::open(path_, {}));
   EXPECT_GT(must(outbox_->state()).epoch, before);
+  resend_all(*outbox_);
   const auto all = read(Lsn());
-  ASSERT_THAT(all, SizeIs(6));
+  ASSERT_THAT(all, SizeIs(7));
   EXPECT_EQ(all.front().lsn, Lsn(6));
+  EXPECT_EQ(all.front().op, Op::kReset);
 }
 
 TEST_P(SqliteOutboxTest, ALockMeansTryAgain) {

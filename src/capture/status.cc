@@ -2,6 +2,7 @@
 
 #include "capture/capture_plan.h"
 #include "capture/install.h"
+#include "capture/resend.h"
 
 namespace evodb::capture {
 namespace {
@@ -47,7 +48,7 @@ Result<CaptureStatus> status(const std::string& path) {
   const Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kRead));
   const CaptureState state = EVODB_TRY(require_state(db));
   const std::vector<SelectedName> selection = EVODB_TRY(load_selection(db));
-  CapturePlan plan = EVODB_TRY(make_plan(db, state, selection));
+  CapturePlan plan = EVODB_TRY(make_plan(db, state, selection, NewTables::kWait));
 
   CaptureStatus status;
   status.source = state.source;
@@ -61,9 +62,16 @@ Result<CaptureStatus> status(const std::string& path) {
       "SELECT count(*) FROM main.evodb_outbox WHERE id > " + std::to_string(state.trimmed.value) +
       " AND op <> " + std::to_string(op_before_half))));
   status.held_bytes = EVODB_TRY(estimate_bytes(db, status.held_changes));
-  for (const PlannedTable& planned : plan.tables) status.tables.push_back(status_of(planned));
+  for (const PlannedTable& planned : plan.tables) {
+    status.tables.push_back(status_of(planned));
+    if (state.format < outbox_format) continue;
+    status.tables.back().resending = EVODB_TRY(resent_rows(db, planned.table.slot)).has_value();
+  }
   for (TableReason& skipped : plan.skipped) {
-    status.tables.push_back({std::move(skipped.name), 0, false, false, std::move(skipped.reason)});
+    TableStatus table;
+    table.name = std::move(skipped.name);
+    table.reason = std::move(skipped.reason);
+    status.tables.push_back(std::move(table));
   }
   if (state.paused) {
     plan.warnings.insert(plan.warnings.begin(),

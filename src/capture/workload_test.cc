@@ -258,6 +258,7 @@ struct Mode {
 void expect_equal(SqliteOutbox& outbox, Replica& replica, App& app,
                   const std::vector<FoundTable>& tables, const std::string& when) {
   must(outbox.read(replica.last, replica));
+  replica.settle();
   for (const std::string& fault : replica.faults) ADD_FAILURE() << when << ": " << fault;
   replica.faults.clear();
   for (const FoundTable& table : tables) {

@@ -12,8 +12,8 @@ namespace {
 
 constexpr std::int64_t caught_up_check_ms = 10;
 
-Result<FollowedOutbox> open_sqlite_outbox(const std::string& db) {
-  auto outbox = EVODB_TRY(capture::SqliteOutbox::open(db, {}));
+Result<FollowedOutbox> open_sqlite_outbox(const std::string& db, base::Clock& clock) {
+  auto outbox = EVODB_TRY(capture::SqliteOutbox::open(db, {.clock = &clock}));
   capture::SqliteOutbox* const raw = outbox.get();
   FollowedOutbox followed;
   followed.changed = [raw] { return raw->changed(); };
@@ -21,6 +21,7 @@ Result<FollowedOutbox> open_sqlite_outbox(const std::string& db) {
     EVODB_TRY(raw->refresh_if_schema_changed());
     return {};
   };
+  followed.resending = [raw] { return raw->resending(); };
   followed.outbox = std::move(outbox);
   return followed;
 }
@@ -95,7 +96,9 @@ struct EdgeRunner::Running final : UplinkObserver {
   }
 
   void check_caught_up() {
-    if (target_is_old && take_head()) target_is_old = false;  // busy: the next time
+    const bool resending = followed.resending && followed.resending();
+    if (resending) target_is_old = true;
+    if (!resending && target_is_old && take_head()) target_is_old = false;  // busy: the next time
     if (!target_is_old && uplink.caught_up(target)) {
       caught_up = true;
       return loop.stop();
@@ -156,8 +159,8 @@ EdgeRunner::~EdgeRunner() = default;
 void EdgeRunner::stop() { loop_->stop(); }
 
 Result<EdgeReport> EdgeRunner::run() {
-  FollowedOutbox followed =
-      EVODB_TRY(options_.open_outbox ? options_.open_outbox() : open_sqlite_outbox(options_.db));
+  FollowedOutbox followed = EVODB_TRY(
+      options_.open_outbox ? options_.open_outbox() : open_sqlite_outbox(options_.db, clock_));
   Running running(options_, *loop_, random_, std::move(followed));
   EVODB_CHECK(running.begin());
   loop_->run();

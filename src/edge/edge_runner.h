@@ -32,12 +32,14 @@
 
 namespace evodb::edge {
 
-// An outbox, and how to notice that others wrote to it. Both functions may be empty: then it is
+// An outbox, and how to notice that others wrote to it. The functions may be empty: then it is
 // looked at each slow_ms only.
 struct FollowedOutbox {
   std::unique_ptr<capture::Outbox> outbox;
   std::function<Result<bool>()> changed;
   std::function<Result<void>()> refresh;
+  // Rows that are there already are still being put into it: it is not caught up.
+  std::function<bool()> resending;
 };
 
 struct EdgeProgress {
@@ -95,6 +97,7 @@ class EdgeRunner {
 
   const EdgeOptions options_;
   base::SystemRandom random_;
+  base::SystemClock clock_;
   std::unique_ptr<base::PollLoop> loop_;
 };
 
