@@ -47,11 +47,18 @@ void stop_on_signals() {
 
 // A database that is captured already keeps what was chosen for it, also a pause.
 Result<std::string> ensure_captured(const EdgeArguments& arguments) {
+  // What tools dropped of capture comes back by itself.
+  base::SystemClock clock;
+  base::SystemRandom random;
+  const auto repaired = capture::repair(arguments.db, arguments.source, clock, random);
+  if (!repaired && repaired.error().kind != ErrorKind::kNotFound) return fail(repaired.error());
+  if (repaired && *repaired) {
+    std::fprintf(stderr, "evodb edge: capture in %s was not whole; repaired, tables begin anew\n",
+                 arguments.db.c_str());
+  }
   auto outbox = capture::SqliteOutbox::open(arguments.db, {});
   if (!outbox && outbox.error().kind != ErrorKind::kInvalid) return fail(outbox.error());
   if (!outbox) {
-    base::SystemClock clock;
-    base::SystemRandom random;
     const auto done = EVODB_TRY(
         capture::install({.db = arguments.db, .source = arguments.source}, clock, random));
     std::fprintf(stderr, "evodb edge: installed capture of %zu tables in %s\n",

@@ -24,10 +24,12 @@ Result<void> try_statements(const Database& db, const PlannedTable& planned) {
   return {};
 }
 
-Result<void> make_triggers(const Database& db, const PlannedTable& planned) {
+Result<void> make_triggers(const Database& db, const PlannedTable& planned,
+                           const std::string& note) {
   EVODB_CHECK(drop_triggers(db, planned.table.slot));
   const bool compiled_before = try_statements(db, planned).has_value();
-  for (const Trigger& trigger : triggers_of(planned.shape, planned.table.slot, planned.table.id)) {
+  for (const Trigger& trigger :
+       triggers_of(planned.shape, planned.table.slot, planned.table.id, note)) {
     EVODB_CHECK(db.run(trigger.sql));
   }
   if (!compiled_before) return {};  // it needs functions or collations of the application's
@@ -40,7 +42,8 @@ Result<void> make_triggers(const Database& db, const PlannedTable& planned) {
   return {};
 }
 
-Result<void> apply_table(const Database& db, const PlannedTable& planned, SnapshotRule rule) {
+Result<void> apply_table(const Database& db, const PlannedTable& planned, SnapshotRule rule,
+                         const std::string& note, const std::string& why_all) {
   const bool is_new = planned.action == Action::kCapture;
   if (planned.action != Action::kNone) {
     if (is_new || planned.action == Action::kRedefine) {
@@ -49,11 +52,11 @@ Result<void> apply_table(const Database& db, const PlannedTable& planned, Snapsh
     } else {
       EVODB_CHECK(save_fine_print(db, planned.table));
     }
-    EVODB_CHECK(make_triggers(db, planned));
+    EVODB_CHECK(make_triggers(db, planned, note));
   }
   if (rule == SnapshotRule::kAll || (planned.reset && !(is_new && rule == SnapshotRule::kNever))) {
-    EVODB_CHECK(log_reset(db, planned.table.id,
-                          rule == SnapshotRule::kAll ? "a new epoch begins" : planned.why));
+    EVODB_CHECK(
+        log_reset(db, planned.table.id, rule == SnapshotRule::kAll ? why_all : planned.why));
     return queue_resend(db, planned.table, 0);
   }
   if (is_new && rule == SnapshotRule::kAsNeeded) return queue_resend(db, planned.table, 0);
@@ -104,7 +107,8 @@ std::size_t width_for(const CapturePlan& plan) {
   return width;
 }
 
-Result<void> apply_plan(const Database& db, const CapturePlan& plan, SnapshotRule rule) {
+Result<void> apply_plan(const Database& db, const CapturePlan& plan, SnapshotRule rule,
+                        const std::string& why_all) {
   std::size_t victims = 0;
   for (const PlannedTable& planned : plan.tables) {
     victims = std::max(victims, planned.table.def.columns.size());
@@ -114,7 +118,9 @@ Result<void> apply_plan(const Database& db, const CapturePlan& plan, SnapshotRul
   if (!plan.changes_nothing()) EVODB_CHECK(db.run("DELETE FROM main.evodb_victims"));
   for (const std::int64_t slot : plan.strays) EVODB_CHECK(drop_triggers(db, slot));
   EVODB_CHECK(log_departures(db, plan));
-  for (const PlannedTable& planned : plan.tables) EVODB_CHECK(apply_table(db, planned, rule));
+  for (const PlannedTable& planned : plan.tables) {
+    EVODB_CHECK(apply_table(db, planned, rule, plan.note, why_all));
+  }
   if (plan.waiting_changed) EVODB_CHECK(save_waiting(db, plan.waiting));
   if (plan.rowids_moved) {
     EVODB_CHECK(restart_rowid_walks(db));

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "capture/repair.h"
 #include "capture/resend.h"
 
 namespace evodb::capture {
@@ -91,6 +92,7 @@ class Planner {
     for (const SelectedName& name : selection) {
       (name.excluded ? excluded_ : named_).insert(fold_name(name.name));
     }
+    note_ = trigger_note(state_, !excluded_.empty());
     for (const CapturedTable& table : known_) next_id_ = std::max(next_id_, table.id + 1);
     // A slot must not meet triggers of a definition that somebody deleted.
     for (const FoundTrigger& trigger : triggers_) next_id_ = std::max(next_id_, trigger.slot + 1);
@@ -99,6 +101,7 @@ class Planner {
   CapturePlan plan(NewTables new_tables, bool rowids_moved, std::int64_t now_ms) {
     CapturePlan plan;
     plan.rowids_moved = rowids_moved;
+    plan.note = note_;
     std::set<std::int64_t> kept;
     std::map<std::int64_t, std::string> left;  // why a table is captured no more, by slot
     for (FoundTable& found : found_) {
@@ -327,7 +330,7 @@ class Planner {
       }
     }
     std::size_t right = 0;
-    const std::vector<Trigger> wanted = triggers_of(planned.shape, slot, id);
+    const std::vector<Trigger> wanted = triggers_of(planned.shape, slot, id, note_);
     for (const Trigger& trigger : wanted) {
       const auto found = ours.find(trigger.name);
       if (found != ours.end() && found->second->sql == trigger.sql) ++right;
@@ -339,7 +342,7 @@ class Planner {
       begin_anew(planned, "a newer trigger of the application fired before capture");
     } else if (right < wanted.size() && planned.action == Action::kNone) {
       planned.action = Action::kRegenerate;
-      planned.why = "its triggers are of another version";
+      planned.why = "its triggers are of another version or selection";
     }
   }
 
@@ -361,6 +364,7 @@ class Planner {
   std::vector<FoundTrigger> triggers_;
   std::vector<CapturedTable> known_;
   std::vector<WaitingTable> waiting_;
+  std::string note_;
   bool waits_anew_ = false;
   std::set<std::string> named_, excluded_;
   std::int64_t next_id_ = 1;

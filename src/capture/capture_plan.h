@@ -74,6 +74,7 @@ struct CapturePlan {
   std::vector<PlannedTable> tables;  // all that will be captured
   std::vector<GoneTable> gone;       // captured until now, no more: dropped, or not chosen
   std::vector<std::int64_t> strays;  // slots of triggers that no definition knows
+  std::string note;                  // for the triggers: repair.h
   std::vector<WaitingTable> waiting;
   bool waiting_changed = false;
   bool rowids_moved = false;
@@ -91,12 +92,14 @@ std::size_t width_for(const CapturePlan& plan);
 enum class SnapshotRule : std::uint8_t {
   kNever,     // newly captured tables are not sent; those that need it are sent again all the same
   kAsNeeded,  // newly captured tables, and those that missed changes
-  kAll,       // a new epoch: every table begins anew
+  kAll,       // every table begins anew
 };
 
 // Short whatever the tables hold: their rows are queued, see resend.h. REQUIRES: the present
 // format.
-Result<void> apply_plan(const Database& db, const CapturePlan& plan, SnapshotRule rule);
+// `why_all`: the reason of those that do only by kAll.
+Result<void> apply_plan(const Database& db, const CapturePlan& plan, SnapshotRule rule,
+                        const std::string& why_all = "a new epoch begins");
 
 Result<void> drop_triggers(const Database& db, std::int64_t slot);
 Result<void> drop_all_triggers(const Database& db);

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "capture/capture_plan.h"
 #include "capture/refresh.h"
+#include "capture/repair.h"
 #include "capture/resend.h"
 #include "wire/utf8.h"
 
@@ -16,12 +17,7 @@ namespace {
 // An epoch begins as the time in milliseconds, so that one that begins after remove() is larger.
 CaptureState first_state(const InstallOptions& options, base::Clock& clock, base::Random& random) {
   CaptureState state;
-  state.source = options.source;
-  if (state.source.empty()) {
-    constexpr char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
-    state.source = "db-";
-    for (int i = 0; i < 16; ++i) state.source += letters[random.below(32)];
-  }
+  state.source = options.source.empty() ? random_source(random) : options.source;
   state.epoch.value = static_cast<std::uint64_t>(std::max<std::int64_t>(clock.wall().value, 1));
   state.all_tables = options.tables.empty();
   return state;
@@ -118,7 +114,15 @@ Result<void> check_same_source(const InstallOptions& options, const CaptureState
 Result<InstallReport> install_in(const Database& db, const InstallOptions& options,
                                  base::Clock& clock, base::Random& random) {
   InstallReport report;
-  std::optional<CaptureState> stored = EVODB_TRY(load_state(db));
+  const Inspection seen = EVODB_TRY(inspect(db));
+  const bool repairs = seen.verdict == Verdict::kIncomplete || seen.verdict == Verdict::kBroken;
+  std::optional<CaptureState> stored;
+  if (repairs) {
+    stored = EVODB_TRY(make_whole(db, seen, options.source, clock, random));
+    report.warnings.push_back("capture was repaired, every table begins anew: " + seen.what);
+  } else {
+    stored = EVODB_TRY(load_state(db));
+  }
   report.already_installed = stored.has_value();
   if (stored) EVODB_CHECK(check_same_source(options, *stored));
   CaptureState state = stored ? *stored : first_state(options, clock, random);
@@ -147,8 +151,10 @@ Result<InstallReport> install_in(const Database& db, const InstallOptions& optio
   if (!stored) EVODB_CHECK(create_outbox_tables(db, width_for(plan)));
   EVODB_CHECK(upgrade_outbox_tables(db, state));
   if (report.changed) {
-    EVODB_CHECK(
-        apply_plan(db, plan, options.snapshot ? SnapshotRule::kAsNeeded : SnapshotRule::kNever));
+    const SnapshotRule rule = repairs            ? SnapshotRule::kAll
+                              : options.snapshot ? SnapshotRule::kAsNeeded
+                                                 : SnapshotRule::kNever;
+    EVODB_CHECK(apply_plan(db, plan, rule, "capture was repaired"));
     state.paused = false;
     EVODB_CHECK(save_state(db, state));
   }
@@ -258,6 +264,40 @@ Result<bool> refresh(const std::string& path) {
   return done.changed;
 }
 
+Result<bool> repair(const Database& db, const std::string& source, base::Clock& clock,
+                    base::Random& random) {
+  const auto needed = [&](const Inspection& seen) -> Result<bool> {
+    if (seen.verdict == Verdict::kAbsent) {
+      return fail(ErrorKind::kNotFound, "'" + db.path() + "' is not captured");
+    }
+    return seen.verdict != Verdict::kWhole;
+  };
+  {
+    const Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kRead));
+    const bool broken = EVODB_TRY(needed(EVODB_TRY(inspect(db))));
+    if (!broken) return false;
+  }
+  Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
+  const Inspection seen = EVODB_TRY(inspect(db));
+  const bool broken = EVODB_TRY(needed(seen));
+  if (!broken) return false;
+  const CaptureState state = EVODB_TRY(make_whole(db, seen, source, clock, random));
+  if (!state.paused) {
+    const std::vector<SelectedName> selection = EVODB_TRY(load_selection(db));
+    const CapturePlan plan = EVODB_TRY(make_plan(db, state, selection, NewTables::kWait));
+    EVODB_CHECK(apply_plan(db, plan, SnapshotRule::kAll, "capture was repaired"));
+  }
+  EVODB_CHECK(transaction.commit());
+  return true;
+}
+
+Result<bool> repair(const std::string& path, const std::string& source, base::Clock& clock,
+                    base::Random& random) {
+  const Database db = EVODB_TRY(Database::open(path, {}));
+  EVODB_CHECK(db.check_writable());
+  return repair(db, source, clock, random);
+}
+
 Result<void> pause(const std::string& path) {
   const Database db = EVODB_TRY(Database::open(path, {}));
   EVODB_CHECK(db.check_writable());
@@ -274,19 +314,18 @@ Result<void> remove(const std::string& path, bool force) {
   const Database db = EVODB_TRY(Database::open(path, {}));
   EVODB_CHECK(db.check_writable());
   Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
-  // With force a state that cannot be read is no reason to stay.
-  Result<CaptureState> state = require_state(db);
-  if (!state && !force) return fail(std::move(state).error());
-  if (!force) {
-    const std::int64_t unsent = EVODB_TRY(db.integer(
-        "SELECT count(*) FROM main.evodb_outbox WHERE id > " +
-        std::to_string(state->trimmed.value) + " AND op <> " + std::to_string(op_before_half)));
-    if (unsent > 0) {
-      return fail(ErrorKind::kInvalid,
-                  "'" + path + "' holds " + std::to_string(unsent) +
-                      " changes that no parent has acknowledged; run evodb edge until they are "
-                      "sent, or use --force to throw them away");
-    }
+  const Inspection seen = EVODB_TRY(inspect(db));
+  if (seen.verdict == Verdict::kAbsent) {
+    return fail(ErrorKind::kInvalid, "'" + path + "' is not captured: there is nothing to remove");
+  }
+  // With force a state that does not hold is no reason to stay.
+  if (!force && seen.verdict == Verdict::kWhole) EVODB_CHECK(require_state(db));
+  const std::uint64_t held = EVODB_TRY(count_held(db, seen));
+  if (!force && held > 0) {
+    return fail(ErrorKind::kInvalid,
+                "'" + path + "' holds " + std::to_string(held) +
+                    " changes that no parent has acknowledged; run evodb edge until they are "
+                    "sent, or use --force to throw them away");
   }
   EVODB_CHECK(drop_all_triggers(db));
   EVODB_CHECK(drop_outbox_tables(db));

@@ -73,6 +73,12 @@ Result<InstallReport> install(const InstallOptions& options, base::Clock& clock,
 // paused.
 Result<bool> refresh(const std::string& db);
 
+// Makes a capture whole whose tables or triggers somebody dropped, emptied or altered: repair.h.
+// True if anything was wrong. `source`: the name, if it is nowhere in the database any more.
+// Errors: kNotFound (nothing of a capture is there).
+Result<bool> repair(const std::string& db, const std::string& source, base::Clock& clock,
+                    base::Random& random);
+
 struct TableStatus {
   std::string name;
   std::uint32_t schema_version = 0;  // 0: never captured
@@ -91,18 +97,22 @@ struct CaptureStatus {
   std::uint64_t held_bytes = 0;  // estimated from a sample
   bool all_tables = true;
   bool paused = false;
+  std::string broken;        // not "": capture is not whole, and what is wrong
+  bool writes_fail = false;  // then: the application's writes to captured tables, until repair()
   std::vector<TableStatus> tables;
   std::vector<std::string> warnings;
 };
 
-// Errors: as above; kInvalid where capture is not installed.
+// Also of what is half there: then what can be known. Errors: as above; kInvalid where capture is
+// not installed.
 Result<CaptureStatus> status(const std::string& db);
 
 // Takes the triggers away and leaves the outbox: for a migration that they stand in the way of.
 // Changes are not captured until install() runs; every table then begins anew.
 Result<void> pause(const std::string& db);
 
-// Takes everything away. Errors: kInvalid while changes are unsent, unless `force`.
+// Takes everything away, whatever is left of it. Errors: kInvalid while changes are unsent, or may
+// be, unless `force`; kInvalid if there is nothing.
 Result<void> remove(const std::string& db, bool force);
 
 }  // namespace evodb::capture

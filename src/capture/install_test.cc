@@ -220,7 +220,8 @@ TEST_F(CaptureInstall, AnAddedColumnMakesANewDefinitionAndSendsItsDefaults) {
   EXPECT_TRUE(must(refresh(path_)));
   EXPECT_FALSE(status_of("t").stale);
   EXPECT_EQ(status_of("t").schema_version, 2u);
-  EXPECT_EQ(app_.number("SELECT count(*) FROM evodb_outbox"), 3) << "NULL needs no snapshot";
+  EXPECT_EQ(app_.number("SELECT count(*) FROM evodb_outbox WHERE id > 0"), 3)
+      << "NULL needs no snapshot";
   EXPECT_FALSE(must(refresh(path_)));
 
   app_.run("ALTER TABLE t ADD COLUMN full DEFAULT 'd'");

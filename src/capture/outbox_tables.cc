@@ -39,6 +39,8 @@ CREATE TABLE main.evodb_columns(
   key_ordinal INTEGER NOT NULL,
   PRIMARY KEY(tbl, position)) WITHOUT ROWID;
 CREATE TABLE main.evodb_state(key TEXT NOT NULL PRIMARY KEY, value) WITHOUT ROWID;
+)sql";
+constexpr const char* create_selection_sql = R"sql(
 CREATE TABLE main.evodb_selection(
   name TEXT NOT NULL PRIMARY KEY,
   excluded INTEGER NOT NULL) WITHOUT ROWID;
@@ -75,6 +77,11 @@ Result<std::size_t> width_of(const Database& db, const std::string& table) {
       EVODB_TRY(db.integer("SELECT count(*) FROM pragma_table_info(" + quote_text(table) +
                            ", 'main') WHERE name GLOB 'v[0-9]*'"));
   return static_cast<std::size_t>(found);
+}
+
+// A row that no parent ever sees: since the newest row stays, an outbox without rows was emptied.
+Result<void> begin_outbox(const Database& db) {
+  return db.run("INSERT OR IGNORE INTO main.evodb_outbox(id, tbl, op) VALUES(0, 0, 0)");
 }
 
 Result<bool> column_exists(const Database& db, const std::string& table,
@@ -297,6 +304,17 @@ Result<void> create_outbox_tables(const Database& db, std::size_t outbox_width) 
   const std::string columns = outbox_width == 0 ? "" : "," + outbox_columns(0, outbox_width);
   EVODB_CHECK(db.run(create_outbox_sql + columns + ")"));
   EVODB_CHECK(db.run(create_others_sql));
+  EVODB_CHECK(db.run(create_selection_sql));
+  EVODB_CHECK(db.run(create_resend_sql));
+  EVODB_CHECK(begin_outbox(db));
+  return make_victims(db, 0);
+}
+
+Result<void> restore_helper_tables(const Database& db) {
+  EVODB_CHECK(
+      db.run("DROP TABLE IF EXISTS main.evodb_selection; DROP TABLE IF EXISTS main.evodb_resend;"
+             "DROP TABLE IF EXISTS main.evodb_waiting; DROP TABLE IF EXISTS main.evodb_mark;"));
+  EVODB_CHECK(db.run(create_selection_sql));
   EVODB_CHECK(db.run(create_resend_sql));
   return make_victims(db, 0);
 }
@@ -304,6 +322,8 @@ Result<void> create_outbox_tables(const Database& db, std::size_t outbox_width) 
 Result<void> upgrade_outbox_tables(const Database& db, CaptureState& state) {
   if (state.format == outbox_format) return {};
   EVODB_CHECK(db.run(create_resend_sql));
+  const Lsn head = EVODB_TRY(outbox_head(db));
+  if (head.value == 0 && state.trimmed.value == 0) EVODB_CHECK(begin_outbox(db));
   const bool there = EVODB_TRY(column_exists(db, "evodb_tables", "fine_print"));
   if (!there) EVODB_CHECK(db.run("ALTER TABLE main.evodb_tables ADD COLUMN fine_print TEXT"));
   state.format = outbox_format;

@@ -81,6 +81,9 @@ Result<std::vector<SelectedName>> load_selection(const Database& db);
 Result<void> save_selection(const Database& db, const std::vector<SelectedName>& names);
 
 Result<void> create_outbox_tables(const Database& db, std::size_t outbox_width);
+// Makes anew, empty, the tables on whose content the log does not depend: all but evodb_outbox,
+// _tables, _columns and _state.
+Result<void> restore_helper_tables(const Database& db);
 // Brings tables of format 1 up to date. `state` is as load_state() gave it.
 Result<void> upgrade_outbox_tables(const Database& db, CaptureState& state);
 // Value columns that evodb_outbox needs for this table.

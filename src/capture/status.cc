@@ -2,6 +2,7 @@
 
 #include "capture/capture_plan.h"
 #include "capture/install.h"
+#include "capture/repair.h"
 #include "capture/resend.h"
 
 namespace evodb::capture {
@@ -41,11 +42,41 @@ TableStatus status_of(const PlannedTable& planned) {
   return status;
 }
 
+Result<CaptureStatus> status_of_remains(const Database& db, const Inspection& seen) {
+  CaptureStatus status;
+  status.source = seen.source;
+  status.epoch = seen.epoch;
+  status.trimmed = seen.trimmed;
+  status.head = seen.trimmed;
+  status.held_changes = EVODB_TRY(count_held(db, seen));
+  status.all_tables = seen.all_tables;
+  status.paused = seen.paused;
+  status.broken = seen.what;
+  status.writes_fail = seen.writes_fail;
+  for (const FoundTable& found : EVODB_TRY(find_tables(db))) {
+    TableStatus table;
+    table.name = found.name;
+    table.captured =
+        std::find(seen.triggered.begin(), seen.triggered.end(), found.name) != seen.triggered.end();
+    table.stale = table.captured;
+    table.reason = table.captured ? "capture is not whole" : found.skip_reason;
+    status.tables.push_back(std::move(table));
+  }
+  status.warnings.push_back(
+      std::string(seen.writes_fail ? "the application's writes to captured tables FAIL; " : "") +
+      "capture install or a running edge repairs it: " + seen.what);
+  return status;
+}
+
 }  // namespace
 
 Result<CaptureStatus> status(const std::string& path) {
   const Database db = EVODB_TRY(Database::open(path, {}));
   const Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kRead));
+  const Inspection seen = EVODB_TRY(inspect(db));
+  if (seen.verdict == Verdict::kIncomplete || seen.verdict == Verdict::kBroken) {
+    return status_of_remains(db, seen);
+  }
   const CaptureState state = EVODB_TRY(require_state(db));
   const std::vector<SelectedName> selection = EVODB_TRY(load_selection(db));
   CapturePlan plan = EVODB_TRY(make_plan(db, state, selection, NewTables::kWait));
