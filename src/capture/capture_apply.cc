@@ -26,7 +26,8 @@ Result<void> try_statements(const Database& db, const PlannedTable& planned) {
 
 Result<void> make_triggers(const Database& db, const PlannedTable& planned,
                            const std::string& note) {
-  EVODB_CHECK(drop_triggers(db, planned.table.slot));
+  // A new slot has none, and to look for them is to read the whole schema.
+  if (planned.action != Action::kCapture) EVODB_CHECK(drop_triggers(db, planned.table.slot));
   const bool compiled_before = try_statements(db, planned).has_value();
   for (const Trigger& trigger :
        triggers_of(planned.shape, planned.table.slot, planned.table.id, note)) {

@@ -6,6 +6,7 @@
 
 #include "capture/repair.h"
 #include "capture/resend.h"
+#include "capture/trigger_reach.h"
 
 namespace evodb::capture {
 namespace {
@@ -79,16 +80,31 @@ Result<std::vector<WaitingTable>> load_waiting(const Database& db) {
   return waiting;
 }
 
+Result<SchemaText> find_texts(const Database& db) {
+  SchemaText texts;
+  Statement rows = EVODB_TRY(
+      db.prepare("SELECT name, sql FROM main.sqlite_schema WHERE type IN ('table', 'view') AND "
+                 "name NOT GLOB 'evodb_*'"));
+  while (EVODB_TRY(rows.step())) {
+    texts.tables.push_back({std::string(rows.text(0)), std::string(rows.text(1))});
+  }
+  return texts;
+}
+
 class Planner {
  public:
   Planner(const CaptureState& state, const std::vector<SelectedName>& selection,
           std::vector<FoundTable> found, std::vector<FoundTrigger> triggers,
-          std::vector<CapturedTable> known, std::vector<WaitingTable> waiting)
+          std::vector<CapturedTable> known, std::vector<WaitingTable> waiting, SchemaText texts)
       : state_(state),
         found_(std::move(found)),
         triggers_(std::move(triggers)),
         known_(std::move(known)),
-        waiting_(std::move(waiting)) {
+        waiting_(std::move(waiting)),
+        texts_(std::move(texts)) {
+    for (const FoundTrigger& trigger : triggers_) {
+      if (trigger.slot == 0) texts_.triggers.push_back({trigger.table, trigger.sql});
+    }
     for (const SelectedName& name : selection) {
       (name.excluded ? excluded_ : named_).insert(fold_name(name.name));
     }
@@ -325,7 +341,12 @@ class Planner {
         ours[trigger.name] = &trigger;
         oldest_of_ours =
             oldest_of_ours == 0 ? trigger.order : std::min(oldest_of_ours, trigger.order);
-      } else if (fold_name(trigger.table) == fold_name(planned.shape.name)) {
+      }
+    }
+    for (const FoundTrigger& trigger : triggers_) {
+      if (trigger.slot == 0 && trigger.order > oldest_of_ours &&
+          fold_name(trigger.table) == fold_name(planned.shape.name) &&
+          may_change(texts_, trigger.sql, planned.shape.name)) {
         newest_of_application = std::max(newest_of_application, trigger.order);
       }
     }
@@ -364,6 +385,7 @@ class Planner {
   std::vector<FoundTrigger> triggers_;
   std::vector<CapturedTable> known_;
   std::vector<WaitingTable> waiting_;
+  SchemaText texts_;
   std::string note_;
   bool waits_anew_ = false;
   std::set<std::string> named_, excluded_;
@@ -403,8 +425,9 @@ Result<CapturePlan> make_plan(const Database& db, const CaptureState& state,
     moved = EVODB_TRY(rowids_moved(db));
   }
   const std::int64_t now_ms = EVODB_TRY(wall_clock_ms(db));
+  SchemaText texts = EVODB_TRY(find_texts(db));
   return Planner(state, selection, std::move(found), std::move(triggers), std::move(known),
-                 std::move(waiting))
+                 std::move(waiting), std::move(texts))
       .plan(new_tables, moved, now_ms);
 }
 

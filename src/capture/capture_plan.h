@@ -9,7 +9,8 @@
 // When a table *begins anew* (RESET, then all its rows): whenever its triggers may have missed
 // something, or its rows may not be those that the log knows.
 //   - its triggers were away: made anew, dropped by somebody, paused
-//   - a trigger of the application's was made after them and fired in front of them
+//   - a trigger of the application's was made after them and fired in front of them, unless it
+//     cannot change the table (trigger_reach.h)
 //   - its columns changed in any way but that some joined at the end (those are sent as SNAPSHOT)
 //   - a default or a generated column reads otherwise: rows that do not store it changed
 //   - a unique key is new: until the triggers know it, OR REPLACE takes rows away unseen
