@@ -10,6 +10,7 @@
 #   make fuzz     each fuzz target for MINUTES, or FUZZ_SECONDS (10)
 #   make soak     histories in virtual time for HOURS (1)
 #   make torture  the real binary under KILLS (1000) kills and worse
+#   make world    migration tools, ORMs and restores of others against captured databases
 #   make tsan     the tests of everything that has threads, under ThreadSanitizer
 #   make docs     docs/configuration.md from the code
 SHELL := /bin/bash
@@ -26,7 +27,7 @@ PYTEST := .deps/venv/bin/python -m pytest -q -p no:cacheprovider
 
 .PHONY: setup build sim test unit system install-test walls fuzz tsan prove prove-sim crash-points \
         prove-system prove-torture prove-thread prove-address \
-        torture soak demo bench instructions format lint docs clean
+        torture world soak demo bench instructions format lint docs clean
 
 setup:
 	@scripts/setup
@@ -56,7 +57,7 @@ unit: setup
 # The real binary, real disks, real sockets, readers that nobody here wrote.
 system: build
 	@ninja -C build evodb-echo-gate evodb-echo-client evodb_differential
-	$(PYTEST) tests --ignore=tests/torture --ignore=tests/abuse
+	$(PYTEST) tests --ignore=tests/torture --ignore=tests/abuse --ignore=tests/world
 
 install-test: setup
 	tests/install/run.sh
@@ -87,12 +88,22 @@ prove-system: build
 	scripts/sanitized-system thread --build
 	scripts/sanitized-system address --build
 	$(MAKE) -j3 --output-sync=target prove-torture prove-thread prove-address
-prove-torture: build
+prove-# Migration tools, ORMs, backups and their restores, of the versions in tests/world/pins.
+world: build
+	tests/world/setup
+	$(PYTEST) tests/world
+
+torture: build
 	KILLS=100 $(PYTEST) -s tests/torture
 prove-thread: setup
 	scripts/sanitized-system thread
 prove-address: setup
 	scripts/sanitized-system address
+
+# Migration tools, ORMs, backups and their restores, of the versions in tests/world/pins.
+world: build
+	tests/world/setup
+	$(PYTEST) tests/world
 
 torture: build
 	KILLS=$(KILLS) $(PYTEST) -s tests/torture
