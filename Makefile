@@ -88,12 +88,7 @@ prove-system: build
 	scripts/sanitized-system thread --build
 	scripts/sanitized-system address --build
 	$(MAKE) -j3 --output-sync=target prove-torture prove-thread prove-address
-prove-# Migration tools, ORMs, backups and their restores, of the versions in tests/world/pins.
-world: build
-	tests/world/setup
-	$(PYTEST) tests/world
-
-torture: build
+prove-torture: build
 	KILLS=100 $(PYTEST) -s tests/torture
 prove-thread: setup
 	scripts/sanitized-system thread
