@@ -261,7 +261,7 @@ Result<void> ModelOutbox::read(Lsn after, capture::ChangeSink& sink) {
 }
 
 Result<void> ModelOutbox::trim(Epoch epoch, Lsn through, ChainHash chain_at_through) {
-  if (epoch != epoch_) return fail(ErrorKind::kFenced, "another epoch has begun");
+  if (epoch != epoch_) return fail(ErrorKind::kStale, "another epoch has begun");
   EVODB_ASSERT(through <= head_, "nobody can acknowledge what was never written");
   if (through <= trimmed_) return {};
   trimmed_ = through;

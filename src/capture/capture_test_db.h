@@ -21,6 +21,7 @@
 #include "capture/table_shape.h"
 #include "sim/seams/fake_clock.h"
 #include "sim/seams/seeded_random.h"
+#include "wire/change.h"
 
 namespace evodb::capture {
 
@@ -117,6 +118,36 @@ class Collector : public ChangeSink {
  private:
   std::size_t changes_max_;
 };
+
+// The chain hash at `through`, as the parent that got all of it has it.
+inline ChainHash chain_at(Outbox& outbox, Lsn through) {
+  struct Folding final : ChangeSink {
+    bool take(const OutboxChange& c) override {
+      if (c.lsn > to) return false;
+      writer.add_change(c.op, 0, c.table_fingerprint, c.lsn, c.txn, c.committed_at, c.key, c.before,
+                        c.after, c.reason);
+      return true;
+    }
+    wire::BatchWriter writer;
+    Lsn to;
+  } sink;
+  const auto state = outbox.state();
+  EXPECT_TRUE(state.has_value()) << (state ? "" : state.error().text);
+  if (!state) return {};
+  sink.writer.reset(state->trimmed, state->trimmed_chain);
+  sink.to = through;
+  const auto read = outbox.read(state->trimmed, sink);
+  EXPECT_TRUE(read.has_value()) << (read ? "" : read.error().text);
+  return sink.writer.chain();
+}
+
+// As an uplink does once a parent has acknowledged that much.
+inline Result<void> trim_to(Outbox& outbox, Lsn through) {
+  const ChainHash chain = chain_at(outbox, through);
+  const auto state = outbox.state();
+  if (!state) return fail(state.error());
+  return outbox.trim(state->epoch, through, chain);
+}
 
 // Tables as a reader of the changes would rebuild them. Strict: an INSERT of a key that is there,
 // an UPDATE or DELETE of a row that is not there just so, are failures. But for tables whose rows

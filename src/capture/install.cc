@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "capture/capture_plan.h"
+#include "capture/memory_file.h"
 #include "capture/refresh.h"
 #include "capture/repair.h"
 #include "capture/resend.h"
@@ -329,7 +330,9 @@ Result<void> remove(const std::string& path, bool force) {
   }
   EVODB_CHECK(drop_all_triggers(db));
   EVODB_CHECK(drop_outbox_tables(db));
-  return transaction.commit();
+  EVODB_CHECK(transaction.commit());
+  forget_memory(path);
+  return {};
 }
 
 }  // namespace evodb::capture

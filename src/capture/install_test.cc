@@ -442,7 +442,7 @@ TEST_F(CaptureInstall, RemoveRefusesWhileChangesAreUnsent) {
   EXPECT_EQ(refused.error().kind, ErrorKind::kInvalid);
   EXPECT_THAT(refused.error().text, AllOf(HasSubstr("2 changes"), HasSubstr("--force")));
   auto outbox = must(SqliteOutbox::open(path_, {}));
-  must(outbox->trim(outbox->state()->epoch, Lsn(2), ChainHash(1)));
+  must(trim_to(*outbox, Lsn(2)));
   outbox.reset();
   must(remove(path_, false));
   EXPECT_EQ(app_.text("SELECT group_concat(name) FROM sqlite_schema"), "t");

@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "evodb/value.h"
+#include "wire/frame.h"
 #include "wire/utf8.h"
 
 namespace evodb::capture {
@@ -76,6 +77,7 @@ Result<bool> OutboxRow::add(const Statement& row, const KnownTable& known) {
     half_ = false;
     return broken("is half an UPDATE without its other half");
   }
+  if (op == op_reset || op == op_drop) return about_table(row, known, op);
   if (static_cast<std::size_t>(row.column_count()) <
       static_cast<std::size_t>(first) + count * (joined ? 2 : 1)) {
     return broken("has fewer values than its table has columns");
@@ -89,13 +91,7 @@ Result<bool> OutboxRow::add(const Statement& row, const KnownTable& known) {
     return false;
   }
 
-  change_ = {};
-  change_.op = static_cast<Op>(op);
-  change_.table = &table.def;
-  change_.table_fingerprint = known.fingerprint;
-  change_.lsn.value = static_cast<std::uint64_t>(row.integer(0));
-  change_.committed_at.value = row.integer(3);
-  key_.clear();
+  begin_change(row, known, static_cast<Op>(op));
 
   const bool is_delete = change_.op == Op::kDelete;
   const int main = joined ? first + static_cast<int>(count) : first;  // the row that must be sent
@@ -142,7 +138,7 @@ void OutboxRow::note_table(const Statement& row, const KnownTable& known, Op op)
 }
 
 void OutboxRow::make_oversize(const Statement& row, const CapturedTable& table, int first,
-                              std::size_t bytes) {
+                               std::size_t bytes) {
   const bool was_delete = change_.op == Op::kDelete;
   change_.op = Op::kOversize;
   before_.clear();

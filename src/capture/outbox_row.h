@@ -24,9 +24,6 @@ struct KnownTable {
   std::uint64_t fingerprint = 0;
 };
 
-// Columns of the statement: id, tbl, op, at, v0, v1, ...
-inline constexpr int outbox_value_column = 4;
-
 class OutboxRow {
  public:
   // True: change() is complete. False: it was the old half of an UPDATE, the new one follows.

@@ -25,8 +25,9 @@
 
 namespace evodb::capture {
 
-// 2: a table may begin anew. Format 1 had neither op_reset nor op_drop, nor the last three tables
-// above, nor evodb_tables.fine_print.
+// 2: a table may begin anew, and a log is known by its life. Format 1 had neither op_reset nor
+// op_drop, nor the last three tables above, nor evodb_tables.fine_print, nor life, anchor and
+// dense_after.
 inline constexpr std::int64_t outbox_format = 2;
 
 // evodb_outbox.op beyond evodb::Op. The old row of an UPDATE whose new row is the next one.
@@ -34,6 +35,9 @@ inline constexpr std::int64_t op_before_half = 5;
 // Op::kReset and Op::kDrop: the reason is in v0.
 inline constexpr std::int64_t op_reset = 6;
 inline constexpr std::int64_t op_drop = 7;
+
+// Columns of evodb_outbox: id, tbl, op, at, v0, v1, ...
+inline constexpr int outbox_value_column = 4;
 
 // Tables with more columns write an UPDATE as two outbox rows, so that one wide table does not
 // make every outbox row wide: SQLite spends a byte on each NULL column.
@@ -49,6 +53,14 @@ struct CaptureState {
   ChainHash trimmed_chain;
   bool all_tables = true;  // false: only those in evodb_selection
   bool paused = false;     // the triggers are away, on purpose
+  // Random, and another one whenever this log may have become two: made, reset, a new epoch, opened
+  // while it was not closed. 0: of format 1, or not made yet.
+  std::uint64_t life = 0;
+  bool open = false;  // an edge works on it, or died while it did
+  // row_hash() of the row at `trimmed`, which is never deleted: who empties the outbox takes it
+  // along. 0: not known.
+  std::uint64_t anchor = 0;
+  Lsn dense_after;  // ids above it have no holes
 };
 
 struct CapturedTable {
@@ -65,11 +77,24 @@ struct SelectedName {
   bool excluded = false;
 };
 
+enum class Installed : std::uint8_t {
+  kNo,
+  kPartly,  // somebody dropped or emptied tables of ours, or left only triggers
+  kYes,
+};
+Result<Installed> what_is_installed(const Database& db);
+// How much stands in evodb_tables, evodb_columns and evodb_selection; it never becomes less.
+// REQUIRES: kYes.
+Result<std::int64_t> count_definitions(const Database& db);
+
 // Nothing where capture is not installed. Errors: kInvalid (a later format).
 Result<std::optional<CaptureState>> load_state(const Database& db);
 // The same, but without capture it is kInvalid.
 Result<CaptureState> require_state(const Database& db);
+// A state without a life gets one: see begin_life().
 Result<void> save_state(const Database& db, const CaptureState& state);
+// Draws another life, and takes the row at `trimmed` for its anchor.
+Result<void> begin_life(const Database& db, CaptureState& state);
 
 Result<std::vector<CapturedTable>> load_captured(const Database& db);
 Result<CapturedTable> load_captured(const Database& db, std::int64_t id);
@@ -97,6 +122,14 @@ Result<Lsn> outbox_head(const Database& db);
 
 // By the clock that triggers use, the one of the database's files.
 Result<std::int64_t> wall_clock_ms(const Database& db);
+// Says which row of evodb_outbox this is: another one under its id has another hash. Never 0. Of a
+// large row (bit 0 is set) the values are left out, so that it can be asked for often.
+// `row`: SELECT * FROM evodb_outbox.
+std::uint64_t row_hash(const Statement& row);
+// Whether evodb_outbox has that very row.
+Result<bool> has_row(const Database& db, Lsn lsn, std::uint64_t hash);
+// 0: there is no such row.
+Result<std::uint64_t> hash_of_row(const Database& db, Lsn lsn);
 
 // "v3,v4,v5"
 std::string outbox_columns(std::size_t first, std::size_t count);

@@ -187,6 +187,19 @@ Result<Statement> Database::prepare(std::string_view sql) const {
   return statement;
 }
 
+Result<Database::Kept> Database::kept(const std::string& sql) const {
+  std::unique_ptr<Statement>& statement = kept_[sql];
+  if (statement == nullptr) {
+    auto prepared = prepare(sql);
+    if (!prepared) {
+      kept_.erase(sql);
+      return fail(std::move(prepared).error());
+    }
+    statement = std::make_unique<Statement>(std::move(*prepared));
+  }
+  return Kept(statement.get());
+}
+
 Result<void> Database::run(const std::string& sql) const {
   const int code = sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr);
   if (code != SQLITE_OK) return sqlite_error(code, handle_.get(), *path_);
@@ -225,6 +238,13 @@ Result<std::uint64_t> Database::log_bytes() const {
   const int code = log->pMethods->xFileSize(log, &size);
   if (code != SQLITE_OK) return sqlite_error(code, nullptr, *path_);
   return static_cast<std::uint64_t>(size);
+}
+
+bool Database::has_moved() const {
+  int moved = 0;
+  const int code =
+      sqlite3_file_control(handle_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+  return code == SQLITE_OK && moved != 0;
 }
 
 std::string Database::resolved_path() const {
