@@ -9,8 +9,10 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/sysmacros.h>
+#endif
 
 #include "capture/memory_file.h"
 
@@ -41,6 +43,7 @@ bool is_whole(const std::string& path, std::int64_t size) {
 // Every connection holds a lock on the file while its log is in use. The system's list of locks is
 // read, since asking for one on a descriptor of our own would drop those of our connection when it
 // is closed. Where there is no such list, others may have it open.
+#ifdef __linux__
 bool is_open_elsewhere(std::uint64_t device, std::uint64_t inode) {
   std::ifstream locks("/proc/locks");
   char file[64];
@@ -58,6 +61,9 @@ bool is_open_elsewhere(std::uint64_t device, std::uint64_t inode) {
   }
   return !any;
 }
+#else
+bool is_open_elsewhere(std::uint64_t, std::uint64_t) { return true; }
+#endif
 
 std::int64_t nanoseconds(const timespec& t) { return t.tv_sec * 1'000'000'000 + t.tv_nsec; }
 
@@ -102,8 +108,13 @@ Result<std::pair<PathOutbox::File, PathOutbox::Stamp>> PathOutbox::look_at(
   }
   return std::pair(File{.device = s.st_dev, .inode = s.st_ino},
                    Stamp{.size = s.st_size,
+#ifdef __APPLE__
+                         .modified_ns = nanoseconds(s.st_mtimespec),
+                         .changed_ns = nanoseconds(s.st_ctimespec)});
+#else
                          .modified_ns = nanoseconds(s.st_mtim),
                          .changed_ns = nanoseconds(s.st_ctim)});
+#endif
 }
 
 void PathOutbox::tell(const std::string& what) const {
