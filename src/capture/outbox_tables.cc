@@ -105,12 +105,12 @@ Result<void> make_victims(const Database& db, std::size_t width) {
 }
 
 Result<void> set_state(const Database& db, const char* key, std::int64_t value) {
-  Statement put =
-      EVODB_TRY(db.prepare("INSERT INTO main.evodb_state(key, value) VALUES(?1, ?2) "
-                           "ON CONFLICT(key) DO UPDATE SET value = excluded.value"));
-  put.bind(1, std::string_view(key));
-  put.bind(2, value);
-  return put.run();
+  const auto put = EVODB_TRY(
+      db.kept("INSERT INTO main.evodb_state(key, value) VALUES(?1, ?2) "
+              "ON CONFLICT(key) DO UPDATE SET value = excluded.value"));
+  put->bind(1, std::string_view(key));
+  put->bind(2, value);
+  return put->run();
 }
 
 // SQLite checks nothing of what it stores, and what stands here decides what is sent and deleted.
