@@ -25,6 +25,10 @@ int install(const capture::InstallOptions& options) {
     std::printf("  %lu rows that were there already will be sent as SNAPSHOT\n",
                 done->snapshot_rows);
   }
+  if (done->pending_rows > 0) {
+    std::printf("  of those about %lu are read from the tables by evodb edge, bit by bit\n",
+                done->pending_rows);
+  }
   for (const auto& [name, reason] : done->skipped) {
     std::printf("  not captured: %s (%s)\n", name.c_str(), reason.c_str());
   }
@@ -38,6 +42,7 @@ Json to_json(const capture::CaptureStatus& s) {
     tables.push_back({{"name", table.name},
                       {"captured", table.captured},
                       {"stale", table.stale},
+                      {"resending", table.resending},
                       {"schema_version", table.schema_version},
                       {"reason", table.reason}});
   }
@@ -48,6 +53,8 @@ Json to_json(const capture::CaptureStatus& s) {
           {"held_changes", s.held_changes},
           {"held_bytes", s.held_bytes},
           {"paused", s.paused},
+          {"broken", s.broken},
+          {"writes_fail", s.writes_fail},
           {"all_tables", s.all_tables},
           {"tables", tables},
           {"warnings", s.warnings}};
@@ -62,14 +69,17 @@ int show_status(const std::string& db, bool as_json) {
     return kExitOk;
   }
   std::printf("%s: source %s, epoch %lu%s\n", db.c_str(), s->source.c_str(), s->epoch.value,
-              s->paused ? ", paused" : "");
+              !s->broken.empty() ? ", NOT WHOLE"
+              : s->paused        ? ", paused"
+                                 : "");
   std::printf("  %lu changes (about %lu bytes) wait to be acknowledged; newest LSN %lu\n",
               s->held_changes, s->held_bytes, s->head.value);
   for (const auto& table : s->tables) {
     std::printf("  %-30s %s%s%s\n", table.name.c_str(),
-                !table.captured ? "not captured"
-                : table.stale   ? "captured, schema changed since"
-                                : "captured",
+                !table.captured   ? "not captured"
+                : table.stale     ? "captured, schema changed since"
+                : table.resending ? "captured, its rows are being sent"
+                                  : "captured",
                 table.reason.empty() ? "" : ": ", table.reason.c_str());
   }
   for (const auto& warning : s->warnings) std::printf("  note: %s\n", warning.c_str());
@@ -78,14 +88,15 @@ int show_status(const std::string& db, bool as_json) {
 
 int remove(const std::string& db, bool force) {
   const auto before = capture::status(db);
-  if (!before) return report(before.error());
+  if (!before && !force) return report(before.error());
   const auto done = capture::remove(db, force);
   if (!done) {
     const int code = report(done.error());
-    return before->held_changes > 0 && !force ? kExitLimit : code;
+    return before && before->held_changes > 0 && !force ? kExitLimit : code;
   }
+  const bool unsent = before && before->held_changes > 0;
   std::printf("%s: capture removed%s\n", db.c_str(),
-              before->held_changes > 0 ? ", and with it changes that were not sent" : "");
+              unsent ? ", and with it changes that were not sent" : "");
   return kExitOk;
 }
 

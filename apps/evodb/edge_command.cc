@@ -9,6 +9,8 @@
 
 #include "base/posix/system_clock.h"
 #include "capture/install.h"
+#include "capture/memory_file.h"
+#include "capture/reinstall.h"
 #include "capture/sqlite_outbox.h"
 #include "command.h"
 #include "edge/edge_runner.h"
@@ -22,6 +24,7 @@ using Json = nlohmann::ordered_json;
 struct EdgeArguments {
   std::string db, parent, source;
   std::string wait = "persisted";
+  std::string on_copy = "rename";
   bool until_caught_up = false;
   bool json = false;
 };
@@ -45,26 +48,46 @@ void stop_on_signals() {
   signal(SIGXFSZ, SIG_IGN);  // a file over its limit is a full disk: EFBIG, not our end
 }
 
+void say(const std::string& what) { std::fprintf(stderr, "evodb edge: %s\n", what.c_str()); }
+
 // A database that is captured already keeps what was chosen for it, also a pause.
 Result<std::string> ensure_captured(const EdgeArguments& arguments) {
-  auto outbox = capture::SqliteOutbox::open(arguments.db, {});
-  if (!outbox && outbox.error().kind != ErrorKind::kInvalid) return fail(outbox.error());
-  if (!outbox) {
+  std::string source;
+  // Whole or not, the runner knows how it was: it repairs it.
+  const auto memory = capture::load_memory(arguments.db);
+  if (memory) {
+    source = memory->source;
+  } else {
+    base::SystemClock clock;
+    base::SystemRandom random;
+    // What tools dropped of capture comes back by itself.
+    const auto repaired = capture::repair(arguments.db, arguments.source, clock, random);
+    if (!repaired && repaired.error().kind != ErrorKind::kNotFound) return fail(repaired.error());
+    if (repaired && *repaired) {
+      say("capture in " + arguments.db + " was not whole; repaired, every table is sent again");
+    }
+  }
+  if (auto outbox = capture::SqliteOutbox::open(arguments.db, {})) {
+    source = (*outbox)->memory().source;
+    (*outbox)->abandon();  // only looked at
+  } else if (outbox.error().kind != ErrorKind::kInvalid &&
+             outbox.error().kind != ErrorKind::kNotFound) {
+    return fail(outbox.error());
+  } else if (!memory) {
     base::SystemClock clock;
     base::SystemRandom random;
     const auto done = EVODB_TRY(
         capture::install({.db = arguments.db, .source = arguments.source}, clock, random));
-    std::fprintf(stderr, "evodb edge: installed capture of %zu tables in %s\n",
-                 done.captured.size(), arguments.db.c_str());
+    say("installed capture of " + std::to_string(done.captured.size()) + " tables in " +
+        arguments.db);
     return done.source;
   }
-  const auto state = EVODB_TRY((*outbox)->state());
-  if (!arguments.source.empty() && arguments.source != state.source) {
-    return fail(ErrorKind::kInvalid, arguments.db + " is captured as source `" + state.source +
+  if (!arguments.source.empty() && arguments.source != source) {
+    return fail(ErrorKind::kInvalid, arguments.db + " is captured as source `" + source +
                                          "`, not `" + arguments.source +
                                          "`: leave --source out, or remove capture first");
   }
-  return state.source;
+  return source;
 }
 
 // One line that stays, on a terminal; elsewhere a line for each change of fortune.
@@ -130,7 +153,10 @@ int run_edge(const EdgeArguments& arguments) {
     options.port = url->port;
     options.path = url->path;
     options.wait = arguments.wait == "durable" ? WaitLevel::kDurable : WaitLevel::kPersisted;
+    options.on_copy =
+        arguments.on_copy == "wait" ? edge::CopyRule::kWait : edge::CopyRule::kRename;
     options.until_caught_up = arguments.until_caught_up;
+    options.on_event = say;
     options.on_progress = [&](const edge::EdgeProgress& now) { teller.tell(now); };
     auto runner = edge::EdgeRunner::create(std::move(options));
     if (!runner) return report(runner.error());
@@ -142,7 +168,7 @@ int run_edge(const EdgeArguments& arguments) {
   if (!done) return report(done.error());
   if (arguments.json) {
     // `replace`: a source's name may be any bytes.
-    std::printf("%s\n", to_json(arguments, *source, *done)
+    std::printf("%s\n", to_json(arguments, done->renamed_to.empty() ? *source : done->renamed_to, *done)
                             .dump(-1, ' ', false, Json::error_handler_t::replace)
                             .c_str());
   }
@@ -169,6 +195,10 @@ void add_edge(CLI::App& app, int& exit_code) {
                       "The database's name, if capture is to be installed");
   command->add_option("--wait", arguments->wait, "How long the outbox keeps a change")
       ->check(CLI::IsMember({"durable", "persisted"}));
+  command->add_option("--on-copy", arguments->on_copy,
+                      "If another copy of this database streams under its name: take a name of "
+                      "its own, or wait")
+      ->check(CLI::IsMember({"rename", "wait"}));
   command->add_flag("--until-caught-up", arguments->until_caught_up,
                     "End when all that is in the outbox has been acknowledged");
   command->add_flag("--json", arguments->json, "Print one JSON object at the end");

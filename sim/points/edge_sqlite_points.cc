@@ -74,6 +74,7 @@ class EdgeWorld final : public DiskWorld {
       clock_.advance_ms(7);
       EVODB_CHECK(transact(transactions()[i]));
       if (i % 2 == 1) EVODB_CHECK(edge([&] { return parent_.receive(*outbox_); }));
+      EVODB_CHECK(edge([&] { return resend_some(); }));
       if (i % 3 == 2) EVODB_CHECK(edge([&] { return trim(); }));
       if (i == 2) (void)connection().run("PRAGMA wal_checkpoint(TRUNCATE)");
       if (i == 3) outbox_.reset();
@@ -206,7 +207,8 @@ class EdgeWorld final : public DiskWorld {
 
   Result<void> open_edge() {
     if (outbox_) return {};
-    outbox_ = EVODB_TRY(capture::SqliteOutbox::open(path, {.vfs = sqlite_.name()}));
+    outbox_ = EVODB_TRY(capture::SqliteOutbox::open(
+        path, {.vfs = sqlite_.name(), .resend_chunk = {.rows_max = 2}}));
     const auto connected = parent_.connect(*outbox_);
     if (!connected) {
       outbox_.reset();
@@ -235,6 +237,13 @@ class EdgeWorld final : public DiskWorld {
     return done;
   }
 
+  // One chunk, as a follower's look does.
+  Result<void> resend_some() {
+    if (!outbox_->resending()) return {};
+    EVODB_TRY(outbox_->refresh_if_schema_changed());
+    EVODB_TRY(outbox_->resend_step());
+    return {};
+  }
   Result<void> trim() {
     EVODB_CHECK(open_edge());
     EVODB_CHECK(
@@ -261,6 +270,7 @@ class EdgeWorld final : public DiskWorld {
         EVODB_TRY(outbox_->state()).trimmed < trimmed_) {
       return wrong("the trim mark went back");
     }
+    while (outbox_->resending()) EVODB_CHECK(resend_some());
     EVODB_CHECK(parent_.receive(*outbox_));
     const Tables now = EVODB_TRY(application());
     for (std::size_t i = 0; i < now.size(); ++i) {

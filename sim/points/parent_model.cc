@@ -112,6 +112,10 @@ Result<void> ParentModel::apply(const capture::OutboxChange& c) {
     if (!whole_) return {};
     return fail(ErrorKind::kInternal, "LSN " + std::to_string(c.lsn.value) + ": " + what);
   };
+  if (carries_reason(c.op)) {
+    if (c.op != Op::kOversize) rows.clear();
+    return {};
+  }
   if (c.before.present) {
     const auto found = rows.find(key_of(c, c.before));
     if (found == rows.end()) {

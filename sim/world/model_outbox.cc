@@ -4,6 +4,7 @@
 #include <cctype>
 #include <cmath>
 #include <iterator>
+#include <numeric>
 #include <utility>
 
 #include "base/assert.h"
@@ -172,6 +173,10 @@ Columns ModelOutbox::columns_of(const Change& change) const {
                        std::string(1, static_cast<char>(change.reason.size())) + change.reason;
     return columns;
   }
+  if (carries_reason(change.op)) {
+    columns["_unfit:_reason"] = change.reason;
+    return columns;
+  }
   const auto add = [&](const std::string& encoded, const std::string& prefix) {
     wire::ValuesReader values({true, static_cast<std::uint32_t>(table.columns.size()), encoded});
     ValueView value;
@@ -256,7 +261,7 @@ Result<void> ModelOutbox::read(Lsn after, capture::ChangeSink& sink) {
 }
 
 Result<void> ModelOutbox::trim(Epoch epoch, Lsn through, ChainHash chain_at_through) {
-  if (epoch != epoch_) return fail(ErrorKind::kFenced, "another epoch has begun");
+  if (epoch != epoch_) return fail(ErrorKind::kStale, "another epoch has begun");
   EVODB_ASSERT(through <= head_, "nobody can acknowledge what was never written");
   if (through <= trimmed_) return {};
   trimmed_ = through;
@@ -268,7 +273,15 @@ void ModelOutbox::begin_with_snapshot(Epoch epoch) {
   epoch_ = epoch;
   epoch_base_ = trimmed_;
   trimmed_chain_ = ChainHash(0);
-  for (std::size_t table = 0; table < rows_.size(); ++table) {
+  // In the order of the tables' names, as capture takes them.
+  std::vector<std::size_t> order(rows_.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::sort(order, {}, [this](std::size_t table) { return tables_[table].name; });
+  for (const std::size_t table : order) {
+    append(Op::kReset, table, UnixMillis(), "", "");
+    written_.back().reason = "a new epoch begins";
+  }
+  for (const std::size_t table : order) {
     for (const auto& [id, row] : rows_[table]) {
       append(Op::kSnapshot, table, UnixMillis(), "", row);
     }
@@ -280,7 +293,7 @@ void ModelOutbox::note_captured(const capture::OutboxChange& captured) {
   Change& change = written_[captured.lsn.value - first_lsn_ - 1];
   // The trigger's clock ticks between the application's statements; a snapshot's time is capture's.
   const std::int64_t late_ms = captured.committed_at.value - change.committed_at.value;
-  if ((late_ms >= 0 && late_ms <= 5) || change.op == Op::kSnapshot) {
+  if ((late_ms >= 0 && late_ms <= 5) || change.op == Op::kSnapshot || change.op == Op::kReset) {
     change.committed_at = captured.committed_at;
   }
   fingerprints_[change.table] = captured.table_fingerprint;

@@ -142,8 +142,13 @@ Result<void> SqliteDatabase::trim(Epoch epoch, Lsn through, ChainHash chain_at_t
 }
 
 Result<Epoch> SqliteDatabase::begin_epoch(Epoch at_least) {
-  // It appends a snapshot of every row; the model learns of it as of everything that is captured.
+  // Every table begins anew, and a snapshot of its rows follows; the model learns of it as of
+  // everything that is captured.
   const Epoch epoch = EVODB_TRY(outbox_->begin_epoch(at_least));
+  while (outbox_->resending()) {
+    EVODB_TRY(outbox_->refresh_if_schema_changed());
+    EVODB_TRY(outbox_->resend_step());
+  }
   model_.begin_with_snapshot(epoch);
   applied_ = model_.head();
   return epoch;

@@ -2,60 +2,10 @@
 #include <algorithm>
 
 #include "capture/capture_plan.h"
+#include "capture/resend.h"
 
 namespace evodb::capture {
 namespace {
-
-std::string list_with_nulls(const PlannedTable& planned, const std::vector<std::string>& null_for) {
-  const std::string table = quote_name(planned.shape.name);
-  if (null_for.empty()) return value_list(planned.shape, table);
-  std::string list;
-  if (!planned.shape.pseudo_column_name.empty()) list = table + "." + planned.shape.rowid_sql;
-  for (const ColumnShape& column : planned.shape.columns) {
-    const bool is_null = std::find(null_for.begin(), null_for.end(), column.name) != null_for.end();
-    list += (list.empty() ? "" : ",") +
-            (is_null ? std::string("NULL") : table + "." + quote_name(column.name));
-  }
-  return list;
-}
-
-Result<std::uint64_t> log_rows(const Database& db, const PlannedTable& planned, Op op,
-                               const std::vector<std::string>& null_for, const std::string& where) {
-  const std::string id = std::to_string(planned.table.id);
-  std::string sql =
-      "INSERT INTO main.evodb_outbox(tbl,op," + outbox_columns(0, planned.shape.value_count()) +
-      ") SELECT " + id + "," + std::to_string(static_cast<int>(op)) + "," +
-      list_with_nulls(planned, null_for) + " FROM main." + quote_name(planned.shape.name);
-  if (!where.empty()) sql += " WHERE " + where;
-  EVODB_CHECK(db.run(sql));
-  return static_cast<std::uint64_t>(db.changed_rows());
-}
-
-// `again`: the parent may have these rows already. By their keys that does no harm; a row with a
-// NULL in its key has none, so its earlier self is taken away first.
-Result<std::uint64_t> send_rows(const Database& db, const PlannedTable& planned, bool again) {
-  if (again && planned.shape.key_may_be_null()) {
-    const auto deleted =
-        log_rows(db, planned, Op::kDelete, planned.added_columns, key_is_null_sql(planned.shape));
-    if (!deleted) return fail(deleted.error());
-  }
-  return log_rows(db, planned, Op::kSnapshot, {}, "");
-}
-
-// A column that joined and holds NULL everywhere is what readers of the old rows see anyway.
-Result<bool> added_columns_hold_values(const Database& db, const PlannedTable& planned) {
-  if (planned.added_columns.empty()) return false;
-  std::string any;
-  for (const std::string& name : planned.added_columns) {
-    const bool pseudo = name == planned.shape.pseudo_column_name;
-    any += (any.empty() ? "" : " OR ") + (pseudo ? planned.shape.rowid_sql : quote_name(name)) +
-           " IS NOT NULL";
-  }
-  const std::int64_t found =
-      EVODB_TRY(db.integer("SELECT EXISTS(SELECT 1 FROM main." + quote_name(planned.shape.name) +
-                           " WHERE " + any + ")"));
-  return found != 0;
-}
 
 // Whether the application's statements compile: with the triggers they must if they did without.
 Result<void> try_statements(const Database& db, const PlannedTable& planned) {
@@ -74,10 +24,13 @@ Result<void> try_statements(const Database& db, const PlannedTable& planned) {
   return {};
 }
 
-Result<void> make_triggers(const Database& db, const PlannedTable& planned) {
-  EVODB_CHECK(drop_triggers(db, planned.table.slot));
+Result<void> make_triggers(const Database& db, const PlannedTable& planned,
+                           const std::string& note) {
+  // A new slot has none, and to look for them is to read the whole schema.
+  if (planned.action != Action::kCapture) EVODB_CHECK(drop_triggers(db, planned.table.slot));
   const bool compiled_before = try_statements(db, planned).has_value();
-  for (const Trigger& trigger : triggers_of(planned.shape, planned.table.slot, planned.table.id)) {
+  for (const Trigger& trigger :
+       triggers_of(planned.shape, planned.table.slot, planned.table.id, note)) {
     EVODB_CHECK(db.run(trigger.sql));
   }
   if (!compiled_before) return {};  // it needs functions or collations of the application's
@@ -90,21 +43,59 @@ Result<void> make_triggers(const Database& db, const PlannedTable& planned) {
   return {};
 }
 
-Result<std::uint64_t> apply_table(const Database& db, const PlannedTable& planned,
-                                  SnapshotRule rule) {
+Result<void> apply_table(const Database& db, const PlannedTable& planned, SnapshotRule rule,
+                         const std::string& note, const std::string& why_all) {
   const bool is_new = planned.action == Action::kCapture;
-  bool send = rule == SnapshotRule::kAll || (is_new && rule == SnapshotRule::kAsNeeded);
   if (planned.action != Action::kNone) {
     if (is_new || planned.action == Action::kRedefine) {
       if (planned.previous_id != 0) EVODB_CHECK(deactivate(db, planned.previous_id));
       EVODB_CHECK(save_captured(db, planned.table));
+    } else {
+      EVODB_CHECK(save_fine_print(db, planned.table));
     }
-    EVODB_CHECK(make_triggers(db, planned));
-    const bool values = EVODB_TRY(added_columns_hold_values(db, planned));
-    send = send || planned.resend || values;
+    EVODB_CHECK(make_triggers(db, planned, note));
   }
-  if (!send) return 0;
-  return send_rows(db, planned, !is_new);
+  if (rule == SnapshotRule::kAll || (planned.reset && !(is_new && rule == SnapshotRule::kNever))) {
+    EVODB_CHECK(
+        log_reset(db, planned.table.id, rule == SnapshotRule::kAll ? why_all : planned.why));
+    return queue_resend(db, planned.table, 0);
+  }
+  if (is_new && rule == SnapshotRule::kAsNeeded) return queue_resend(db, planned.table, 0);
+  if (planned.joined) return queue_resend(db, planned.table, planned.previous_id);
+  return {};
+}
+
+// A name that another table has now is not gone: that table's RESET says all.
+Result<void> log_departures(const Database& db, const CapturePlan& plan) {
+  const auto taken = [&](const std::string& name) {
+    return std::any_of(plan.tables.begin(), plan.tables.end(), [&](const PlannedTable& planned) {
+      return fold_name(planned.shape.name) == fold_name(name);
+    });
+  };
+  for (const GoneTable& gone : plan.gone) {
+    EVODB_CHECK(drop_triggers(db, gone.table.slot));
+    EVODB_CHECK(deactivate(db, gone.table.id));
+    EVODB_CHECK(cancel_resend(db, gone.table.slot));
+    if (!taken(gone.table.def.name)) EVODB_CHECK(log_drop(db, gone.table.id, gone.reason));
+  }
+  for (const PlannedTable& planned : plan.tables) {
+    if (planned.previous_name.empty() || taken(planned.previous_name)) continue;
+    EVODB_CHECK(
+        log_drop(db, planned.previous_id, "renamed to '" + printable(planned.shape.name) + "'"));
+  }
+  return {};
+}
+
+Result<void> save_waiting(const Database& db, const std::vector<WaitingTable>& waiting) {
+  EVODB_CHECK(db.run("DELETE FROM main.evodb_waiting"));
+  Statement put =
+      EVODB_TRY(db.prepare("INSERT INTO main.evodb_waiting(name, since) VALUES(?1, ?2)"));
+  for (const WaitingTable& table : waiting) {
+    put.bind(1, std::string_view(table.name));
+    put.bind(2, table.since_ms);
+    EVODB_CHECK(put.run());
+  }
+  return {};
 }
 
 }  // namespace
@@ -117,7 +108,8 @@ std::size_t width_for(const CapturePlan& plan) {
   return width;
 }
 
-Result<ApplyReport> apply_plan(const Database& db, const CapturePlan& plan, SnapshotRule rule) {
+Result<void> apply_plan(const Database& db, const CapturePlan& plan, SnapshotRule rule,
+                        const std::string& why_all) {
   std::size_t victims = 0;
   for (const PlannedTable& planned : plan.tables) {
     victims = std::max(victims, planned.table.def.columns.size());
@@ -125,15 +117,17 @@ Result<ApplyReport> apply_plan(const Database& db, const CapturePlan& plan, Snap
   EVODB_CHECK(widen(db, width_for(plan), victims));
   // Nobody else is inside a statement now: what is noted here was left behind.
   if (!plan.changes_nothing()) EVODB_CHECK(db.run("DELETE FROM main.evodb_victims"));
-  for (const CapturedTable& table : plan.gone) {
-    EVODB_CHECK(drop_triggers(db, table.slot));
-    EVODB_CHECK(deactivate(db, table.id));
-  }
-  ApplyReport report;
+  for (const std::int64_t slot : plan.strays) EVODB_CHECK(drop_triggers(db, slot));
+  EVODB_CHECK(log_departures(db, plan));
   for (const PlannedTable& planned : plan.tables) {
-    report.snapshot_rows += EVODB_TRY(apply_table(db, planned, rule));
+    EVODB_CHECK(apply_table(db, planned, rule, plan.note, why_all));
   }
-  return report;
+  if (plan.waiting_changed) EVODB_CHECK(save_waiting(db, plan.waiting));
+  if (plan.rowids_moved) {
+    EVODB_CHECK(restart_rowid_walks(db));
+    EVODB_CHECK(set_rowid_mark(db));
+  }
+  return {};
 }
 
 Result<void> drop_triggers(const Database& db, std::int64_t slot) {

@@ -6,7 +6,10 @@
 
 #include "base/limits.h"
 #include "capture/capture_plan.h"
+#include "capture/memory_file.h"
 #include "capture/refresh.h"
+#include "capture/repair.h"
+#include "capture/resend.h"
 #include "wire/utf8.h"
 
 namespace evodb::capture {
@@ -15,12 +18,7 @@ namespace {
 // An epoch begins as the time in milliseconds, so that one that begins after remove() is larger.
 CaptureState first_state(const InstallOptions& options, base::Clock& clock, base::Random& random) {
   CaptureState state;
-  state.source = options.source;
-  if (state.source.empty()) {
-    constexpr char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
-    state.source = "db-";
-    for (int i = 0; i < 16; ++i) state.source += letters[random.below(32)];
-  }
+  state.source = options.source.empty() ? random_source(random) : options.source;
   state.epoch.value = static_cast<std::uint64_t>(std::max<std::int64_t>(clock.wall().value, 1));
   state.all_tables = options.tables.empty();
   return state;
@@ -98,9 +96,9 @@ Result<bool> save_changed_selection(const Database& db, const std::vector<Select
 void describe(const CapturePlan& plan, InstallReport& report) {
   for (const PlannedTable& planned : plan.tables) {
     report.captured.push_back(planned.shape.name);
-    if (report.already_installed && planned.resend) {
-      report.warnings.push_back("table '" + printable(planned.shape.name) + "' is sent again: " +
-                                planned.why + "; rows deleted in between are not sent as deleted");
+    if (report.already_installed && planned.reset) {
+      report.warnings.push_back("table '" + printable(planned.shape.name) +
+                                "' begins anew and is sent again: " + planned.why);
     }
   }
   report.skipped = plan.skipped;
@@ -117,7 +115,15 @@ Result<void> check_same_source(const InstallOptions& options, const CaptureState
 Result<InstallReport> install_in(const Database& db, const InstallOptions& options,
                                  base::Clock& clock, base::Random& random) {
   InstallReport report;
-  std::optional<CaptureState> stored = EVODB_TRY(load_state(db));
+  const Inspection seen = EVODB_TRY(inspect(db));
+  const bool repairs = seen.verdict == Verdict::kIncomplete || seen.verdict == Verdict::kBroken;
+  std::optional<CaptureState> stored;
+  if (repairs) {
+    stored = EVODB_TRY(make_whole(db, seen, options.source, clock, random));
+    report.warnings.push_back("capture was repaired, every table begins anew: " + seen.what);
+  } else {
+    stored = EVODB_TRY(load_state(db));
+  }
   report.already_installed = stored.has_value();
   if (stored) EVODB_CHECK(check_same_source(options, *stored));
   CaptureState state = stored ? *stored : first_state(options, clock, random);
@@ -133,7 +139,7 @@ Result<InstallReport> install_in(const Database& db, const InstallOptions& optio
     }
   }
 
-  const CapturePlan plan = EVODB_TRY(make_plan(db, state, selection));
+  const CapturePlan plan = EVODB_TRY(make_plan(db, state, selection, NewTables::kAtOnce));
   if (plan.tables.empty() && !stored) {
     return fail(
         ErrorKind::kInvalid,
@@ -141,12 +147,15 @@ Result<InstallReport> install_in(const Database& db, const InstallOptions& optio
             (plan.skipped.empty() ? "it has no tables; create them first"
                                   : "every table is excluded or of a kind without triggers"));
   }
+  report.changed =
+      !stored || state.paused || state.format != outbox_format || !plan.changes_nothing();
   if (!stored) EVODB_CHECK(create_outbox_tables(db, width_for(plan)));
-  report.changed = !stored || state.paused || !plan.changes_nothing();
+  EVODB_CHECK(upgrade_outbox_tables(db, state));
   if (report.changed) {
-    const ApplyReport applied = EVODB_TRY(
-        apply_plan(db, plan, options.snapshot ? SnapshotRule::kAsNeeded : SnapshotRule::kNever));
-    report.snapshot_rows = applied.snapshot_rows;
+    const SnapshotRule rule = repairs            ? SnapshotRule::kAll
+                              : options.snapshot ? SnapshotRule::kAsNeeded
+                                                 : SnapshotRule::kNever;
+    EVODB_CHECK(apply_plan(db, plan, rule, "capture was repaired"));
     state.paused = false;
     EVODB_CHECK(save_state(db, state));
   }
@@ -159,6 +168,46 @@ Result<InstallReport> install_in(const Database& db, const InstallOptions& optio
   return report;
 }
 
+Result<InstallReport> install_once(const Database& db, const InstallOptions& options,
+                                   base::Clock& clock, base::Random& random) {
+  Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
+  InstallReport report = EVODB_TRY(install_in(db, options, clock, random));
+  if (report.changed) EVODB_CHECK(transaction.commit());
+  return report;
+}
+
+// Rows of queued tables that are not in the outbox yet, about: the application writes on.
+Result<std::uint64_t> count_pending_rows(const Database& db) {
+  const Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kRead));
+  std::uint64_t pending = 0;
+  for (const CapturedTable& table : EVODB_TRY(load_captured(db))) {
+    if (!table.active) continue;
+    const auto sent = EVODB_TRY(resent_rows(db, table.slot));
+    if (!sent) continue;
+    const std::int64_t rows =
+        EVODB_TRY(db.integer("SELECT count(*) FROM main." + quote_name(table.def.name)));
+    pending += static_cast<std::uint64_t>(rows) - std::min(*sent, static_cast<std::uint64_t>(rows));
+  }
+  return pending;
+}
+
+// What is there already, in chunks; what would make the file much larger is left to the edge.
+Result<void> send_rows(const Database& db, base::Clock& clock, InstallReport& report) {
+  Resender resender;
+  std::size_t bytes = 0;
+  for (bool pending = true; pending && bytes < resend_ahead_bytes;) {
+    const ResendStep step = EVODB_TRY(resender.step(db, &clock, {}));
+    if (step.stale) break;  // a schema change since: refresh() judges it, whoever calls it next
+    report.snapshot_rows += step.rows;
+    report.changed = report.changed || step.rows > 0;
+    bytes += step.bytes;
+    pending = step.pending;
+  }
+  report.pending_rows = EVODB_TRY(count_pending_rows(db));
+  report.snapshot_rows += report.pending_rows;
+  return {};
+}
+
 }  // namespace
 
 Result<InstallReport> install(const InstallOptions& options, base::Clock& clock,
@@ -166,31 +215,88 @@ Result<InstallReport> install(const InstallOptions& options, base::Clock& clock,
   EVODB_CHECK(check_source(options.source));
   const Database db = EVODB_TRY(Database::open(options.db, {options.busy_timeout_ms, options.vfs}));
   EVODB_CHECK(db.check_writable());
-  Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
-  InstallReport report = EVODB_TRY(install_in(db, options, clock, random));
-  if (report.changed) EVODB_CHECK(transaction.commit());
+  InstallReport report = EVODB_TRY(install_once(db, options, clock, random));
+  EVODB_CHECK(send_rows(db, clock, report));
   return report;
 }
 
-Result<bool> refresh(const Database& db) {
+Result<RefreshReport> refresh(const Database& db) {
+  RefreshReport report;
+  const auto note_waiting = [&](const CapturePlan& plan) {
+    for (const WaitingTable& table : plan.waiting) {
+      const std::int64_t due = table.since_ms + waiting_ms;
+      report.again_at_ms = std::min(report.again_at_ms.value_or(due), due);
+    }
+  };
+  {
+    Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kRead));
+    const CaptureState state = EVODB_TRY(require_state(db));
+    if (state.paused) return report;
+    const std::vector<SelectedName> selection = EVODB_TRY(load_selection(db));
+    const CapturePlan plan = EVODB_TRY(make_plan(db, state, selection, NewTables::kWait));
+    note_waiting(plan);
+    if (plan.changes_nothing() && state.format == outbox_format) return report;
+  }
   Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
-  const CaptureState state = EVODB_TRY(require_state(db));
-  if (state.paused) return false;
+  CaptureState state = EVODB_TRY(require_state(db));
+  if (state.paused) return report;
+  EVODB_CHECK(upgrade_outbox_tables(db, state));
   std::vector<SelectedName> selection = EVODB_TRY(load_selection(db));
-  const CapturePlan plan = EVODB_TRY(make_plan(db, state, selection));
-  if (plan.changes_nothing()) return false;
-  const ApplyReport applied = EVODB_TRY(apply_plan(db, plan, SnapshotRule::kAsNeeded));
-  static_cast<void>(applied);
+  const CapturePlan plan = EVODB_TRY(make_plan(db, state, selection, NewTables::kWait));
+  EVODB_CHECK(apply_plan(db, plan, SnapshotRule::kAsNeeded));
   follow_renames(selection, plan);
   const bool selected = EVODB_TRY(save_changed_selection(db, selection));
   static_cast<void>(selected);
   EVODB_CHECK(transaction.commit());
+  report = {.changed = true};
+  note_waiting(plan);
+  return report;
+}
+
+Result<bool> refresh(const std::string& path) {
+  const Database db = EVODB_TRY(Database::open(path, {}));
+  const RefreshReport done = EVODB_TRY(refresh(db));
+  Resender resender;
+  for (bool pending = true; pending;) {
+    const ResendStep step = EVODB_TRY(resender.step(db, nullptr, {}));
+    if (step.stale) EVODB_TRY(refresh(db));
+    pending = step.pending;
+  }
+  return done.changed;
+}
+
+Result<bool> repair(const Database& db, const std::string& source, base::Clock& clock,
+                    base::Random& random) {
+  const auto needed = [&](const Inspection& seen) -> Result<bool> {
+    if (seen.verdict == Verdict::kAbsent) {
+      return fail(ErrorKind::kNotFound, "'" + db.path() + "' is not captured");
+    }
+    return seen.verdict != Verdict::kWhole;
+  };
+  {
+    const Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kRead));
+    const bool broken = EVODB_TRY(needed(EVODB_TRY(inspect(db))));
+    if (!broken) return false;
+  }
+  Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
+  const Inspection seen = EVODB_TRY(inspect(db));
+  const bool broken = EVODB_TRY(needed(seen));
+  if (!broken) return false;
+  const CaptureState state = EVODB_TRY(make_whole(db, seen, source, clock, random));
+  if (!state.paused) {
+    const std::vector<SelectedName> selection = EVODB_TRY(load_selection(db));
+    const CapturePlan plan = EVODB_TRY(make_plan(db, state, selection, NewTables::kWait));
+    EVODB_CHECK(apply_plan(db, plan, SnapshotRule::kAll, "capture was repaired"));
+  }
+  EVODB_CHECK(transaction.commit());
   return true;
 }
 
-Result<bool> refresh(const std::string& db) {
-  const Database opened = EVODB_TRY(Database::open(db, {}));
-  return refresh(opened);
+Result<bool> repair(const std::string& path, const std::string& source, base::Clock& clock,
+                    base::Random& random) {
+  const Database db = EVODB_TRY(Database::open(path, {}));
+  EVODB_CHECK(db.check_writable());
+  return repair(db, source, clock, random);
 }
 
 Result<void> pause(const std::string& path) {
@@ -209,23 +315,24 @@ Result<void> remove(const std::string& path, bool force) {
   const Database db = EVODB_TRY(Database::open(path, {}));
   EVODB_CHECK(db.check_writable());
   Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
-  // With force a state that cannot be read is no reason to stay.
-  Result<CaptureState> state = require_state(db);
-  if (!state && !force) return fail(std::move(state).error());
-  if (!force) {
-    const std::int64_t unsent = EVODB_TRY(db.integer(
-        "SELECT count(*) FROM main.evodb_outbox WHERE id > " +
-        std::to_string(state->trimmed.value) + " AND op <> " + std::to_string(op_before_half)));
-    if (unsent > 0) {
-      return fail(ErrorKind::kInvalid,
-                  "'" + path + "' holds " + std::to_string(unsent) +
-                      " changes that no parent has acknowledged; run evodb edge until they are "
-                      "sent, or use --force to throw them away");
-    }
+  const Inspection seen = EVODB_TRY(inspect(db));
+  if (seen.verdict == Verdict::kAbsent) {
+    return fail(ErrorKind::kInvalid, "'" + path + "' is not captured: there is nothing to remove");
+  }
+  // With force a state that does not hold is no reason to stay.
+  if (!force && seen.verdict == Verdict::kWhole) EVODB_CHECK(require_state(db));
+  const std::uint64_t held = EVODB_TRY(count_held(db, seen));
+  if (!force && held > 0) {
+    return fail(ErrorKind::kInvalid,
+                "'" + path + "' holds " + std::to_string(held) +
+                    " changes that no parent has acknowledged; run evodb edge until they are "
+                    "sent, or use --force to throw them away");
   }
   EVODB_CHECK(drop_all_triggers(db));
   EVODB_CHECK(drop_outbox_tables(db));
-  return transaction.commit();
+  EVODB_CHECK(transaction.commit());
+  forget_memory(path);
+  return {};
 }
 
 }  // namespace evodb::capture

@@ -9,17 +9,13 @@
 // table_shape.h. How: triggers.h.
 //
 // A schema change is noticed when install() or refresh() runs, which a follower calls whenever
-// PRAGMA schema_version has changed. Between the change and that call:
-//   - ADD COLUMN: changes carry the row without the new column. The table is then sent again as
-//     SNAPSHOT changes, unless every row holds NULL there.
-//   - RENAME of a column or table: captured, under the old name.
-//   - DROP COLUMN fails, because triggers name the column: pause() first, install() afterwards.
-//   - DROP TABLE sends nothing. A table that is made anew under the name, as many migrations do, is
-//     sent again as SNAPSHOT changes; rows that the migration left out are not sent as DELETEs.
-//   - a trigger of the application's that is newer than capture's fires before it, and what it
-//     changes is logged in front of the change that caused it; the table is sent again as above.
-// What no trigger sees: sqlite3_blob_write, PRAGMA writable_schema, connections whose triggers are
-// switched off, and for tables without a primary key the new rowids that VACUUM gives.
+// PRAGMA schema_version has changed. Whatever the triggers may have missed until then, the table
+// *begins anew*: a RESET, then all its rows as SNAPSHOT changes (capture_plan.h says when, resend.h
+// how). ADD COLUMN sends the rows that hold a value there. DROP TABLE and RENAME TABLE leave a DROP
+// of the name that is gone. DROP COLUMN fails, because triggers name the column: pause() first,
+// install() afterwards.
+// What stays unseen: sqlite3_blob_write, PRAGMA writable_schema, connections whose triggers are
+// switched off, and the order of what a TEMP trigger changes in the table that it is on.
 //
 // Every function opens the file for itself and closes it; any thread. Errors, all of one line that
 // says what to do: kInvalid (no such file, not a database, read-only, no such table, nothing to
@@ -57,7 +53,8 @@ struct InstallReport {
   Epoch epoch;
   std::vector<std::string> captured;  // every captured table
   std::vector<TableReason> skipped;
-  std::uint64_t snapshot_rows = 0;
+  std::uint64_t snapshot_rows = 0;  // that were there already and are sent
+  std::uint64_t pending_rows = 0;   // of those: a running edge puts them into the outbox, about
   bool already_installed = false;
   bool changed = false;  // anything was written
   std::vector<std::string> warnings;
@@ -65,21 +62,30 @@ struct InstallReport {
 
 // Idempotent: a second run captures tables that are new, regenerates triggers where the schema
 // changed, resumes after pause(), and changes nothing otherwise. `tables` of a second run are added
-// to those of the first, `exclude` is taken from them. One transaction holds triggers, SNAPSHOT
-// changes and state: it is all there or not at all.
+// to those of the first, `exclude` is taken from them. One short transaction holds triggers, state
+// and what is to be sent; rows follow in chunks, a crash or the rest of a large table is the
+// edge's.
 Result<InstallReport> install(const InstallOptions& options, base::Clock& clock,
                               base::Random& random);
 
-// What install() would do for the tables chosen so far. True if anything changed. Nothing is done
-// while capture is paused.
+// What install() would do for the tables chosen so far, but new tables that look like a migration's
+// wait for a moment (capture_plan.h). True if anything changed. Nothing is done while capture is
+// paused.
 Result<bool> refresh(const std::string& db);
+
+// Makes a capture whole whose tables or triggers somebody dropped, emptied or altered: repair.h.
+// True if anything was wrong. `source`: the name, if it is nowhere in the database any more.
+// Errors: kNotFound (nothing of a capture is there).
+Result<bool> repair(const std::string& db, const std::string& source, base::Clock& clock,
+                    base::Random& random);
 
 struct TableStatus {
   std::string name;
   std::uint32_t schema_version = 0;  // 0: never captured
   bool captured = false;
-  bool stale = false;  // its schema or triggers changed since; refresh() mends it
-  std::string reason;  // why it is not captured, or what is stale
+  bool stale = false;      // its schema or triggers changed since; refresh() repairs it
+  bool resending = false;  // its rows are still being put into the outbox
+  std::string reason;      // why it is not captured, or what is stale
 };
 
 struct CaptureStatus {
@@ -91,19 +97,22 @@ struct CaptureStatus {
   std::uint64_t held_bytes = 0;  // estimated from a sample
   bool all_tables = true;
   bool paused = false;
+  std::string broken;        // not "": capture is not whole, and what is wrong
+  bool writes_fail = false;  // then: the application's writes to captured tables, until repair()
   std::vector<TableStatus> tables;
   std::vector<std::string> warnings;
 };
 
-// Errors: as above; kInvalid where capture is not installed.
+// Also of what is half there: then what can be known. Errors: as above; kInvalid where capture is
+// not installed.
 Result<CaptureStatus> status(const std::string& db);
 
 // Takes the triggers away and leaves the outbox: for a migration that they stand in the way of.
-// Changes are not captured until install() runs, which then sends every table again as SNAPSHOT
-// changes; rows deleted meanwhile are not sent as DELETEs.
+// Changes are not captured until install() runs; every table then begins anew.
 Result<void> pause(const std::string& db);
 
-// Takes everything away. Errors: kInvalid while changes are unsent, unless `force`.
+// Takes everything away, whatever is left of it. Errors: kInvalid while changes are unsent, or may
+// be, unless `force`; kInvalid if there is nothing.
 Result<void> remove(const std::string& db, bool force);
 
 }  // namespace evodb::capture

@@ -6,6 +6,7 @@
 
 #include <gmock/gmock.h>
 
+#include "capture/capture_plan.h"
 #include "capture/capture_test_db.h"
 
 namespace evodb::capture {
@@ -36,7 +37,9 @@ class CaptureInstall : public ::testing::Test {
     const Database db = must(Database::open(path_, {}));
     for (const FoundTable& found : must(find_tables(db))) {
       if (found.name == table) {
-        EXPECT_EQ(read_all().rows_of(table), rows_in(app_, found.shape)) << table;
+        Replica replica = read_all();
+        replica.widen(table, found.shape.value_count());
+        EXPECT_EQ(replica.rows_of(table), rows_in(app_, found.shape)) << table;
         return;
       }
     }
@@ -139,7 +142,9 @@ TEST_F(CaptureInstall, NamedTablesAreCapturedAndLaterOnesJoin) {
   EXPECT_EQ(more.snapshot_rows, 1u);
   EXPECT_THAT(must(install_with({.db = path_, .exclude = {"a"}})).captured, ElementsAre("b"));
   app_.run("INSERT INTO a VALUES(2)");
-  EXPECT_THAT(read_all().rows_of("a"), SizeIs(1)) << "captured no more";
+  const Replica replica = read_all();
+  EXPECT_THAT(replica.rows_of("a"), IsEmpty()) << "captured no more";
+  EXPECT_EQ(replica.dropped.at("a"), "excluded");
 }
 
 TEST_F(CaptureInstall, ErrorsSayWhatToDo) {
@@ -216,7 +221,8 @@ TEST_F(CaptureInstall, AnAddedColumnMakesANewDefinitionAndSendsItsDefaults) {
   EXPECT_TRUE(must(refresh(path_)));
   EXPECT_FALSE(status_of("t").stale);
   EXPECT_EQ(status_of("t").schema_version, 2u);
-  EXPECT_EQ(app_.number("SELECT count(*) FROM evodb_outbox"), 3) << "NULL needs no snapshot";
+  EXPECT_EQ(app_.number("SELECT count(*) FROM evodb_outbox WHERE id > 0"), 3)
+      << "NULL needs no snapshot";
   EXPECT_FALSE(must(refresh(path_)));
 
   app_.run("ALTER TABLE t ADD COLUMN full DEFAULT 'd'");
@@ -230,6 +236,8 @@ TEST_F(CaptureInstall, ARowWithANullKeyIsNotDoubledWhenItIsSentAgain) {
   app_.run("CREATE TABLE t(k TEXT PRIMARY KEY, v); INSERT INTO t VALUES(NULL, 1), (NULL, 1)");
   must(install_with({.db = path_}));
   app_.run("CREATE TRIGGER later AFTER INSERT ON t BEGIN SELECT 1; END");
+  EXPECT_FALSE(status_of("t").stale) << "what it does has nothing to do with the table";
+  app_.run("CREATE TRIGGER latest AFTER INSERT ON t BEGIN DELETE FROM t WHERE v = 0; END");
   EXPECT_TRUE(status_of("t").stale) << "the newer trigger fires first";
   EXPECT_TRUE(must(refresh(path_)));
   expect_replica_is_table("t");
@@ -259,8 +267,135 @@ TEST_F(CaptureInstall, ATableMadeAnewIsSentAgain) {
   EXPECT_TRUE(status_of("t").stale);
   const InstallReport report = must(install_with({.db = path_}));
   EXPECT_EQ(report.snapshot_rows, 1u);
-  EXPECT_THAT(report.warnings, ElementsAre(HasSubstr("sent again")));
+  EXPECT_THAT(report.warnings, ElementsAre(HasSubstr("begins anew")));
   app_.run("UPDATE t SET b = 2");
+  expect_replica_is_table("t");
+}
+
+// A queue that an application's trigger empties into an archive; made after capture, it fires
+// first.
+TEST_F(CaptureInstall, ANewerTriggerOfTheApplicationsIsOvertaken) {
+  app_.run(
+      "CREATE TABLE inbox(id INTEGER PRIMARY KEY, a); CREATE TABLE archive(id INTEGER PRIMARY KEY, "
+      "a); INSERT INTO inbox VALUES(1, 'waits')");
+  must(install_with({.db = path_}));
+  app_.run(
+      "CREATE TRIGGER file AFTER INSERT ON inbox WHEN NEW.a = 'done' BEGIN INSERT INTO archive "
+      "VALUES(NEW.id, NEW.a); DELETE FROM inbox WHERE id = NEW.id; END;"
+      "INSERT INTO inbox VALUES(2, 'done')");
+  EXPECT_THAT(status_of("inbox").reason, HasSubstr("newer trigger"));
+  EXPECT_FALSE(status_of("archive").stale);
+  EXPECT_TRUE(must(refresh(path_)));
+  app_.run("INSERT INTO inbox VALUES(3, 'done'), (4, 'waits too')");
+  expect_replica_is_table("inbox");
+  expect_replica_is_table("archive");
+  const Replica replica = read_all();
+  EXPECT_EQ(replica.resets.at("inbox"), 1);
+  EXPECT_FALSE(must(refresh(path_))) << "ours are the newest";
+}
+
+TEST_F(CaptureInstall, RenamedColumnsCarryTheirValuesAlsoThoseOfTheMoment) {
+  app_.run(
+      "CREATE TABLE t(id INTEGER PRIMARY KEY, a, b); INSERT INTO t VALUES(1, 'a1', 'b1'), (2, "
+      "'a2', "
+      "'b2')");
+  must(install_with({.db = path_}));
+  app_.run(
+      "ALTER TABLE t RENAME COLUMN a TO x; ALTER TABLE t RENAME COLUMN b TO a; ALTER TABLE t "
+      "RENAME "
+      "COLUMN x TO b; INSERT INTO t(id, a, b) VALUES(3, 'was b', 'was a');"
+      "UPDATE t SET a = 'B1' WHERE id = 1; ALTER TABLE t ADD COLUMN c DEFAULT 5");
+  EXPECT_TRUE(must(refresh(path_)));
+  expect_replica_is_table("t");
+  Collector all;
+  must(must(SqliteOutbox::open(path_, {}))->read(Lsn(), all));
+  std::size_t reset = 0;
+  while (all.seen[reset].op != Op::kReset) ++reset;
+  EXPECT_EQ(all.seen[reset].reason, "its columns changed");
+  EXPECT_THAT(all.seen, SizeIs(reset + 4));
+  EXPECT_EQ(all.seen[reset + 1].after, (std::vector<Value>{Value::integer(1), Value::text("a1"),
+                                                           Value::text("B1"), Value::integer(5)}));
+}
+
+TEST_F(CaptureInstall, ARenamedTableLeavesADropOfItsName) {
+  app_.run("CREATE TABLE t(id INTEGER PRIMARY KEY); INSERT INTO t VALUES(1)");
+  must(install_with({.db = path_}));
+  app_.run("ALTER TABLE t RENAME TO u; INSERT INTO u VALUES(2)");
+  EXPECT_TRUE(must(refresh(path_)));
+  const Replica replica = read_all();
+  EXPECT_EQ(replica.dropped.at("t"), "renamed to 'u'");
+  EXPECT_THAT(replica.rows_of("t"), IsEmpty());
+  expect_replica_is_table("u");
+  app_.run("DROP TABLE u");
+  EXPECT_TRUE(must(refresh(path_)));
+  EXPECT_EQ(read_all().dropped.at("u"), "dropped");
+  app_.run("CREATE TABLE u(id INTEGER PRIMARY KEY); INSERT INTO u VALUES(7)");
+  EXPECT_TRUE(must(refresh(path_)));
+  EXPECT_FALSE(read_all().dropped.contains("u"));
+  expect_replica_is_table("u");
+}
+
+TEST_F(CaptureInstall, ATableThatLooksTemporaryIsCapturedWhenItStays) {
+  app_.run(
+      "CREATE TABLE t(id INTEGER PRIMARY KEY); CREATE TABLE users(id INTEGER PRIMARY KEY, a);"
+      "INSERT INTO users VALUES(1, 'x')");
+  must(install_with({.db = path_}));
+  // As Alembic on pysqlite: each statement by itself, the edge looks in between.
+  for (const char* sql : {"CREATE TABLE _alembic_tmp_users(id INTEGER PRIMARY KEY, b)",
+                          "INSERT INTO _alembic_tmp_users SELECT id, a FROM users",
+                          "DROP TABLE users", "ALTER TABLE _alembic_tmp_users RENAME TO users"}) {
+    app_.run(sql);
+    must(refresh(path_));
+  }
+  const Replica replica = read_all();
+  EXPECT_FALSE(replica.tables.contains("_alembic_tmp_users"));
+  expect_replica_is_table("users");
+  EXPECT_EQ(app_.number("SELECT count(*) FROM evodb_waiting"), 0);
+
+  // As Sequelize.
+  app_.run(
+      "CREATE TABLE users_backup(id INTEGER PRIMARY KEY, b); INSERT INTO users_backup SELECT * "
+      "FROM users");
+  EXPECT_TRUE(must(refresh(path_)));
+  EXPECT_THAT(status_of("users_backup").reason, HasSubstr("temporary"));
+  EXPECT_FALSE(must(refresh(path_))) << "it waits";
+  app_.run("INSERT INTO users_backup VALUES(2, 'written while it waits')");
+  app_.run("UPDATE evodb_waiting SET since = since - 5000");
+  EXPECT_TRUE(must(refresh(path_)));
+  expect_replica_is_table("users_backup");
+  EXPECT_FALSE(must(refresh(path_)));
+  // Somebody who asks for it need not wait.
+  app_.run("CREATE TABLE new__t(id INTEGER PRIMARY KEY)");
+  EXPECT_THAT(must(install_with({.db = path_})).captured, ::testing::Contains("new__t"));
+}
+
+TEST_F(CaptureInstall, LooksTemporaryKnowsTheToolsNames) {
+  for (const char* name : {"_alembic_tmp_users", "new__app_book", "__new_users", "new_User",
+                           "_new_Song", "temporary_post", "_knex_temp_alter314", "__temp__users",
+                           "ef_temp_Blogs", "users_backup", "users_temporary", "user__temp_alter",
+                           "users_new_0f3a9b2c4d5e", "person__tmp__", "t_dg_tmp"}) {
+    EXPECT_TRUE(looks_temporary(name)) << name;
+  }
+  for (const char* name : {"users", "news", "backup", "temporary", "newsletter", "users_new_era"}) {
+    EXPECT_FALSE(looks_temporary(name)) << name;
+  }
+}
+
+TEST_F(CaptureInstall, AnOutboxOfFormatOneIsBroughtUpToDateInPlace) {
+  app_.run("CREATE TABLE t(id INTEGER PRIMARY KEY, v UNIQUE); INSERT INTO t VALUES(1, 1)");
+  const InstallReport before = must(install_with({.db = path_}));
+  app_.run(
+      "DROP TABLE evodb_resend; DROP TABLE evodb_waiting; DROP TABLE evodb_mark;"
+      "ALTER TABLE evodb_tables DROP COLUMN fine_print; DELETE FROM evodb_outbox WHERE id = 0;"
+      "UPDATE evodb_state SET value = 1 WHERE key = 'format'");
+  EXPECT_THAT(must(status(path_)).broken, IsEmpty());
+  app_.run("INSERT INTO t VALUES(2, 2)");
+  EXPECT_TRUE(must(refresh(path_)));
+  EXPECT_EQ(app_.number("SELECT value FROM evodb_state WHERE key = 'format'"), 2);
+  EXPECT_EQ(must(status(path_)).epoch, before.epoch);
+  EXPECT_FALSE(must(refresh(path_)));
+  const Replica replica = read_all();
+  EXPECT_FALSE(replica.resets.contains("t")) << "nothing was missed";
   expect_replica_is_table("t");
 }
 
@@ -307,7 +442,7 @@ TEST_F(CaptureInstall, RemoveRefusesWhileChangesAreUnsent) {
   EXPECT_EQ(refused.error().kind, ErrorKind::kInvalid);
   EXPECT_THAT(refused.error().text, AllOf(HasSubstr("2 changes"), HasSubstr("--force")));
   auto outbox = must(SqliteOutbox::open(path_, {}));
-  must(outbox->trim(outbox->state()->epoch, Lsn(2), ChainHash(1)));
+  must(trim_to(*outbox, Lsn(2)));
   outbox.reset();
   must(remove(path_, false));
   EXPECT_EQ(app_.text("SELECT group_concat(name) FROM sqlite_schema"), "t");

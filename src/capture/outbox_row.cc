@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "evodb/value.h"
+#include "wire/frame.h"
 #include "wire/utf8.h"
 
 namespace evodb::capture {
@@ -10,6 +11,8 @@ namespace {
 // A key that is larger than this is cut, into the reason.
 constexpr std::size_t oversize_key_bytes_max = 64u << 10;
 constexpr std::size_t shown_key_bytes_max = 64;
+// Of a RESET or DROP; capture's own are shorter.
+constexpr std::size_t reason_bytes_max = 4u << 10;
 // Presence, counts, and what little else stands around the values.
 constexpr std::size_t envelope_bytes = 64;
 // Tag and longest varint in front of a value.
@@ -59,13 +62,22 @@ Result<bool> OutboxRow::add(const Statement& row, const KnownTable& known) {
     return fail(ErrorKind::kCorrupt, "evodb_outbox row " + std::to_string(row.integer(0)) + " " +
                                          what + "; remove capture and install it again");
   };
-  if (op < 0 || op > op_before_half || op == static_cast<std::int64_t>(Op::kOversize)) {
+  if (op < 0 || op > op_drop || op == static_cast<std::int64_t>(Op::kOversize)) {
     return broken("has an unknown op");
+  }
+  if (op == op_reset || op == op_drop) {
+    if (half_) {
+      half_ = false;
+      return broken("stands between the halves of an UPDATE");
+    }
+    note_table(row, known, op == op_reset ? Op::kReset : Op::kDrop);
+    return true;
   }
   if (half_ != (is_update && table.split) || (half_ && half_table_ != table.id)) {
     half_ = false;
     return broken("is half an UPDATE without its other half");
   }
+  if (op == op_reset || op == op_drop) return about_table(row, known, op);
   if (static_cast<std::size_t>(row.column_count()) <
       static_cast<std::size_t>(first) + count * (joined ? 2 : 1)) {
     return broken("has fewer values than its table has columns");
@@ -79,13 +91,7 @@ Result<bool> OutboxRow::add(const Statement& row, const KnownTable& known) {
     return false;
   }
 
-  change_ = {};
-  change_.op = static_cast<Op>(op);
-  change_.table = &table.def;
-  change_.table_fingerprint = known.fingerprint;
-  change_.lsn.value = static_cast<std::uint64_t>(row.integer(0));
-  change_.committed_at.value = row.integer(3);
-  key_.clear();
+  begin_change(row, known, static_cast<Op>(op));
 
   const bool is_delete = change_.op == Op::kDelete;
   const int main = joined ? first + static_cast<int>(count) : first;  // the row that must be sent
@@ -114,8 +120,25 @@ Result<bool> OutboxRow::add(const Statement& row, const KnownTable& known) {
   return true;
 }
 
+void OutboxRow::note_table(const Statement& row, const KnownTable& known, Op op) {
+  change_ = {};
+  change_.op = op;
+  change_.table = &known.table.def;
+  change_.table_fingerprint = known.fingerprint;
+  change_.lsn.value = static_cast<std::uint64_t>(row.integer(0));
+  change_.committed_at.value = row.integer(3);
+  before_.clear();
+  after_.clear();
+  key_.clear();
+  const std::string_view reason =
+      row.column_count() > outbox_value_column ? row.text(outbox_value_column) : std::string_view();
+  reason_ = wire::utf8_prefix(wire::is_valid_utf8(reason) ? reason : std::string_view(),
+                              reason_bytes_max);
+  change_.reason = reason_;
+}
+
 void OutboxRow::make_oversize(const Statement& row, const CapturedTable& table, int first,
-                              std::size_t bytes) {
+                               std::size_t bytes) {
   const bool was_delete = change_.op == Op::kDelete;
   change_.op = Op::kOversize;
   before_.clear();

@@ -24,9 +24,6 @@ struct KnownTable {
   std::uint64_t fingerprint = 0;
 };
 
-// Columns of the statement: id, tbl, op, at, v0, v1, ...
-inline constexpr int outbox_value_column = 4;
-
 class OutboxRow {
  public:
   // True: change() is complete. False: it was the old half of an UPDATE, the new one follows.
@@ -39,6 +36,7 @@ class OutboxRow {
  private:
   std::size_t measure(const Statement& row, int first, std::size_t count) const;
   static void encode(const Statement& row, int first, std::size_t count, std::string& out);
+  void note_table(const Statement& row, const KnownTable& known, Op op);
   void make_oversize(const Statement& row, const CapturedTable& table, int first,
                      std::size_t bytes);
 

@@ -6,6 +6,9 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "capture/triggers.h"
+#include "evodb/value.h"
+#include "wire/change.h"
 
 namespace evodb::capture {
 namespace {
@@ -29,7 +32,8 @@ CREATE TABLE main.evodb_tables(
   active INTEGER NOT NULL,
   split INTEGER NOT NULL,
   name TEXT NOT NULL,
-  schema_version INTEGER NOT NULL);
+  schema_version INTEGER NOT NULL,
+  fine_print TEXT);
 CREATE TABLE main.evodb_columns(
   tbl INTEGER NOT NULL,
   position INTEGER NOT NULL,
@@ -38,9 +42,26 @@ CREATE TABLE main.evodb_columns(
   key_ordinal INTEGER NOT NULL,
   PRIMARY KEY(tbl, position)) WITHOUT ROWID;
 CREATE TABLE main.evodb_state(key TEXT NOT NULL PRIMARY KEY, value) WITHOUT ROWID;
+)sql";
+constexpr const char* create_selection_sql = R"sql(
 CREATE TABLE main.evodb_selection(
   name TEXT NOT NULL PRIMARY KEY,
   excluded INTEGER NOT NULL) WITHOUT ROWID;
+)sql";
+// Since format 2.
+constexpr const char* create_resend_sql = R"sql(
+CREATE TABLE IF NOT EXISTS main.evodb_resend(
+  slot INTEGER PRIMARY KEY,
+  tbl INTEGER NOT NULL,
+  previous INTEGER NOT NULL,
+  reached BLOB,
+  sent INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS main.evodb_waiting(
+  name TEXT NOT NULL PRIMARY KEY,
+  since INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS main.evodb_mark(x);
+DELETE FROM main.evodb_mark;
+INSERT INTO main.evodb_mark(rowid, x) VALUES(2, 1);
 )sql";
 
 bool is_countable(std::int64_t lsn_or_epoch) {
@@ -61,6 +82,19 @@ Result<std::size_t> width_of(const Database& db, const std::string& table) {
   return static_cast<std::size_t>(found);
 }
 
+// A row that no parent ever sees: since the newest row stays, an outbox without rows was emptied.
+Result<void> begin_outbox(const Database& db) {
+  return db.run("INSERT OR IGNORE INTO main.evodb_outbox(id, tbl, op) VALUES(0, 0, 0)");
+}
+
+Result<bool> column_exists(const Database& db, const std::string& table,
+                           const std::string& column) {
+  const std::int64_t found =
+      EVODB_TRY(db.integer("SELECT count(*) FROM pragma_table_info(" + quote_text(table) +
+                           ", 'main') WHERE name = " + quote_text(column)));
+  return found != 0;
+}
+
 // Nothing in it outlives the statement that wrote it, so it is made anew instead of altered.
 Result<void> make_victims(const Database& db, std::size_t width) {
   const std::string columns = width == 0 ? "" : "," + outbox_columns(0, width);
@@ -71,22 +105,28 @@ Result<void> make_victims(const Database& db, std::size_t width) {
 }
 
 Result<void> set_state(const Database& db, const char* key, std::int64_t value) {
-  Statement put =
-      EVODB_TRY(db.prepare("INSERT INTO main.evodb_state(key, value) VALUES(?1, ?2) "
-                           "ON CONFLICT(key) DO UPDATE SET value = excluded.value"));
-  put.bind(1, std::string_view(key));
-  put.bind(2, value);
-  return put.run();
+  const auto put = EVODB_TRY(
+      db.kept("INSERT INTO main.evodb_state(key, value) VALUES(?1, ?2) "
+              "ON CONFLICT(key) DO UPDATE SET value = excluded.value"));
+  put->bind(1, std::string_view(key));
+  put->bind(2, value);
+  return put->run();
 }
 
 // SQLite checks nothing of what it stores, and what stands here decides what is sent and deleted.
-std::int64_t state_sum(const CaptureState& state) {
+std::int64_t state_sum(const CaptureState& state, std::int64_t format) {
   std::string bytes;
   base::put_u64(bytes, state.epoch.value);
   base::put_u64(bytes, state.trimmed.value);
   base::put_u64(bytes, state.trimmed_chain.value);
   base::put_u8(bytes, state.all_tables ? 1 : 0);
   base::put_u8(bytes, state.paused ? 1 : 0);
+  if (format > 1) {
+    base::put_u64(bytes, state.life);
+    base::put_u8(bytes, state.open ? 1 : 0);
+    base::put_u64(bytes, state.anchor);
+    base::put_u64(bytes, state.dense_after.value);
+  }
   return base::crc32c(state.source, base::crc32c(bytes));
 }
 
@@ -104,22 +144,82 @@ Result<void> load_columns(const Database& db, CapturedTable& table) {
 
 }  // namespace
 
+Result<Installed> what_is_installed(const Database& db) {
+  // One that names all of them compiles only where they all are.
+  static const std::string all_of_ours =
+      "SELECT (SELECT value FROM main.evodb_state WHERE key = 'format'), "
+      "EXISTS(SELECT 1 FROM main.evodb_outbox, main.evodb_tables, main.evodb_columns, "
+      "main.evodb_selection, main.evodb_victims LIMIT 0)";
+  static const std::string since_format_2 =
+      "SELECT EXISTS(SELECT 1 FROM main.evodb_resend, main.evodb_waiting, main.evodb_mark LIMIT 0)";
+  if (const auto all = db.kept(all_of_ours)) {
+    const auto found = (*all)->step();
+    if (found && *found) {
+      const std::int64_t format = (*all)->integer(0);
+      if (format < 2) return format == 1 ? Installed::kYes : Installed::kPartly;
+      const auto more = db.kept(since_format_2);
+      const auto there = more ? (*more)->step() : Result<bool>(fail(more.error()));
+      if (there) return Installed::kYes;
+      return there.error().kind == ErrorKind::kInternal ? Result<Installed>(Installed::kPartly)
+                                                        : fail(there.error());
+    }
+    if (!found && found.error().kind != ErrorKind::kInternal) return fail(found.error());
+  } else if (all.error().kind != ErrorKind::kInternal) {
+    return fail(all.error());
+  }
+  const std::int64_t tables = EVODB_TRY(db.integer(
+      "SELECT count(*) FROM main.sqlite_schema WHERE type = 'table' AND name IN ('evodb_outbox', "
+      "'evodb_tables', 'evodb_columns', 'evodb_state', 'evodb_selection', 'evodb_victims')"));
+  if (tables > 0) return Installed::kPartly;
+  Statement names =
+      EVODB_TRY(db.prepare("SELECT name FROM main.sqlite_schema WHERE type = 'trigger'"));
+  while (EVODB_TRY(names.step())) {
+    if (slot_of_trigger(names.text(0)) != 0) return Installed::kPartly;
+  }
+  return Installed::kNo;
+}
+
+Result<std::int64_t> count_definitions(const Database& db) {
+  const auto count = EVODB_TRY(db.kept(
+      "SELECT (SELECT count(*) FROM main.evodb_tables) + "
+      "(SELECT count(*) FROM main.evodb_selection) + "
+      "EXISTS(SELECT 1 FROM main.evodb_columns)"));
+  const bool found = EVODB_TRY(count->step());
+  return found ? count->integer(0) : 0;
+}
+
 Result<std::optional<CaptureState>> load_state(const Database& db) {
-  const std::int64_t installed =
-      EVODB_TRY(db.integer("SELECT count(*) FROM main.sqlite_schema WHERE name = 'evodb_state'"));
-  if (installed == 0) return std::optional<CaptureState>();
+  auto kept = db.kept("SELECT key, value FROM main.evodb_state");
+  if (!kept) {
+    const std::int64_t installed =
+        EVODB_TRY(db.integer("SELECT count(*) FROM main.sqlite_schema WHERE name = 'evodb_state'"));
+    if (installed != 0) return fail(std::move(kept).error());
+    return std::optional<CaptureState>();
+  }
+  Statement& rows = **kept;
   CaptureState state;
   std::int64_t format = 0;
   bool sane = true;
   std::optional<std::int64_t> sum;  // not in databases that were captured before there was one
-  Statement rows = EVODB_TRY(db.prepare("SELECT key, value FROM main.evodb_state"));
-  while (EVODB_TRY(rows.step())) {
+  for (;;) {
+    const auto row = rows.step();
+    if (!row) {  // dropped since it was prepared?
+      const std::int64_t installed = EVODB_TRY(
+          db.integer("SELECT count(*) FROM main.sqlite_schema WHERE name = 'evodb_state'"));
+      if (installed != 0) return fail(row.error());
+      return std::optional<CaptureState>();
+    }
+    if (!*row) break;
     const std::string_view key = rows.text(0);
     if (key == "format") format = rows.integer(1);
     if (key == "source") state.source = rows.text(1);
     if (key == "epoch") state.epoch.value = static_cast<std::uint64_t>(rows.integer(1));
     if (key == "trimmed") state.trimmed.value = static_cast<std::uint64_t>(rows.integer(1));
-    if (key == "epoch" || key == "trimmed") {
+    if (key == "life") state.life = static_cast<std::uint64_t>(rows.integer(1));
+    if (key == "open") state.open = rows.integer(1) != 0;
+    if (key == "anchor") state.anchor = static_cast<std::uint64_t>(rows.integer(1));
+    if (key == "dense_after") state.dense_after.value = static_cast<std::uint64_t>(rows.integer(1));
+    if (key == "epoch" || key == "trimmed" || key == "dense_after") {
       sane &= is_countable(rows.integer(1));
     }
     if (key == "trimmed_chain") {
@@ -129,18 +229,19 @@ Result<std::optional<CaptureState>> load_state(const Database& db) {
     if (key == "paused") state.paused = rows.integer(1) != 0;
     if (key == "sum") sum = rows.integer(1);
   }
-  if (format != outbox_format) {
+  if (format < 1 || format > outbox_format) {
     return fail(ErrorKind::kInvalid, "the capture in '" + db.path() + "' has format " +
                                          std::to_string(format) + ", this evodb knows " +
                                          std::to_string(outbox_format) + "; use a newer evodb");
   }
   if (!sane) return fail(beyond_counting(db));
-  if (sum && *sum != state_sum(state)) {
+  if ((format > 1 && !sum) || (sum && *sum != state_sum(state, format))) {
     return fail(ErrorKind::kCorrupt,
                 "'" + db.path() +
                     "': the checksum of evodb_state does not hold; restore a backup, "
                     "or run: evodb capture remove --force, and install it anew");
   }
+  state.format = format;
   return std::optional<CaptureState>(std::move(state));
 }
 
@@ -154,7 +255,16 @@ Result<CaptureState> require_state(const Database& db) {
   return std::move(*state);
 }
 
-Result<void> save_state(const Database& db, const CaptureState& state) {
+Result<void> begin_life(const Database& db, CaptureState& state) {
+  const std::int64_t drawn = EVODB_TRY(db.integer("SELECT random()"));
+  state.life = drawn != 0 ? static_cast<std::uint64_t>(drawn) : 1;
+  state.anchor = EVODB_TRY(hash_of_row(db, state.trimmed));
+  return {};
+}
+
+Result<void> save_state(const Database& db, const CaptureState& given) {
+  CaptureState state = given;
+  if (state.life == 0) EVODB_CHECK(begin_life(db, state));
   Statement source =
       EVODB_TRY(db.prepare("INSERT INTO main.evodb_state(key, value) VALUES('source', ?1) "
                            "ON CONFLICT(key) DO UPDATE SET value = excluded.value"));
@@ -166,7 +276,11 @@ Result<void> save_state(const Database& db, const CaptureState& state) {
   EVODB_CHECK(set_state(db, "trimmed_chain", static_cast<std::int64_t>(state.trimmed_chain.value)));
   EVODB_CHECK(set_state(db, "all_tables", state.all_tables ? 1 : 0));
   EVODB_CHECK(set_state(db, "paused", state.paused ? 1 : 0));
-  return set_state(db, "sum", state_sum(state));
+  EVODB_CHECK(set_state(db, "life", static_cast<std::int64_t>(state.life)));
+  EVODB_CHECK(set_state(db, "open", state.open ? 1 : 0));
+  EVODB_CHECK(set_state(db, "anchor", static_cast<std::int64_t>(state.anchor)));
+  EVODB_CHECK(set_state(db, "dense_after", static_cast<std::int64_t>(state.dense_after.value)));
+  return set_state(db, "sum", state_sum(state, outbox_format));
 }
 
 Result<std::vector<CapturedTable>> load_captured(const Database& db) {
@@ -180,9 +294,10 @@ Result<std::vector<CapturedTable>> load_captured(const Database& db) {
 }
 
 Result<CapturedTable> load_captured(const Database& db, std::int64_t id) {
-  Statement row =
-      EVODB_TRY(db.prepare("SELECT slot, active, split, name, schema_version "
-                           "FROM main.evodb_tables WHERE id = ?1"));
+  const bool has_fine_print = EVODB_TRY(column_exists(db, "evodb_tables", "fine_print"));
+  Statement row = EVODB_TRY(db.prepare(
+      std::string("SELECT slot, active, split, name, schema_version, ") +
+      (has_fine_print ? "fine_print" : "NULL") + " FROM main.evodb_tables WHERE id = ?1"));
   row.bind(1, id);
   const bool found = EVODB_TRY(row.step());
   if (!found) {
@@ -201,6 +316,7 @@ Result<CapturedTable> load_captured(const Database& db, std::int64_t id) {
   table.split = row.integer(2) != 0;
   table.def.name = row.text(3);
   table.def.schema_version = static_cast<std::uint32_t>(row.integer(4));
+  table.fine_print = row.text(5);
   EVODB_CHECK(load_columns(db, table));
   return table;
 }
@@ -208,13 +324,14 @@ Result<CapturedTable> load_captured(const Database& db, std::int64_t id) {
 Result<void> save_captured(const Database& db, const CapturedTable& table) {
   Statement row =
       EVODB_TRY(db.prepare("INSERT INTO main.evodb_tables(id, slot, active, split, name, "
-                           "schema_version) VALUES(?1, ?2, ?3, ?4, ?5, ?6)"));
+                           "schema_version, fine_print) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)"));
   row.bind(1, table.id);
   row.bind(2, table.slot);
   row.bind(3, std::int64_t{table.active});
   row.bind(4, std::int64_t{table.split});
   row.bind(5, std::string_view(table.def.name));
   row.bind(6, std::int64_t{table.def.schema_version});
+  row.bind(7, std::string_view(table.fine_print));
   EVODB_CHECK(row.run());
 
   Statement column =
@@ -236,11 +353,19 @@ Result<void> deactivate(const Database& db, std::int64_t id) {
   return db.run("UPDATE main.evodb_tables SET active = 0 WHERE id = " + std::to_string(id));
 }
 
+Result<void> save_fine_print(const Database& db, const CapturedTable& table) {
+  Statement put =
+      EVODB_TRY(db.prepare("UPDATE main.evodb_tables SET fine_print = ?2 WHERE id = ?1"));
+  put.bind(1, table.id);
+  put.bind(2, std::string_view(table.fine_print));
+  return put.run();
+}
+
 Result<std::vector<SelectedName>> load_selection(const Database& db) {
   std::vector<SelectedName> names;
-  Statement rows = EVODB_TRY(db.prepare("SELECT name, excluded FROM main.evodb_selection"));
-  while (EVODB_TRY(rows.step())) {
-    names.push_back({std::string(rows.text(0)), rows.integer(1) != 0});
+  const auto rows = EVODB_TRY(db.kept("SELECT name, excluded FROM main.evodb_selection"));
+  while (EVODB_TRY(rows->step())) {
+    names.push_back({std::string(rows->text(0)), rows->integer(1) != 0});
   }
   return names;
 }
@@ -261,7 +386,30 @@ Result<void> create_outbox_tables(const Database& db, std::size_t outbox_width) 
   const std::string columns = outbox_width == 0 ? "" : "," + outbox_columns(0, outbox_width);
   EVODB_CHECK(db.run(create_outbox_sql + columns + ")"));
   EVODB_CHECK(db.run(create_others_sql));
+  EVODB_CHECK(db.run(create_selection_sql));
+  EVODB_CHECK(db.run(create_resend_sql));
+  EVODB_CHECK(begin_outbox(db));
   return make_victims(db, 0);
+}
+
+Result<void> restore_helper_tables(const Database& db) {
+  EVODB_CHECK(
+      db.run("DROP TABLE IF EXISTS main.evodb_selection; DROP TABLE IF EXISTS main.evodb_resend;"
+             "DROP TABLE IF EXISTS main.evodb_waiting; DROP TABLE IF EXISTS main.evodb_mark;"));
+  EVODB_CHECK(db.run(create_selection_sql));
+  EVODB_CHECK(db.run(create_resend_sql));
+  return make_victims(db, 0);
+}
+
+Result<void> upgrade_outbox_tables(const Database& db, CaptureState& state) {
+  if (state.format == outbox_format) return {};
+  EVODB_CHECK(db.run(create_resend_sql));
+  const Lsn head = EVODB_TRY(outbox_head(db));
+  if (head.value == 0 && state.trimmed.value == 0) EVODB_CHECK(begin_outbox(db));
+  const bool there = EVODB_TRY(column_exists(db, "evodb_tables", "fine_print"));
+  if (!there) EVODB_CHECK(db.run("ALTER TABLE main.evodb_tables ADD COLUMN fine_print TEXT"));
+  state.format = outbox_format;
+  return save_state(db, state);
 }
 
 std::size_t outbox_width(const wire::TableDef& def) {
@@ -282,13 +430,55 @@ Result<void> drop_outbox_tables(const Database& db) {
   return db.run(
       "DROP TABLE IF EXISTS main.evodb_outbox; DROP TABLE IF EXISTS main.evodb_tables;"
       "DROP TABLE IF EXISTS main.evodb_columns; DROP TABLE IF EXISTS main.evodb_state;"
-      "DROP TABLE IF EXISTS main.evodb_selection; DROP TABLE IF EXISTS main.evodb_victims;");
+      "DROP TABLE IF EXISTS main.evodb_selection; DROP TABLE IF EXISTS main.evodb_victims;"
+      "DROP TABLE IF EXISTS main.evodb_resend; DROP TABLE IF EXISTS main.evodb_waiting;"
+      "DROP TABLE IF EXISTS main.evodb_mark;");
 }
 
 Result<Lsn> outbox_head(const Database& db) {
-  const std::int64_t head = EVODB_TRY(db.integer("SELECT max(id) FROM main.evodb_outbox"));
+  const auto newest = EVODB_TRY(db.kept("SELECT max(id) FROM main.evodb_outbox"));
+  const bool found = EVODB_TRY(newest->step());
+  const std::int64_t head = found ? newest->integer(0) : 0;
   if (!is_countable(head)) return fail(beyond_counting(db));
   return Lsn(static_cast<std::uint64_t>(head));
+}
+
+Result<std::int64_t> wall_clock_ms(const Database& db) {
+  return db.integer("SELECT CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER)");
+}
+
+std::uint64_t row_hash(const Statement& row) {
+  constexpr std::size_t large_row_bytes = 64u << 10;
+  const int columns = row.column_count();
+  std::size_t bytes = 0;
+  for (int i = outbox_value_column; i < columns; ++i) bytes += row.payload_bytes(i);
+  const bool large = bytes > large_row_bytes;
+  std::string encoded;
+  for (int i = 0; i < outbox_value_column; ++i) wire::put_value(encoded, row.value(i));
+  std::size_t end = encoded.size();  // NULLs behind the last value: a wider table has more of them
+  for (int i = outbox_value_column; !large && i < columns; ++i) {
+    const ValueView value = row.value(i);
+    wire::put_value(encoded, value);
+    if (!value.is_null()) end = encoded.size();
+  }
+  const std::uint64_t hash = base::xxh64(std::string_view(encoded).substr(0, end));
+  return (hash & ~std::uint64_t{3}) | 2 | (large ? 1 : 0);
+}
+
+Result<std::uint64_t> hash_of_row(const Database& db, Lsn lsn) {
+  const auto row = EVODB_TRY(db.kept("SELECT * FROM main.evodb_outbox WHERE id = ?1"));
+  row->bind(1, static_cast<std::int64_t>(lsn.value));
+  const bool found = EVODB_TRY(row->step());
+  return found ? row_hash(*row) : 0;
+}
+
+Result<bool> has_row(const Database& db, Lsn lsn, std::uint64_t hash) {
+  if ((hash & 1) == 0) return EVODB_TRY(hash_of_row(db, lsn)) == hash;
+  const auto row =
+      EVODB_TRY(db.kept("SELECT id, tbl, op, at FROM main.evodb_outbox WHERE id = ?1"));
+  row->bind(1, static_cast<std::int64_t>(lsn.value));
+  const bool found = EVODB_TRY(row->step());
+  return found && (row_hash(*row) | 1) == hash;
 }
 
 std::string outbox_columns(std::size_t first, std::size_t count) {

@@ -80,6 +80,27 @@ void Statement::bind(int index, std::string_view text) {
                     SQLITE_STATIC);
 }
 
+void Statement::bind(int index, ValueView value) {
+  sqlite3_stmt* const s = handle_.get();
+  const int size = static_cast<int>(value.bytes.size());
+  switch (value.storage_class) {
+    case StorageClass::kInteger: sqlite3_bind_int64(s, index, value.integer); break;
+    case StorageClass::kReal: sqlite3_bind_double(s, index, value.real); break;
+    case StorageClass::kText:
+      sqlite3_bind_text(s, index, value.bytes.data(), size, SQLITE_STATIC);
+      break;
+    case StorageClass::kBlob:
+      // A null pointer would be NULL.
+      sqlite3_bind_blob(s, index, size == 0 ? "" : value.bytes.data(), size, SQLITE_STATIC);
+      break;
+    default: sqlite3_bind_null(s, index);
+  }
+}
+
+void Statement::bind(int index, const Statement& row, int column) {
+  sqlite3_bind_value(handle_.get(), index, sqlite3_column_value(row.handle_.get(), column));
+}
+
 Result<bool> Statement::step() {
   const int code = sqlite3_step(handle_.get());
   if (code == SQLITE_ROW) return true;
@@ -166,6 +187,19 @@ Result<Statement> Database::prepare(std::string_view sql) const {
   return statement;
 }
 
+Result<Database::Kept> Database::kept(const std::string& sql) const {
+  std::unique_ptr<Statement>& statement = kept_[sql];
+  if (statement == nullptr) {
+    auto prepared = prepare(sql);
+    if (!prepared) {
+      kept_.erase(sql);
+      return fail(std::move(prepared).error());
+    }
+    statement = std::make_unique<Statement>(std::move(*prepared));
+  }
+  return Kept(statement.get());
+}
+
 Result<void> Database::run(const std::string& sql) const {
   const int code = sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr);
   if (code != SQLITE_OK) return sqlite_error(code, handle_.get(), *path_);
@@ -204,6 +238,13 @@ Result<std::uint64_t> Database::log_bytes() const {
   const int code = log->pMethods->xFileSize(log, &size);
   if (code != SQLITE_OK) return sqlite_error(code, nullptr, *path_);
   return static_cast<std::uint64_t>(size);
+}
+
+bool Database::has_moved() const {
+  int moved = 0;
+  const int code =
+      sqlite3_file_control(handle_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+  return code == SQLITE_OK && moved != 0;
 }
 
 std::string Database::resolved_path() const {

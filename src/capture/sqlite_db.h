@@ -15,6 +15,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 #include <sqlite3.h>
 
@@ -28,6 +29,9 @@ class Statement {
   // 1, 2, ... as in SQL. Views must live until the next step().
   void bind(int index, std::int64_t value);
   void bind(int index, std::string_view text);
+  void bind(int index, ValueView value);  // exact storage class and bytes
+  // A copy of a column of another statement's current row.
+  void bind(int index, const Statement& row, int column);
 
   // True: a row is there. After false or an error it is reset and can be stepped again.
   Result<bool> step();
@@ -68,6 +72,13 @@ class Database {
   static Result<Database> open(const std::string& path, const OpenOptions& options);
 
   Result<Statement> prepare(std::string_view sql) const;
+  // For what is asked again and again: prepared once, kept with the connection, reset when the
+  // owner of what is returned ends. REQUIRES: not used while another one of the same text is.
+  struct Reset {
+    void operator()(Statement* s) const { s->reset(); }
+  };
+  using Kept = std::unique_ptr<Statement, Reset>;
+  Result<Kept> kept(const std::string& sql) const;
   Result<void> run(const std::string& sql) const;  // one or more statements, rows ignored
   // First column of the first row; `otherwise` where there is none or NULL.
   Result<std::int64_t> integer(std::string_view sql, std::int64_t otherwise = 0) const;
@@ -78,6 +89,8 @@ class Database {
   void settle_log_at_close() const;
   // Size of SQLite's log file; 0 where there is none.
   Result<std::uint64_t> log_bytes() const;
+  // Another file lies at its path now, or none. False where the VFS cannot tell.
+  bool has_moved() const;
   // The file as SQLite resolved it: its log lies beside that.
   std::string resolved_path() const;
   // SQLite's own code of the latest call that failed.
@@ -94,6 +107,7 @@ class Database {
   };
   std::unique_ptr<std::string> path_;  // at a lasting address: statements name it in their errors
   std::unique_ptr<sqlite3, Close> handle_;
+  mutable std::unordered_map<std::string, std::unique_ptr<Statement>> kept_;
 };
 
 // Rolls back unless committed.

@@ -4,26 +4,36 @@
 //   if (EVODB_TRY(outbox->changed())) EVODB_CHECK(outbox->read(last, sink));
 //
 // It shares the file with the application and takes care not to stand in its way: reads are
-// transactions of at most 2,000 changes or 4 MB, trims of at most 1,000 rows, the journal mode is
-// the application's. The one long write is begin_epoch(), which writes every captured row again.
+// transactions of at most 2,000 changes or 4 MB, trims of at most 500 rows or 512 KiB, rows that are
+// sent again go in by chunks of a few milliseconds (resend.h). The journal mode is the application's.
 //
-// Trimming sets the mark first and deletes rows after it, so that a crash in between leaves rows
-// below the mark: nobody reads those, and later trims, changed() and open() delete them. The
-// newest row always stays, because the next id is one more than it.
+// The file is believed, never the memory: each transaction compares what this process knows
+// (log_memory.h) with what is there. Another log is begun anew as a new epoch (by changed() and
+// state()), and the calls between give kStale. A trim proves in its own transaction that the rows
+// which it deletes are those that were acknowledged. The row at the mark stays: it is the anchor
+// that an emptied outbox lacks. The newest row always stays, because the next id is one more.
+//
+// Where it writes: trim_chunk(), sweep(), settle(), begin_epoch(), refresh_if_schema_changed(),
+// resend_step(), close(). Each of them may be late, and then nothing but room is lost.
 //
 // Threads: one at a time. Errors of all calls: kRetry (locked, disk full), kCorrupt, kInvalid
-// (capture was removed).
+// (capture was removed), kStale (see Outbox).
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
+#include "capture/log_memory.h"
 #include "capture/outbox.h"
 #include "capture/outbox_row.h"
 #include "capture/outbox_tables.h"
+#include "capture/resend.h"
 #include "capture/sqlite_db.h"
 #include "evodb/result.h"
 
@@ -33,6 +43,16 @@ struct SqliteOutboxOptions {
   // How long a call waits for a lock before it gives kRetry.
   int busy_timeout_ms = 1'000;
   std::string vfs;  // see OpenOptions
+  // Ends the chunks of resends by time; outlives the outbox. Null: only their size does.
+  base::Clock* clock = nullptr;
+  ResendBudget resend_chunk = {};  // smaller in tests
+  // What is known of this database from before; the file is held against it.
+  std::optional<LogMemory> memory;
+  // Not empty: where that memory is of another file, it says so, and the log begins anew. Capture
+  // is installed where it is not. REQUIRES: a memory.
+  std::string replaced;
+  // Told in one line what was found and what was done about it. May be empty.
+  std::function<void(const std::string&)> on_event;
 };
 
 class SqliteOutbox final : public Outbox {
@@ -43,39 +63,109 @@ class SqliteOutbox final : public Outbox {
   ~SqliteOutbox() override;
 
   Result<OutboxState> state() override;
+  Result<Lsn> head() override;
   Result<void> read(Lsn after, ChangeSink& sink) override;
   void resume_group(TxnId label) override;
   Result<void> trim(Epoch epoch, Lsn through, ChainHash chain_at_through) override;
   Result<Epoch> begin_epoch(Epoch at_least) override;
+  Result<Epoch> begin_as(const std::string& source, Epoch at_least) override;
 
   // Whether the database may have changed since the last call (true the first time). Cheap enough
-  // to ask every few milliseconds: it reads one page, or in WAL mode only shared memory. Goes on
-  // with deletes that trim() left.
+  // to ask every few milliseconds: it reads one page, or in WAL mode only shared memory. Where it
+  // changed, the log is compared with what is known of it, and begun anew if it is another one. Goes
+  // on with resends while little waits to be read.
   Result<bool> changed();
+  // One chunk of what is queued to be sent again, however much waits. True: there is more. Errors:
+  // kRetry also where the schema changed and refresh_if_schema_changed() must come first.
+  Result<bool> resend_step();
+  // Whether something is queued, as far as this process knows. Until then it is not caught up.
+  bool resending() const { return resending_; }
 
   // If the schema changed since the last call: regenerates what capture must know of it (see
   // install.h). True if that wrote anything. Cheap where nothing changed.
   Result<bool> refresh_if_schema_changed();
 
+  // The file may have changed without SQLite's knowing: its pages are read again, and the next
+  // changed() looks.
+  Result<void> distrust_cache();
+
+  // SQLite's log goes into the database and is cut to nothing, unless somebody reads or writes.
+  // REQUIRES: nobody else has the database open; who opens it meanwhile may have to wait a moment.
+  void empty_log();
+
+  const LogMemory& memory() const { return memory_; }
+  // The file is not where it was: nothing is written to it any more, also not when it is closed.
+  void abandon() { abandoned_ = true; }
+
  private:
-  explicit SqliteOutbox(Database db) : db_(std::move(db)) {}
+  struct ChunkEnd {  // where a trim's step ends, and the chain there
+    Lsn lsn;
+    ChainHash chain;
+  };
+  struct Fold;
+
+  SqliteOutbox(Database db, const SqliteOutboxOptions& options)
+      : db_(std::move(db)),
+        busy_timeout_ms_(options.busy_timeout_ms),
+        clock_(options.clock),
+        resend_chunk_(options.resend_chunk),
+        on_event_(options.on_event) {}
   Result<void> prepare();
-  Result<void> heal();
+  void tell(const std::string& what) const;
+
+  // --- the file and the memory: sqlite_outbox.cc
+  // The state as it is in this transaction, if it is of the log that is known. Else kStale.
+  Result<CaptureState> known_state();
+  std::unexpected<Error> stale(std::string why);
+  struct Look {
+    std::optional<CaptureState> state;  // nothing: capture is not whole
+    LogVerdict verdict;
+    bool may_go_on() const {
+      return verdict.change == LogChange::kSame || verdict.change == LogChange::kMovedOn;
+    }
+  };
+  Result<Look> look();
+  void adopt(LogMemory now);
+  void follow(const std::string& why, LogMemory now);
+  // One write transaction: claims the log for this process, or begins it anew.
+  Result<void> settle();
+  Result<void> renew(CaptureState& state, Epoch at_least, const std::string& why);
+  Result<bool> send_again();
+  void close();
+
+  // --- rows: sqlite_outbox_rows.cc
   Result<const KnownTable*> table(std::int64_t id);
   // One short read transaction. False: there is no more, or the sink had enough.
   Result<bool> read_slice(Lsn* after, Lsn* snapshot_head, ChangeSink& sink);
+  // Gives the changes in (after, through] until `take` says no. REQUIRES: a transaction.
+  template <class Take>
+  Result<void> each_change(Lsn after, Lsn through, Lsn dense_after, Take take);
   TxnId label_of(Lsn lsn, Lsn snapshot_head) const;
   void remember_label(TxnId label);
-  Result<void> set_trimmed(Epoch epoch, Lsn through, ChainHash chain);
-  // Deletes a few rows below the mark. False: there are no more.
+  Result<std::vector<ChunkEnd>> prove(Lsn through, ChainHash chain);
+  Result<void> trim_chunk(Epoch epoch, ChunkEnd end);
+  // Deletes a few rows below the mark that a crash of an older version left. False: no more.
   Result<bool> sweep();
 
   Database db_;
-  Statement data_version_, schema_version_, rows_, head_, sweep_;
+  const int busy_timeout_ms_;
+  base::Clock* const clock_;
+  const ResendBudget resend_chunk_;
+  const std::function<void(const std::string&)> on_event_;
+  Statement data_version_, schema_version_, rows_, sweep_;
   std::int64_t seen_data_version_ = -1;
   std::int64_t seen_schema_version_ = -1;
-  bool unswept_ = false;
-  Lsn trimmed_;  // the mark, as far as this process knows it; state() and read_slice() look
+  std::optional<std::int64_t> refresh_at_ms_;  // RefreshReport::again_at_ms
+  std::optional<Resender> resender_;
+  bool resending_ = true;
+  Lsn read_up_to_;  // the newest change that was given to a sink
+  bool prepared_ = false;
+  bool unswept_ = true;
+  LogMemory memory_;
+  bool claimed_ = false;              // by this process, in the file
+  bool abandoned_ = false;
+  std::optional<std::string> stale_;  // why; until state() has told the caller anew
+  std::optional<std::string> unsound_;  // rows of this log are gone or others: it must be begun anew
   OutboxRow row_;
   std::unordered_map<std::int64_t, std::unique_ptr<KnownTable>> tables_;
   std::deque<Lsn> group_ends_;                            // ascending: the labels given so far

@@ -1,5 +1,9 @@
 #include "capture/sqlite_outbox.h"
 
+#include <atomic>
+#include <thread>
+#include <utility>
+
 #include <gmock/gmock.h>
 
 #include "base/limits.h"
@@ -73,17 +77,18 @@ TEST_P(SqliteOutboxTest, ARestartKeepsTheLabelThatTheParentKnows) {
 
 TEST_P(SqliteOutboxTest, TrimForgetsWhatLiesBelowAndLsnsGoOn) {
   insert(10);
-  must(outbox_->trim(outbox_->state()->epoch, Lsn(4), ChainHash(77)));
+  const ChainHash chain = chain_at(*outbox_, Lsn(4));
+  must(outbox_->trim(outbox_->state()->epoch, Lsn(4), chain));
   OutboxState state = must(outbox_->state());
   EXPECT_EQ(state.trimmed, Lsn(4));
-  EXPECT_EQ(state.trimmed_chain, ChainHash(77));
+  EXPECT_EQ(state.trimmed_chain, chain);
   EXPECT_EQ(state.head, Lsn(10));
   EXPECT_THAT(read(Lsn()), SizeIs(6));
-  EXPECT_EQ(app_.number("SELECT count(*) FROM evodb_outbox"), 6);
+  EXPECT_EQ(app_.number("SELECT count(*) FROM evodb_outbox"), 7) << "and the row at the mark";
   must(outbox_->trim(outbox_->state()->epoch, Lsn(2), ChainHash(1)));
   EXPECT_EQ(must(outbox_->state()).trimmed, Lsn(4)) << "a mark does not go back";
 
-  must(outbox_->trim(outbox_->state()->epoch, Lsn(10), ChainHash(78)));
+  must(trim_to(*outbox_, Lsn(10)));
   EXPECT_THAT(read(Lsn()), IsEmpty());
   EXPECT_EQ(must(outbox_->state()).head, Lsn(10));
   app_.run("DELETE FROM t; VACUUM");
@@ -91,23 +96,45 @@ TEST_P(SqliteOutboxTest, TrimForgetsWhatLiesBelowAndLsnsGoOn) {
   ASSERT_FALSE(outbox_->trim(outbox_->state()->epoch, Lsn(99), ChainHash(1)).has_value());
 }
 
-TEST_P(SqliteOutboxTest, ABigTrimIsFinishedByLaterCalls) {
+TEST_P(SqliteOutboxTest, ABigTrimIsDoneInSmallSteps) {
   insert(30'000);
-  must(outbox_->trim(outbox_->state()->epoch, Lsn(30'000), ChainHash(1)));
-  EXPECT_GT(app_.number("SELECT count(*) FROM evodb_outbox"), 1) << "in small steps";
-  EXPECT_THAT(read(Lsn()), IsEmpty()) << "but nobody sees what is trimmed";
-  for (int i = 0; i < 40; ++i) must(outbox_->changed());
+  const ChainHash chain = chain_at(*outbox_, Lsn(30'000));
+  // Each commit is one step: what is deleted in it was proved in it.
+  std::vector<std::int64_t> steps;
+  std::int64_t last = 0;
+  std::atomic<bool> done = false;
+  std::thread watcher([&] {
+    App other(path_);
+    while (!done) {
+      const std::int64_t now = other.number("SELECT value FROM evodb_state WHERE key = 'trimmed'");
+      if (now != last) steps.push_back(std::exchange(last, now));
+    }
+  });
+  Result<void> trimmed;
+  do {
+    trimmed = outbox_->trim(outbox_->state()->epoch, Lsn(30'000), chain);
+  } while (!trimmed && trimmed.error().kind == ErrorKind::kRetry);
+  done = true;
+  watcher.join();
+  must(trimmed);
+  EXPECT_GT(steps.size(), 1u);
+  EXPECT_EQ(must(outbox_->state()).trimmed_chain, chain);
+  EXPECT_THAT(read(Lsn()), IsEmpty());
   EXPECT_EQ(app_.number("SELECT count(*) FROM evodb_outbox"), 1);
 }
 
-TEST_P(SqliteOutboxTest, AnotherProcessFindsATrimThatWasCutOff) {
-  insert(30'000);
-  must(outbox_->trim(outbox_->state()->epoch, Lsn(29'999), ChainHash(5)));
-  outbox_.reset();
-  EXPECT_EQ(app_.number("SELECT count(*) FROM evodb_outbox"), 1) << "finished when it closes";
+TEST_P(SqliteOutboxTest, RowsBelowTheMarkAreSweptAndTheRowAtItStays) {
+  insert(3'000);
+  must(trim_to(*outbox_, Lsn(2'999)));
+  const ChainHash chain = must(outbox_->state()).trimmed_chain;
+  // As a version that set the mark first and was killed then left them.
+  app_.run("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2998) "
+           "INSERT INTO evodb_outbox(id, tbl, op, v0, v1) SELECT i, 1, 0, i, i FROM n");
   outbox_ = must(SqliteOutbox::open(path_, {}));
-  EXPECT_EQ(must(outbox_->state()).trimmed_chain, ChainHash(5));
-  EXPECT_THAT(read(Lsn()), SizeIs(1));
+  EXPECT_THAT(read(Lsn()), SizeIs(1)) << "nobody sees what is trimmed";
+  for (int i = 0; i < 10; ++i) must(outbox_->changed());
+  EXPECT_EQ(app_.text("SELECT group_concat(id) FROM evodb_outbox"), "2999,3000");
+  EXPECT_EQ(must(outbox_->state()).trimmed_chain, chain);
 }
 
 TEST_P(SqliteOutboxTest, NoticesWritesOfOthersAndOnlyThose) {
@@ -116,7 +143,7 @@ TEST_P(SqliteOutboxTest, NoticesWritesOfOthersAndOnlyThose) {
   insert(1);
   EXPECT_TRUE(must(outbox_->changed()));
   EXPECT_FALSE(must(outbox_->changed()));
-  must(outbox_->trim(outbox_->state()->epoch, Lsn(1), ChainHash(1)));
+  must(trim_to(*outbox_, Lsn(1)));
   EXPECT_FALSE(must(outbox_->changed()));
 }
 
@@ -125,6 +152,7 @@ TEST_P(SqliteOutboxTest, SchemaChangesAreFollowed) {
   app_.run("CREATE TABLE u(a, b); INSERT INTO u VALUES(1, 2); ALTER TABLE t ADD COLUMN w");
   EXPECT_TRUE(must(outbox_->refresh_if_schema_changed()));
   EXPECT_FALSE(must(outbox_->refresh_if_schema_changed()));
+  resend_all(*outbox_);
   app_.run("INSERT INTO t VALUES(1, 2, 3)");
   const auto all = read(Lsn());
   ASSERT_THAT(all, SizeIs(2));
@@ -136,7 +164,7 @@ TEST_P(SqliteOutboxTest, SchemaChangesAreFollowed) {
 
 TEST_P(SqliteOutboxTest, ANewEpochSendsEverythingAgain) {
   insert(3);
-  must(outbox_->trim(outbox_->state()->epoch, Lsn(2), ChainHash(9)));
+  must(trim_to(*outbox_, Lsn(2)));
   const Epoch before = must(outbox_->state()).epoch;
   EXPECT_EQ(must(outbox_->begin_epoch(Epoch())).value, before.value + 1);
   EXPECT_EQ(must(outbox_->begin_epoch(Epoch(before.value + 10))).value, before.value + 10);
@@ -144,33 +172,39 @@ TEST_P(SqliteOutboxTest, ANewEpochSendsEverythingAgain) {
   EXPECT_EQ(state.epoch.value, before.value + 10);
   EXPECT_EQ(state.trimmed, Lsn(2));
   EXPECT_EQ(state.trimmed_chain, ChainHash(0));
+  EXPECT_TRUE(outbox_->resending());
+  resend_all(*outbox_);
+  EXPECT_FALSE(outbox_->resending());
   std::vector<Op> ops;
   for (const SeenChange& c : read(Lsn())) ops.push_back(c.op);
-  EXPECT_THAT(ops, ElementsAre(Op::kInsert, Op::kSnapshot, Op::kSnapshot, Op::kSnapshot,
-                               Op::kSnapshot, Op::kSnapshot, Op::kSnapshot));
+  EXPECT_THAT(ops, ElementsAre(Op::kInsert, Op::kReset, Op::kReset, Op::kSnapshot, Op::kSnapshot,
+                               Op::kSnapshot));
 }
 
 TEST_P(SqliteOutboxTest, AnEmptiedOutboxStartsANewEpochInsteadOfLosingChanges) {
   insert(5);
-  must(outbox_->trim(outbox_->state()->epoch, Lsn(5), ChainHash(9)));
+  must(trim_to(*outbox_, Lsn(5)));
   const Epoch before = must(outbox_->state()).epoch;
   outbox_.reset();
   app_.run("DELETE FROM evodb_outbox; INSERT INTO t(v) VALUES('lost otherwise')");
   outbox_ = must(SqliteOutbox::open(path_, {}));
   EXPECT_GT(must(outbox_->state()).epoch, before);
+  resend_all(*outbox_);
   const auto all = read(Lsn());
-  ASSERT_THAT(all, SizeIs(6));
+  ASSERT_THAT(all, SizeIs(7));
   EXPECT_EQ(all.front().lsn, Lsn(6));
+  EXPECT_EQ(all.front().op, Op::kReset);
 }
 
 TEST_P(SqliteOutboxTest, ALockMeansTryAgain) {
   insert(1);
+  must(outbox_->state());
   app_.run("BEGIN IMMEDIATE");
-  const auto trimmed = outbox_->trim(outbox_->state()->epoch, Lsn(1), ChainHash(1));
+  const auto trimmed = trim_to(*outbox_, Lsn(1));
   ASSERT_FALSE(trimmed.has_value());
   EXPECT_EQ(trimmed.error().kind, ErrorKind::kRetry);
   app_.run("COMMIT");
-  must(outbox_->trim(outbox_->state()->epoch, Lsn(1), ChainHash(1)));
+  must(trim_to(*outbox_, Lsn(1)));
 }
 
 TEST_P(SqliteOutboxTest, ReadingLeavesNoLockBehind) {
@@ -235,7 +269,7 @@ TEST_P(SqliteOutboxTest, WideTablesAreReadWholeAndInHalves) {
 
 TEST_P(SqliteOutboxTest, StatusCountsWhatIsHeld) {
   insert(100);
-  must(outbox_->trim(outbox_->state()->epoch, Lsn(40), ChainHash(1)));
+  must(trim_to(*outbox_, Lsn(40)));
   const CaptureStatus now = must(status(path_));
   EXPECT_EQ(now.head, Lsn(100));
   EXPECT_EQ(now.trimmed, Lsn(40));
@@ -283,7 +317,7 @@ TEST_P(SqliteOutboxTest, AnUncapturedDatabaseSaysHowToCaptureIt) {
 
 TEST_P(SqliteOutboxTest, DamagedMarksAreSaidAndNotActedOn) {
   insert(5);
-  must(outbox_->trim(outbox_->state()->epoch, Lsn(1), ChainHash(7)));
+  must(trim_to(*outbox_, Lsn(1)));
   outbox_.reset();
   for (const std::string change :
        {"value = 4 WHERE key = 'trimmed'", "value = 'shoq' WHERE key = 'source'",
@@ -297,12 +331,27 @@ TEST_P(SqliteOutboxTest, DamagedMarksAreSaidAndNotActedOn) {
     app_.run("DELETE FROM evodb_state; INSERT INTO evodb_state SELECT * FROM kept");
     app_.run("DROP TABLE temp.kept");
   }
-  EXPECT_EQ(app_.number("SELECT count(*) FROM evodb_outbox"), 4) << "nothing was swept";
-  // As in a database that was captured before there was a checksum.
-  app_.run("DELETE FROM evodb_state WHERE key = 'sum'");
+  EXPECT_EQ(app_.number("SELECT count(*) FROM evodb_outbox"), 5) << "nothing was swept";
+}
+
+// A database that was captured before there was a checksum, a life and an anchor.
+TEST_P(SqliteOutboxTest, ADatabaseOfFormat1BecomesOneOfFormat2WhereItIsAndGoesOn) {
+  insert(5);
+  must(trim_to(*outbox_, Lsn(1)));
+  const OutboxState before = must(outbox_->state());
+  outbox_.reset();
+  app_.run("DELETE FROM evodb_outbox WHERE id <= 1;"
+           "DELETE FROM evodb_state WHERE key IN ('sum', 'life', 'open', 'anchor', 'dense_after');"
+           "UPDATE evodb_state SET value = 1 WHERE key = 'format'");
   outbox_ = must(SqliteOutbox::open(path_, {}));
-  must(outbox_->trim(outbox_->state()->epoch, Lsn(2), ChainHash(8)));
+  OutboxState after = must(outbox_->state());
+  EXPECT_EQ(after.epoch, before.epoch) << "no new epoch for that";
+  EXPECT_NE(after.life, 0u);
+  EXPECT_EQ(app_.number("SELECT value FROM evodb_state WHERE key = 'format'"), 2);
+  EXPECT_THAT(read(Lsn()), SizeIs(4));
+  must(trim_to(*outbox_, Lsn(2)));
   EXPECT_EQ(app_.number("SELECT count(*) FROM evodb_state WHERE key = 'sum'"), 1);
+  EXPECT_EQ(app_.number("SELECT value <> 0 FROM evodb_state WHERE key = 'anchor'"), 1);
 }
 
 // A page whose cells lie in another order: SQLite gives them as they lie.

@@ -2,6 +2,8 @@
 
 #include "capture/capture_plan.h"
 #include "capture/install.h"
+#include "capture/repair.h"
+#include "capture/resend.h"
 
 namespace evodb::capture {
 namespace {
@@ -40,14 +42,44 @@ TableStatus status_of(const PlannedTable& planned) {
   return status;
 }
 
+Result<CaptureStatus> status_of_remains(const Database& db, const Inspection& seen) {
+  CaptureStatus status;
+  status.source = seen.source;
+  status.epoch = seen.epoch;
+  status.trimmed = seen.trimmed;
+  status.head = seen.trimmed;
+  status.held_changes = EVODB_TRY(count_held(db, seen));
+  status.all_tables = seen.all_tables;
+  status.paused = seen.paused;
+  status.broken = seen.what;
+  status.writes_fail = seen.writes_fail;
+  for (const FoundTable& found : EVODB_TRY(find_tables(db))) {
+    TableStatus table;
+    table.name = found.name;
+    table.captured =
+        std::find(seen.triggered.begin(), seen.triggered.end(), found.name) != seen.triggered.end();
+    table.stale = table.captured;
+    table.reason = table.captured ? "capture is not whole" : found.skip_reason;
+    status.tables.push_back(std::move(table));
+  }
+  status.warnings.push_back(
+      std::string(seen.writes_fail ? "the application's writes to captured tables FAIL; " : "") +
+      "capture install or a running edge repairs it: " + seen.what);
+  return status;
+}
+
 }  // namespace
 
 Result<CaptureStatus> status(const std::string& path) {
   const Database db = EVODB_TRY(Database::open(path, {}));
   const Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kRead));
+  const Inspection seen = EVODB_TRY(inspect(db));
+  if (seen.verdict == Verdict::kIncomplete || seen.verdict == Verdict::kBroken) {
+    return status_of_remains(db, seen);
+  }
   const CaptureState state = EVODB_TRY(require_state(db));
   const std::vector<SelectedName> selection = EVODB_TRY(load_selection(db));
-  CapturePlan plan = EVODB_TRY(make_plan(db, state, selection));
+  CapturePlan plan = EVODB_TRY(make_plan(db, state, selection, NewTables::kWait));
 
   CaptureStatus status;
   status.source = state.source;
@@ -61,9 +93,16 @@ Result<CaptureStatus> status(const std::string& path) {
       "SELECT count(*) FROM main.evodb_outbox WHERE id > " + std::to_string(state.trimmed.value) +
       " AND op <> " + std::to_string(op_before_half))));
   status.held_bytes = EVODB_TRY(estimate_bytes(db, status.held_changes));
-  for (const PlannedTable& planned : plan.tables) status.tables.push_back(status_of(planned));
+  for (const PlannedTable& planned : plan.tables) {
+    status.tables.push_back(status_of(planned));
+    if (state.format < outbox_format) continue;
+    status.tables.back().resending = EVODB_TRY(resent_rows(db, planned.table.slot)).has_value();
+  }
   for (TableReason& skipped : plan.skipped) {
-    status.tables.push_back({std::move(skipped.name), 0, false, false, std::move(skipped.reason)});
+    TableStatus table;
+    table.name = std::move(skipped.name);
+    table.reason = std::move(skipped.reason);
+    status.tables.push_back(std::move(table));
   }
   if (state.paused) {
     plan.warnings.insert(plan.warnings.begin(),

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/hash.h"
 #include "base/limits.h"
 #include "capture/index_sql.h"
 #include "capture/outbox_tables.h"
@@ -53,9 +54,10 @@ Result<void> read_generated(const Database& db, TableShape& shape) {
 Result<UniqueKey> read_unique_key(const Database& db, const TableShape& shape,
                                   const std::string& index, bool partial, bool primary) {
   UniqueKey key;
+  key.index = index;
   key.primary = primary;
   Statement info =
-      EVODB_TRY(db.prepare("SELECT cid, coll FROM pragma_index_xinfo(?1, 'main') "
+      EVODB_TRY(db.prepare("SELECT cid, coll, \"desc\" FROM pragma_index_xinfo(?1, 'main') "
                            "WHERE key = 1 ORDER BY seqno"));
   info.bind(1, index);
   bool expressions = false;
@@ -63,6 +65,7 @@ Result<UniqueKey> read_unique_key(const Database& db, const TableShape& shape,
     UniquePart part;
     part.column = static_cast<int>(info.integer(0));
     part.collation = info.text(1);
+    part.descending = info.integer(2) != 0;
     expressions = expressions || part.column < 0;
     key.parts.push_back(std::move(part));
   }
@@ -207,10 +210,42 @@ bool TableShape::key_may_be_null() const {
                      [](const ColumnShape& c) { return c.key_ordinal != 0 && !c.not_null; });
 }
 
-Result<std::vector<FoundTable>> find_tables(const Database& db) {
+std::string TableShape::fine_print() const {
+  // Lengths in front, so that no two lists read alike.
+  const auto put = [](std::string& out, const std::string& text) {
+    out += std::to_string(text.size()) + ":" + text;
+  };
+  std::string values;
+  for (const ColumnShape& column : columns) {
+    put(values, column.default_sql);
+    put(values, column.generated_sql);
+  }
+  std::vector<std::string> keys;
+  for (const UniqueKey& key : unique_keys) {
+    std::string all;
+    for (const UniquePart& part : key.parts) {
+      put(all, part.column >= 0 ? columns[static_cast<std::size_t>(part.column)].name
+                                : "(" + part.expression + ")");
+      put(all, part.collation);
+    }
+    put(all, key.where);
+    keys.push_back(std::to_string(base::xxh64(all)));
+  }
+  std::sort(keys.begin(), keys.end());
+  std::string lines = std::to_string(base::xxh64(values));
+  for (const std::string& key : keys) lines += "\n" + key;
+  return lines;
+}
+
+namespace {
+
+// `name`: only this one. "": all.
+Result<std::vector<FoundTable>> find(const Database& db, const std::string& name) {
   std::vector<FoundTable> tables;
-  Statement list = EVODB_TRY(db.prepare(
-      "SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main' ORDER BY name"));
+  Statement list =
+      EVODB_TRY(db.prepare("SELECT name, type, wr FROM pragma_table_list" +
+                           (name.empty() ? std::string() : "(" + quote_text(name) + ")") +
+                           " WHERE schema = 'main' ORDER BY name"));
   while (EVODB_TRY(list.step())) {
     FoundTable found;
     found.name = list.text(0);
@@ -234,6 +269,16 @@ Result<std::vector<FoundTable>> find_tables(const Database& db) {
     if (found.skip_reason.empty()) EVODB_CHECK(read_shape(db, found));
   }
   return tables;
+}
+
+}  // namespace
+
+Result<std::vector<FoundTable>> find_tables(const Database& db) { return find(db, ""); }
+
+Result<std::optional<FoundTable>> find_table(const Database& db, const std::string& name) {
+  std::vector<FoundTable> tables = EVODB_TRY(find(db, name));
+  if (tables.empty()) return std::optional<FoundTable>();
+  return std::optional(std::move(tables.front()));
 }
 
 std::string value_list(const TableShape& shape, std::string_view prefix) {

@@ -19,6 +19,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,9 +45,11 @@ struct UniquePart {
   int column = -1;         // index in TableShape::columns
   std::string expression;  // if column < 0
   std::string collation;
+  bool descending = false;
 };
 
 struct UniqueKey {
+  std::string index;  // its name
   std::vector<UniquePart> parts;
   std::string where;  // of a partial index
   bool primary = false;
@@ -65,6 +68,9 @@ struct TableShape {
   wire::TableDef definition() const;
   std::size_t value_count() const { return columns.size() + (pseudo_column_name.empty() ? 0 : 1); }
   bool key_may_be_null() const;
+  // What changes rows and triggers must heed and no definition tells, one line each: first defaults
+  // and generated columns, then each unique key, sorted. Numbers in place of SQL.
+  std::string fine_print() const;
 };
 
 struct FoundTable {
@@ -75,6 +81,9 @@ struct FoundTable {
 
 // Every table and view of the main schema but sqlite_* and evodb_*, by name.
 Result<std::vector<FoundTable>> find_tables(const Database& db);
+
+// One of them, or nothing.
+Result<std::optional<FoundTable>> find_table(const Database& db, const std::string& name);
 
 // A table's rows as "v0, v1, ...": its definition's columns under `prefix` ("NEW", "OLD", or the
 // table's own quoted name).

@@ -10,8 +10,9 @@ namespace {
 
 class Writer {
  public:
-  Writer(const TableShape& shape, std::int64_t slot, std::int64_t id)
+  Writer(const TableShape& shape, std::int64_t slot, std::int64_t id, const std::string& note)
       : shape_(shape),
+        note_(note),
         identity_(shape),
         table_(quote_name(shape.name)),
         slot_(std::to_string(slot)),
@@ -19,7 +20,7 @@ class Writer {
         columns_(shape.value_count()) {}
 
   std::vector<Trigger> write() {
-    add("insert", "AFTER INSERT", "", log(Op::kInsert, "NEW"));
+    add("insert", "AFTER INSERT", "", note_ + log(Op::kInsert, "NEW"));
     add("delete", "AFTER DELETE", "", log(Op::kDelete, "OLD"));
     add("update", "AFTER UPDATE", same_key(), log_update());
     add("rekey", "AFTER UPDATE" + of_key_columns(), "NOT(" + same_key() + ")",
@@ -145,6 +146,7 @@ class Writer {
   }
 
   const TableShape& shape_;
+  const std::string& note_;
   RowIdentity identity_;
   std::string table_, slot_, id_;
   std::size_t columns_;
@@ -153,8 +155,9 @@ class Writer {
 
 }  // namespace
 
-std::vector<Trigger> triggers_of(const TableShape& shape, std::int64_t slot, std::int64_t id) {
-  return Writer(shape, slot, id).write();
+std::vector<Trigger> triggers_of(const TableShape& shape, std::int64_t slot, std::int64_t id,
+                                 const std::string& note) {
+  return Writer(shape, slot, id, note).write();
 }
 
 std::int64_t slot_of_trigger(std::string_view trigger_name) {

@@ -39,8 +39,10 @@ struct Trigger {
   std::string sql;
 };
 
-// In the order in which they must be created.
-std::vector<Trigger> triggers_of(const TableShape& shape, std::int64_t slot, std::int64_t id);
+// In the order in which they must be created. `note`: a comment that one of them carries
+// (repair.h).
+std::vector<Trigger> triggers_of(const TableShape& shape, std::int64_t slot, std::int64_t id,
+                                 const std::string& note);
 
 // The slot in a trigger's name, or 0 if it is none of ours.
 std::int64_t slot_of_trigger(std::string_view trigger_name);

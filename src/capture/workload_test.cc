@@ -258,6 +258,7 @@ struct Mode {
 void expect_equal(SqliteOutbox& outbox, Replica& replica, App& app,
                   const std::vector<FoundTable>& tables, const std::string& when) {
   must(outbox.read(replica.last, replica));
+  replica.settle();
   for (const std::string& fault : replica.faults) ADD_FAILURE() << when << ": " << fault;
   replica.faults.clear();
   for (const FoundTable& table : tables) {
@@ -292,7 +293,7 @@ void run_history(std::uint64_t seed, const Mode& mode, int steps) {
                    "seed " + std::to_string(seed) + " step " + std::to_string(i));
       if (::testing::Test::HasFailure()) return;
     }
-    if (i % 50 == 0) must(outbox->trim(outbox->state()->epoch, replica.last, ChainHash(1)));
+    if (i % 50 == 0) must(trim_to(*outbox, replica.last));
   }
   EXPECT_EQ(app.text("PRAGMA journal_mode"), mode.journal) << "the application's mode stays";
   // Of capture's own table: SQLite 3.40 breaks a STRICT table's index in such histories by itself.

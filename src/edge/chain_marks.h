@@ -57,6 +57,10 @@ class ChainMarks {
     EVODB_ASSERT(behind != marks_.end(), "there is a mark behind this LSN");
     return *behind;
   }
+  // What lies behind is sent again, and may have become something else.
+  void drop_above(Lsn lsn) {
+    while (marks_.size() > 1 && marks_.back().lsn > lsn) marks_.pop_back();
+  }
   void drop_below(Lsn lsn) {
     while (marks_.size() > 1 && marks_.front().lsn < lsn) marks_.pop_front();
   }

@@ -3,24 +3,23 @@
 #include <optional>
 #include <utility>
 
-#include "capture/sqlite_outbox.h"
 #include "edge/file_watch.h"
 #include "edge/follower.h"
+#include "edge/path_outbox.h"
 
 namespace evodb::edge {
 namespace {
 
 constexpr std::int64_t caught_up_check_ms = 10;
 
-Result<FollowedOutbox> open_sqlite_outbox(const std::string& db) {
-  auto outbox = EVODB_TRY(capture::SqliteOutbox::open(db, {}));
-  capture::SqliteOutbox* const raw = outbox.get();
+Result<FollowedOutbox> open_path(const EdgeOptions& options, base::Clock& clock) {
+  auto outbox = EVODB_TRY(PathOutbox::open(options.db, clock, {.on_event = options.on_event}));
+  PathOutbox* const raw = outbox.get();
   FollowedOutbox followed;
   followed.changed = [raw] { return raw->changed(); };
-  followed.refresh = [raw]() -> Result<void> {
-    EVODB_TRY(raw->refresh_if_schema_changed());
-    return {};
-  };
+  followed.refresh = [raw] { return raw->refresh(); };
+  followed.resending = [raw] { return raw->resending(); };
+  followed.opened = [raw] { return raw->opened(); };
   followed.outbox = std::move(outbox);
   return followed;
 }
@@ -41,6 +40,7 @@ struct EdgeRunner::Running final : UplinkObserver {
                 .token = options.token,
                 .agent = options.agent,
                 .wait = options.wait,
+                .on_copy = options.on_copy,
                 .batch_entries = options.batch_entries,
                 .batch_bytes = options.batch_bytes,
                 .batch_delay_ms = options.batch_delay_ms},
@@ -55,7 +55,12 @@ struct EdgeRunner::Running final : UplinkObserver {
 
   FollowerHooks hooks() {
     FollowerHooks h;
-    h.changed = followed.changed ? followed.changed : [] { return Result<bool>(true); };
+    h.changed = [this] {
+      if (!followed.changed) return Result<bool>(true);
+      auto changed = followed.changed();
+      if (changed && followed.opened && followed.opened() != watched) make_watch();
+      return changed;
+    };
     h.refresh = followed.refresh;
     h.notify = [this] { uplink.notify(); };
     h.pause_events = [this](bool paused) {
@@ -71,16 +76,14 @@ struct EdgeRunner::Running final : UplinkObserver {
       auto refreshed = followed.refresh();
       if (!refreshed && refreshed.error().kind != ErrorKind::kRetry) return refreshed;
     }
-    if (auto taken = take_head(); !taken) {
-      if (taken.error().kind != ErrorKind::kRetry) return taken;
+    // A log that must begin anew does so here: its snapshot is part of it, too.
+    if (const auto state = followed.outbox->state()) {
+      target = state->head;
+    } else {
+      if (state.error().kind != ErrorKind::kRetry) return fail(state.error());
       target_is_old = true;
     }
-    if (auto made = FileWatch::create(options.db); made && followed.changed) {
-      watch = std::move(*made);
-      loop.watch(watch->fd(), [this] {
-        if (watch->drain()) follower.file_event();
-      });
-    }
+    if (followed.changed) make_watch();
     follower.start(watch != nullptr || !followed.changed);
     uplink.start();
     if (options.until_caught_up) check_caught_up();
@@ -88,14 +91,30 @@ struct EdgeRunner::Running final : UplinkObserver {
     return {};
   }
 
+  // Of the directory in which the file lies now, which may be another one than before.
+  void make_watch() {
+    if (followed.opened) watched = followed.opened();
+    auto made = FileWatch::create(options.db);
+    if (!made) return;
+    if (watch) loop.unwatch(watch->fd());
+    watch = std::move(*made);
+    loop.watch(watch->fd(), [this] {
+      if (watch->drain()) follower.file_event();
+    });
+  }
+
   Result<void> take_head() {
-    const auto state = EVODB_TRY(followed.outbox->state());
-    target = state.head;
+    target = EVODB_TRY(followed.outbox->head());
     return {};
   }
 
   void check_caught_up() {
-    if (target_is_old && take_head()) target_is_old = false;  // busy: the next time
+    const bool resending = followed.resending && followed.resending();
+    if (resending) target_is_old = true;
+    // Not before the outbox was asked anew for a session: until then more may have to be sent.
+    if (!resending && target_is_old && uplink.stats().connected && take_head()) {
+      target_is_old = false;
+    }
     if (!target_is_old && uplink.caught_up(target)) {
       caught_up = true;
       return loop.stop();
@@ -110,7 +129,7 @@ struct EdgeRunner::Running final : UplinkObserver {
 
   EdgeProgress progress() {
     const UplinkStats s = uplink.stats();
-    if (const auto state = followed.outbox->state()) last_head = state->head;
+    if (const auto head = followed.outbox->head()) last_head = *head;
     return {.connected = s.connected,
             .head = last_head,
             .durable = s.last_ack_lsn,
@@ -124,7 +143,18 @@ struct EdgeRunner::Running final : UplinkObserver {
             .last_error = s.last_error};
   }
 
-  void on_new_epoch(Epoch, std::string_view) override { target_is_old = true; }
+  void on_new_epoch(Epoch epoch, std::string_view why) override {
+    target_is_old = true;
+    if (why.empty() || !options.on_event) return;
+    options.on_event(std::string(why) + "; epoch " + std::to_string(epoch.value) +
+                     " begins and every table is sent again");
+  }
+  void on_renamed(std::string_view source, std::string_view why) override {
+    renamed_to = source;
+    if (options.on_event) {
+      options.on_event(std::string(why) + "; this copy goes on as '" + renamed_to + "'");
+    }
+  }
   void on_fatal(const Error& error) override {
     fatal = error;
     loop.stop();
@@ -137,9 +167,11 @@ struct EdgeRunner::Running final : UplinkObserver {
   Follower follower;
   std::unique_ptr<FileWatch> watch;
   base::TimerId progress_timer, caught_up_timer;
+  std::uint64_t watched = 0;  // FollowedOutbox::opened() of the watch
   Lsn target, last_head;
   bool target_is_old = false;
   bool caught_up = false;
+  std::string renamed_to;
   std::optional<Error> fatal;
 };
 
@@ -157,11 +189,11 @@ void EdgeRunner::stop() { loop_->stop(); }
 
 Result<EdgeReport> EdgeRunner::run() {
   FollowedOutbox followed =
-      EVODB_TRY(options_.open_outbox ? options_.open_outbox() : open_sqlite_outbox(options_.db));
+      EVODB_TRY(options_.open_outbox ? options_.open_outbox() : open_path(options_, clock_));
   Running running(options_, *loop_, random_, std::move(followed));
   EVODB_CHECK(running.begin());
   loop_->run();
-  EdgeReport report{running.progress(), running.caught_up};
+  EdgeReport report{running.progress(), running.caught_up, running.renamed_to};
   running.uplink.stop();
   if (options_.on_progress) options_.on_progress(report.progress);
   if (running.fatal) return fail(*running.fatal);

@@ -32,12 +32,16 @@
 
 namespace evodb::edge {
 
-// An outbox, and how to notice that others wrote to it. Both functions may be empty: then it is
+// An outbox, and how to notice that others wrote to it. The functions may be empty: then it is
 // looked at each slow_ms only.
 struct FollowedOutbox {
   std::unique_ptr<capture::Outbox> outbox;
   std::function<Result<bool>()> changed;
   std::function<Result<void>()> refresh;
+  // Rows that are there already are still being put into it: it is not caught up.
+  std::function<bool()> resending;
+  // Counts the files that were opened one after the other; may be empty: there is only one.
+  std::function<std::uint64_t()> opened;
 };
 
 struct EdgeProgress {
@@ -50,7 +54,7 @@ struct EdgeProgress {
   std::uint64_t batches_sent = 0;
   std::uint64_t bytes_sent = 0;
   std::uint64_t reconnects = 0;
-  std::uint64_t new_epochs = 0;
+  std::uint64_t new_epochs = 0;  // after the first hello
   std::string last_error;  // "" while all is well
 };
 
@@ -62,6 +66,7 @@ struct EdgeOptions {
   std::string token;
   std::string agent = "evodb-edge/0.1.0";
   WaitLevel wait = WaitLevel::kPersisted;
+  CopyRule on_copy = CopyRule::kRename;
   bool until_caught_up = false;
 
   std::uint32_t batch_entries = base::batch_entries_default;
@@ -71,13 +76,17 @@ struct EdgeOptions {
   // Called on run()'s thread each progress_ms, and once more before run() returns.
   std::function<void(const EdgeProgress&)> on_progress;
   std::int64_t progress_ms = 1'000;
-  // For tests and other kinds of outbox; empty: capture::SqliteOutbox of `db`.
+  // Told in one line, in plain English, what was found at the database and done about it. May be
+  // empty.
+  std::function<void(const std::string&)> on_event;
+  // For tests and other kinds of outbox; empty: the PathOutbox of `db`.
   std::function<Result<FollowedOutbox>()> open_outbox;
 };
 
 struct EdgeReport {
   EdgeProgress progress;  // the last one
   bool caught_up = false;
+  std::string renamed_to;  // not empty: it is a copy, and has this source's name now
 };
 
 class EdgeRunner {
@@ -95,6 +104,7 @@ class EdgeRunner {
 
   const EdgeOptions options_;
   base::SystemRandom random_;
+  base::SystemClock clock_;
   std::unique_ptr<base::PollLoop> loop_;
 };
 

@@ -171,6 +171,11 @@ void FakeParent::hello(base::StreamId stream, const wire::Hello& h) {
     send(stream, wire::Nack{.reason = hello_refusal, .text = hello_refusal_text});
     return drop(stream);
   }
+  if (options.copies.contains(std::string(h.source))) {
+    send(stream, wire::Welcome{.verdict = wire::WelcomeVerdict::kCopy,
+                               .text = "as the rules say"});
+    return drop(stream);
+  }
   if (h.head < h.trimmed) violated("head lies before trimmed");
   Connection& c = connections_.at(stream.value);
   c.source = h.source;
@@ -269,7 +274,9 @@ void FakeParent::batch(base::StreamId stream, std::string_view body, std::size_t
     chain = wire::fold(chain, c.tables[change.table_ref], change);
     txn = change.txn;
     fresh[change.lsn.value] = {change.op, c.table_names[change.table_ref], change.txn,
-                               std::string(change.content)};
+                               std::string(change.content),
+                               std::string(change.before.bytes),
+                               std::string(change.after.bytes)};
   }
   if (!reader.status()) return violated("a batch: " + reader.status().error().text);
   if (fresh.empty()) {

@@ -79,6 +79,7 @@ Result<Lsn> FileOutbox::append(std::span<const NewChange> changes) {
   EVODB_ASSERT(!changes.empty(), "an append has at least one change");
   const std::uint64_t bytes = cost(changes);
   const std::lock_guard lock(mutex_);
+  EVODB_CHECK(check_place());
   if (held_bytes_ + bytes > options_.bytes_max) {
     return fail(full(held_bytes_, options_.bytes_max));
   }
@@ -86,6 +87,13 @@ Result<Lsn> FileOutbox::append(std::span<const NewChange> changes) {
   head_ = Lsn(head_.value + changes.size());
   committed();
   return head_;
+}
+
+Result<void> FileOutbox::check_place() const {
+  if (!db_.has_moved()) return {};
+  return fail(ErrorKind::kStale, "the outbox file '" + db_.path() +
+                                     "' was moved, removed or replaced while it was in use; put "
+                                     "it back, or close this client and open it anew");
 }
 
 Result<std::uint64_t> FileOutbox::insert(std::span<const NewChange> changes) {
@@ -148,6 +156,7 @@ Result<capture::OutboxState> FileOutbox::state() {
                               .trimmed = trimmed_,
                               .trimmed_chain = trimmed_chain_,
                               .head = head_,
+                              .life = life_,
                               .held_bytes = held_bytes_};
 }
 
@@ -250,7 +259,8 @@ Result<void> FileOutbox::set_marks(Epoch epoch, Lsn trimmed, ChainHash chain) {
 
 Result<void> FileOutbox::trim(Epoch epoch, Lsn through, ChainHash chain_at_through) {
   const std::lock_guard lock(mutex_);
-  if (epoch != epoch_) return fail(ErrorKind::kFenced, "another epoch has begun");
+  EVODB_CHECK(check_place());
+  if (epoch != epoch_) return fail(ErrorKind::kStale, "another epoch has begun");
   EVODB_ASSERT(through <= head_, "only what is held can be trimmed");
   if (through > trimmed_) EVODB_CHECK(set_marks(epoch_, through, chain_at_through));
   for (;;) {

@@ -18,7 +18,8 @@
 // Threads: any; calls wait for each other. Errors: kInvalid (another source's or another program's
 // file), kRetry (in use by another process, disk full), kCorrupt; of append() also kOutcomeUnknown
 // (the disk failed while committing: appending again is right as long as this object lives; who
-// opens the file anew must read what is there first).
+// opens the file anew must read what is there first); kStale: the file was moved away, removed or
+// replaced, and what would be appended could not be found again. Close it and open it anew.
 #pragma once
 
 #include <mutex>
@@ -66,6 +67,7 @@ class FileOutbox final : public AppendableOutbox {
   FileOutbox(capture::Database db, const FileOutboxOptions& options)
       : db_(std::move(db)), options_(options) {}
   Result<void> load(const std::string& source, Epoch first_epoch);
+  Result<void> check_place() const;  // kStale: another file lies at the path, or none
   Result<void> take_over(const std::string& source, Epoch first_epoch);
   Result<void> load_state(const std::string& source);
   Result<void> compare_with_witness();
@@ -96,6 +98,7 @@ class FileOutbox final : public AppendableOutbox {
   ChainHash trimmed_chain_;
   std::int64_t stored_sum_ = 0;
   std::uint64_t log_ = 0;  // 0: a file of before there were witnesses
+  std::uint64_t life_ = 0;
   std::uint64_t held_bytes_ = 0;
 };
 

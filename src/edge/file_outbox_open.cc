@@ -59,6 +59,7 @@ Result<void> FileOutbox::load(const std::string& source, Epoch first_epoch) {
                            std::to_string(row_overhead_bytes) + "), 0) FROM changes";
   held_bytes_ = as_read(EVODB_TRY(db_.integer(held)));
   db_.settle_log_at_close();
+  life_ = as_read(EVODB_TRY(db_.integer("SELECT random()")));
   return begin_log();
 }
 

@@ -82,6 +82,7 @@ Result<capture::OutboxState> MemoryOutbox::state() {
                               .trimmed = trimmed_,
                               .trimmed_chain = trimmed_chain_,
                               .head = head_,
+                              .life = options_.life,
                               .held_bytes = held_bytes_};
 }
 
@@ -116,7 +117,7 @@ Result<void> MemoryOutbox::read(Lsn after, capture::ChangeSink& sink) {
 
 Result<void> MemoryOutbox::trim(Epoch epoch, Lsn through, ChainHash chain_at_through) {
   const std::lock_guard lock(mutex_);
-  if (epoch != epoch_) return fail(ErrorKind::kFenced, "another epoch has begun");
+  if (epoch != epoch_) return fail(ErrorKind::kStale, "another epoch has begun");
   EVODB_ASSERT(through <= head_, "only what is held can be trimmed");
   if (through <= trimmed_) return {};
   for (Lsn lsn(trimmed_.value + 1); lsn <= through; ++lsn.value) {

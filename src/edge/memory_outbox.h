@@ -37,6 +37,7 @@ struct NewChange {
 inline constexpr std::uint64_t change_overhead_bytes = 96;
 struct AppendableOutboxOptions {
   std::uint64_t bytes_max = 64u << 20;  // of encoded changes, each with change_overhead_bytes
+  std::uint64_t life = 0;               // random, see OutboxState
 };
 
 class AppendableOutbox : public capture::Outbox {

@@ -181,6 +181,31 @@ INSTANTIATE_TEST_SUITE_P(Kinds, EitherOutbox, ::testing::Bool(), [](const auto& 
   return std::string(info.param ? "File" : "Memory");
 });
 
+TEST(FileOutbox, AFileThatWasMovedAwayTakesNothingMore) {
+  Directory directory;
+  auto outbox = *FileOutbox::open(directory.file(), "db1", Epoch(3), {.sync = false});
+  ASSERT_TRUE(outbox->append(std::vector{insert(text_value("kept"))}));
+  std::filesystem::rename(directory.file(), directory.file() + ".away");
+  std::filesystem::copy_file(directory.file() + ".away", directory.file());
+  const auto refused = outbox->append(std::vector{insert(text_value("would be lost"))});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, ErrorKind::kStale);
+  EXPECT_THAT(refused.error().text, HasSubstr("was moved, removed or replaced"));
+  EXPECT_FALSE(outbox->trim(Epoch(3), Lsn(1), ChainHash(1)));
+  std::filesystem::rename(directory.file() + ".away", directory.file());
+  ASSERT_TRUE(outbox->append(std::vector{insert(text_value("kept, too"))}));
+  EXPECT_EQ(outbox->state()->head, Lsn(2));
+}
+
+TEST_P(EitherOutbox, TwoCopiesHaveTwoLives) {
+  if (!GetParam()) return;  // what memory holds has no copies
+  auto first = make();
+  std::filesystem::copy_file(directory_.file(), directory_.file() + ".copy");
+  auto second = *FileOutbox::open(directory_.file() + ".copy", "db1", Epoch(9), {.sync = false});
+  EXPECT_NE(first->state()->life, second->state()->life);
+  EXPECT_NE(first->state()->life, 0u);
+}
+
 TEST(FileOutbox, WhatWasAppendedIsThereAfterItWasClosedAndOpened) {
   Directory directory;
   sim::SeededRandom dice(5);

@@ -352,7 +352,8 @@ Result<std::unique_ptr<RpcClient>> create_rpc_client(RpcClientOptions options) {
   std::unique_ptr<edge::AppendableOutbox> outbox;
   if (options.outbox.file.empty()) {
     outbox = std::make_unique<edge::MemoryOutbox>(
-        options.child_id, epoch, edge::AppendableOutboxOptions{options.outbox.max_bytes});
+        options.child_id, epoch,
+        edge::AppendableOutboxOptions{options.outbox.max_bytes, base::SystemRandom().next()});
   } else {
     outbox = EVODB_TRY(edge::FileOutbox::open(
         options.outbox.file, options.child_id, epoch,

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "wire/utf8.h"
 
 namespace evodb::edge {
 namespace {
@@ -116,9 +117,24 @@ void Uplink::handle_outbox_error(const Error& error, void (Uplink::*again)()) {
       timer_ = {};
       (this->*again)();
     });
+  } else if (error.kind == ErrorKind::kStale || error.kind == ErrorKind::kFenced) {
+    outbox_is_another(error);
   } else {
     fail_for_good({error.kind, "the outbox cannot be used: " + error.text});
   }
+}
+
+// What we knew of the outbox is no longer so: it was restored or emptied, or another process works
+// on it. Nothing of it may be sent or trimmed before it was asked anew, and the parent after it.
+void Uplink::outbox_is_another(const Error& why) {
+  trim_to_ = Lsn();
+  loop_.cancel(trim_timer_);
+  trim_timer_ = {};
+  marks_ = {};
+  verified_ = false;
+  epoch_why_ = why.text;
+  ++stats_.outbox_changes;
+  if (phase_ != Phase::kStopped) retry(why);
 }
 
 // --- hello and welcome --------------------------------------------------------------------------
@@ -127,11 +143,13 @@ void Uplink::on_link_open() {
   auto state = outbox_.state();
   if (!state) {
     if (state.error().kind == ErrorKind::kRetry) return retry(state.error());
+    if (state.error().kind == ErrorKind::kStale) return outbox_is_another(state.error());
     return fail_for_good({state.error().kind, "the outbox cannot be used: " + state.error().text});
   }
   // Another process that trims the same outbox makes our marks useless.
   if (state->epoch != epoch_ || state->trimmed != trimmed_) marks_ = {};
   if (state->epoch != epoch_) verified_ = false;
+  const bool other_epoch = state->epoch != epoch_ && epoch_ != Epoch();
   epoch_ = state->epoch;
   trimmed_ = state->trimmed;
   // A chain of 0 is an epoch's start: nothing of it was trimmed yet, whatever the LSN of the
@@ -146,7 +164,8 @@ void Uplink::on_link_open() {
   trim_timer_ = {};
   wire::Hello hello;
   hello.token = options_.token;
-  hello.source = state->source;
+  source_ = state->source;
+  hello.source = source_;
   hello.epoch = epoch_;
   hello.wait = options_.wait;
   hello.trimmed = base_;
@@ -154,12 +173,19 @@ void Uplink::on_link_open() {
   hello.head = state->head > state->trimmed ? state->head : base_;
   hello.frame_bytes_max = base::frame_bytes_max;
   hello.agent = options_.agent;
+  hello.life = state->life;
   phase_ = Phase::kHello;
   timer_ = loop_.after(options_.open_ms_max, [this] {
     timer_ = {};
     retry({ErrorKind::kRetry, link_.address() + " did not answer our hello"});
   });
   link_.send(hello);
+  if (!other_epoch) return;
+  // The outbox began it by itself, or another process did.
+  ++stats_.new_epochs;
+  durable_ = persisted_ = Lsn();
+  stats_.last_ack_lsn = stats_.last_persisted_lsn = Lsn();
+  observer_.on_new_epoch(epoch_, "");
 }
 
 void Uplink::on_welcome(const wire::Welcome& welcome) {
@@ -172,6 +198,7 @@ void Uplink::on_welcome(const wire::Welcome& welcome) {
                                                 "itself"});
   }
   const bool again = welcomes_++ > 0;
+  if (welcome.verdict == wire::WelcomeVerdict::kCopy) return be_a_copy(welcome);
   if (welcome.verdict == wire::WelcomeVerdict::kNewEpoch) {
     return need_epoch(welcome.epoch_min, std::string(welcome.text));
   }
@@ -257,15 +284,63 @@ void Uplink::begin_epoch() {
     handle_outbox_error(begun.error(), &Uplink::begin_epoch);
     return;
   }
+  epoch_begun(*begun);
+}
+
+void Uplink::epoch_begun(Epoch epoch) {
   ++stats_.new_epochs;
   grown_since_hello_ = 0;
-  epoch_ = *begun;
+  epoch_ = epoch;
   marks_ = {};
   durable_ = persisted_ = Lsn();
   stats_.last_ack_lsn = stats_.last_persisted_lsn = Lsn();
   more_ = true;
   dial_after(0);
   observer_.on_new_epoch(epoch_, epoch_why_);
+}
+
+// --- copies -------------------------------------------------------------------------------------
+
+void Uplink::be_a_copy(const wire::Welcome& welcome) {
+  const std::string why = describe("another database streams as '" + source_ + "'", welcome.text);
+  if (options_.on_copy == CopyRule::kWait) {
+    return retry({ErrorKind::kFenced, why + "; this one waits: give it a name of its own, or stop "
+                                            "the other one"},
+                 options_.reconnect_ms_max);
+  }
+  end_session();
+  loop_.cancel(trim_timer_);
+  trim_timer_ = {};
+  trim_to_ = Lsn();
+  verified_ = false;
+  phase_ = Phase::kNewEpoch;
+  epoch_min_ = std::max(welcome.epoch_min, Epoch(epoch_.value + 1));
+  epoch_why_ = why;
+  stats_.last_error = why;
+  constexpr std::string_view mark = "-copy-";
+  constexpr std::size_t letters = 8;
+  // A copy of a copy is no longer than that one.
+  std::string_view stem = source_;
+  if (const std::size_t at = stem.rfind(mark);
+      at != std::string_view::npos && at + mark.size() + letters == stem.size()) {
+    stem = stem.substr(0, at);
+  }
+  other_name_ = wire::utf8_prefix(stem, base::source_name_bytes_max - mark.size() - letters);
+  other_name_ += mark;
+  for (std::size_t i = 0; i < letters; ++i) {
+    other_name_ += "abcdefghijklmnopqrstuvwxyz234567"[random_.below(32)];
+  }
+  timer_ = loop_.after(0, [this] {
+    timer_ = {};
+    take_other_name();
+  });
+}
+
+void Uplink::take_other_name() {
+  const auto begun = outbox_.begin_as(other_name_, epoch_min_);
+  if (!begun) return handle_outbox_error(begun.error(), &Uplink::take_other_name);
+  observer_.on_renamed(other_name_, epoch_why_);
+  epoch_begun(*begun);
 }
 
 // --- frames -------------------------------------------------------------------------------------

@@ -35,6 +35,12 @@
 
 namespace evodb::edge {
 
+// What a copy does whose original streams to the same parent.
+enum class CopyRule : std::uint8_t {
+  kWait,    // dials again now and then: somebody must decide
+  kRename,  // goes on as SOURCE-copy-XXXXXXXX, as a new epoch
+};
+
 struct UplinkOptions {
   std::string host;
   std::uint16_t port = 0;
@@ -42,6 +48,7 @@ struct UplinkOptions {
   std::string token;
   std::string agent = "evodb-edge/0.1.0";
   WaitLevel wait = WaitLevel::kPersisted;  // how long the outbox keeps changes
+  CopyRule on_copy = CopyRule::kWait;
 
   std::uint32_t batch_entries = base::batch_entries_default;
   std::size_t batch_bytes = base::batch_bytes_default;
@@ -54,7 +61,7 @@ struct UplinkOptions {
   std::int64_t dead_peer_ms = 10'000;
 
   std::int64_t trim_delay_ms = 50;       // acknowledgements of so long are trimmed together
-  std::uint64_t trim_lsns_max = 10'000;  // one step, about; then the loop has its turn
+  std::uint64_t trim_lsns_max = 500;  // one step, about; then the loop has its turn
 };
 
 struct UplinkStats {
@@ -68,6 +75,7 @@ struct UplinkStats {
   std::uint64_t pending_batches = 0;  // sent and not durable, and the one that fills
   std::uint64_t reconnects = 0;       // connections after the first that were welcomed
   std::uint64_t new_epochs = 0;
+  std::uint64_t outbox_changes = 0;  // times that the outbox was not the one that was known
   std::uint64_t credit_bytes = 0;
   std::uint64_t held_bytes = 0;  // of frames that wait for the socket
   std::string last_error;        // "" once connected again
@@ -82,7 +90,10 @@ class UplinkObserver {
   virtual void on_durable(Lsn lsn) { (void)lsn; }
   virtual void on_persisted(Lsn lsn) { (void)lsn; }
   virtual void on_trimmed(Lsn lsn) { (void)lsn; }
+  // `why` is empty where the outbox began it by itself, or another process did.
   virtual void on_new_epoch(Epoch epoch, std::string_view why) { (void)epoch, (void)why; }
+  // It is a copy: it has another source's name now; on_new_epoch follows.
+  virtual void on_renamed(std::string_view source, std::string_view why) { (void)source, (void)why; }
   // The uplink has stopped; start() tries again.
   virtual void on_fatal(const Error& error) { (void)error; }
 };
@@ -141,11 +152,16 @@ class Uplink final : private LinkEvents {
   void retry(const Error& why, std::int64_t delay_ms_min = 0);
   void fail_for_good(Error error);
   // kRetry: `again` runs in a moment. Otherwise the uplink ends.
+  // kStale: the session ends, another begins with what the outbox then says.
   void handle_outbox_error(const Error& error, void (Uplink::*again)());
+  void outbox_is_another(const Error& why);
   void on_welcome(const wire::Welcome& welcome);
   void on_hello_nack(const wire::Nack& nack);
   void need_epoch(Epoch at_least, std::string why);
   void begin_epoch();
+  void epoch_begun(Epoch epoch);
+  void be_a_copy(const wire::Welcome& welcome);
+  void take_other_name();
   void end_session();
 
   // --- where to go on: uplink_resume.cc
@@ -218,6 +234,8 @@ class Uplink final : private LinkEvents {
 
   Epoch epoch_min_;
   std::string epoch_why_;
+  std::string source_;      // of the newest hello
+  std::string other_name_;  // kNewEpoch: to be taken with it
   Lsn hello_head_;                // what the newest hello said of the log's end
   bool judged_by_hello_ = false;  // an epoch seems needed, by the hello and not by a batch
   int grown_since_hello_ = 0;     // times in a row that it had grown when an epoch seemed needed

@@ -82,6 +82,7 @@ void Uplink::end_walk() {
   verified_ = compared_ = true;
   grown_since_hello_ = 0;
   sent_ = walked_.lsn;
+  marks_.drop_above(walked_.lsn);
   assembler_.begin_batch(walked_.lsn, walked_.chain);
   while (!inflight_.empty() && inflight_.back().last > walked_.lsn) {
     inflight_bytes_ -= inflight_.back().frame_bytes;

@@ -123,7 +123,7 @@ bool Uplink::pump_outbox() {
   const auto read = outbox_.read(assembler_.last_lsn(), sink);
   if (!read || sink.stopped) more_ = true;
   if (!read && read.error().kind != ErrorKind::kRetry) {
-    fail_for_good({read.error().kind, "the outbox cannot be used: " + read.error().text});
+    handle_outbox_error(read.error(), &Uplink::pump);
     return false;
   }
   if (!sink.too_large.empty()) {
@@ -207,13 +207,13 @@ void Uplink::trim() {
     if (step.lsn <= trimmed_) step = marks_.above(trimmed_);
   }
   if (auto trimmed = outbox_.trim(epoch_, step.lsn, step.chain); !trimmed) {
-    // Another process of this database has begun an epoch: what we sent counts no more.
-    if (trimmed.error().kind == ErrorKind::kFenced) {
+    if (trimmed.error().kind == ErrorKind::kRetry) return schedule_trim(busy_retry_ms);
+    if (trimmed.error().kind == ErrorKind::kStale) {
+      // Between two sessions the next one asks the outbox anyhow.
+      if (!link_.is_closed()) return outbox_is_another(trimmed.error());
       trim_to_ = Lsn();
-      if (!link_.is_closed()) retry(trimmed.error());
       return;
     }
-    if (trimmed.error().kind == ErrorKind::kRetry) return schedule_trim(busy_retry_ms);
     return fail_for_good(
         {trimmed.error().kind, "the outbox cannot be trimmed: " + trimmed.error().text});
   }

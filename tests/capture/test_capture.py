@@ -233,7 +233,9 @@ def test_the_example_of_the_format_s_page(db):
     connection.execute("INSERT INTO users VALUES(1, 'Ada')")
     connection.execute("UPDATE users SET name = 'Grace'")
     connection.execute("UPDATE users SET id = 2")
-    found = connection.execute("SELECT id, tbl, op, v0, v1, v2, v3 FROM evodb_outbox").fetchall()
+    found = connection.execute(
+        "SELECT id, tbl, op, v0, v1, v2, v3 FROM evodb_outbox WHERE id > 0"
+    ).fetchall()
     assert found == [
         (1, 1, 0, 1, b"Ada", None, None),
         (2, 1, 1, 1, b"Ada", 1, b"Grace"),
@@ -251,7 +253,7 @@ def test_a_rolled_back_transaction_leaves_nothing(db):
     connection.execute("BEGIN")
     connection.execute("INSERT INTO t VALUES(1)")
     connection.execute("ROLLBACK")
-    assert connection.execute("SELECT count(*) FROM evodb_outbox").fetchone() == (0,)
+    assert connection.execute("SELECT max(id) FROM evodb_outbox").fetchone() == (0,)
 
 
 def test_remove_refuses_while_changes_are_unsent_and_leaves_no_trace_with_force(db):

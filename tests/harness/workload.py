@@ -58,7 +58,7 @@ def install(path, *more):
     db = sqlite3.connect(path)
     db.executescript("""
         CREATE TABLE evodb_witness (lsn INTEGER PRIMARY KEY);
-        INSERT INTO evodb_witness SELECT id FROM evodb_outbox;
+        INSERT INTO evodb_witness SELECT id FROM evodb_outbox WHERE id > 0;
         CREATE TRIGGER evodb_witness_t AFTER INSERT ON evodb_outbox
         BEGIN INSERT INTO evodb_witness VALUES (NEW.id); END;""")
     db.close()

@@ -1,0 +1,264 @@
+// Reading and trimming the rows of evodb_outbox.
+#include <algorithm>
+#include <utility>
+
+#include "base/bytes.h"
+#include "capture/sqlite_outbox.h"
+#include "wire/change.h"
+
+namespace evodb::capture {
+namespace {
+
+constexpr std::size_t slice_changes_max = 2'000;
+constexpr std::size_t slice_bytes_max = 4u << 20;
+constexpr int sweep_rows_max = 1'000;
+// One write transaction of a trim: a few milliseconds of reading, hashing and deleting.
+constexpr std::size_t chunk_changes_max = 500;
+constexpr std::size_t chunk_bytes_max = 512u << 10;
+// Labels that are remembered; the oldest are those of changes that nobody asks for again.
+constexpr std::size_t group_ends_max = 100'000;
+
+std::string lsn_text(Lsn lsn) { return std::to_string(lsn.value); }
+
+}  // namespace
+
+// Folds changes into the chain hash, as the parent does.
+struct SqliteOutbox::Fold {
+  Fold(Lsn after, ChainHash chain) { writer.reset(after, chain); }
+  void add(const OutboxChange& c, std::size_t row_bytes) {
+    // Only the hash is wanted: what the writer keeps beside it is thrown away now and then.
+    if (writer.bytes() >= chunk_bytes_max) writer.reset(writer.last_lsn(), writer.chain());
+    writer.add_change(c.op, 0, c.table_fingerprint, c.lsn, TxnId(), c.committed_at, c.key, c.before,
+                      c.after, c.reason);
+    ++changes;
+    bytes += row_bytes;
+  }
+  wire::BatchWriter writer;
+  std::size_t changes = 0, bytes = 0;  // since they were last set to 0
+};
+
+Result<const KnownTable*> SqliteOutbox::table(std::int64_t id) {
+  std::unique_ptr<KnownTable>& known = tables_[id];
+  if (known == nullptr) {
+    CapturedTable loaded = EVODB_TRY(load_captured(db_, id));
+    // A definition that no parent takes would be sent, and refused, for ever.
+    std::string encoded;
+    wire::encode_table_def(encoded, loaded.def);
+    base::ByteReader in(encoded);
+    if (const auto again = wire::decode_table_def(in); !again) {
+      return fail(ErrorKind::kCorrupt, "'" + db_.path() +
+                                           "': evodb_tables and evodb_columns say of " + "table " +
+                                           std::to_string(id) + ": " + again.error().text +
+                                           "; remove capture and install it again");
+    }
+    known = std::make_unique<KnownTable>();
+    known->table = std::move(loaded);
+    known->fingerprint = known->table.def.fingerprint();
+  }
+  return known.get();
+}
+
+template <class Take>
+Result<void> SqliteOutbox::each_change(Lsn after, Lsn through, Lsn dense_after, Take take) {
+  struct ResetAtEnd {
+    Statement& statement;
+    ~ResetAtEnd() { statement.reset(); }
+  } const reset_rows{rows_};
+  rows_.reset();
+  rows_.bind(1, static_cast<std::int64_t>(after.value));
+  rows_.bind(2, static_cast<std::int64_t>(through.value));
+  row_ = OutboxRow();
+  auto last_id = static_cast<std::int64_t>(after.value);
+  const auto hole_behind = [&](std::int64_t id) {
+    unsound_ = "rows of evodb_outbox were removed: those behind LSN " + std::to_string(id);
+    return stale(*unsound_);
+  };
+  while (EVODB_TRY(rows_.step())) {
+    const std::int64_t id = rows_.integer(0);
+    // ORDER BY walks the table as it lies: a damaged page may hold any id.
+    if (id <= last_id) {
+      return fail(ErrorKind::kCorrupt, "'" + db_.path() + "': evodb_outbox is damaged, id " +
+                                           std::to_string(id) + " follows " +
+                                           std::to_string(last_id) +
+                                           "; see PRAGMA integrity_check, restore a backup");
+    }
+    if (id != last_id + 1 && static_cast<std::uint64_t>(id) > dense_after.value + 1) {
+      return hole_behind(last_id);
+    }
+    last_id = id;
+    const KnownTable* const known = EVODB_TRY(table(rows_.integer(1)));
+    const bool complete = EVODB_TRY(row_.add(rows_, *known));
+    if (complete && !take(row_.change())) return {};
+  }
+  if (static_cast<std::uint64_t>(last_id) < through.value) return hole_behind(last_id);
+  return {};
+}
+
+// --- reading ------------------------------------------------------------------------------------
+
+Result<void> SqliteOutbox::read(Lsn after, ChangeSink& sink) {
+  Lsn snapshot_head;
+  for (;;) {
+    const bool more = EVODB_TRY(read_slice(&after, &snapshot_head, sink));
+    if (!more) return {};
+  }
+}
+
+Result<bool> SqliteOutbox::read_slice(Lsn* after, Lsn* snapshot_head, ChangeSink& sink) {
+  Transaction transaction = EVODB_TRY(Transaction::begin(db_, Transaction::Kind::kRead));
+  const CaptureState state = EVODB_TRY(known_state());
+  if (snapshot_head->value == 0) {
+    // Later slices go no further than the first one saw: rows up to there never change.
+    *snapshot_head = EVODB_TRY(outbox_head(db_));
+    *after = std::max(*after, state.trimmed);
+    if (*snapshot_head > memory_.seen || memory_.seen_hash == 0) {
+      memory_.seen = *snapshot_head;
+      memory_.seen_hash = EVODB_TRY(hash_of_row(db_, *snapshot_head));
+    }
+  }
+  if (*after >= *snapshot_head) return false;
+  std::size_t changes = 0;
+  std::size_t bytes = 0;
+  bool more = false;
+  EVODB_CHECK(each_change(*after, *snapshot_head, state.dense_after, [&](OutboxChange& change) {
+    change.txn = label_of(change.lsn, *snapshot_head);
+    if (!sink.take(change)) return false;
+    remember_label(change.txn);
+    *after = change.lsn;
+    read_up_to_ = std::max(read_up_to_, change.lsn);
+    bytes += row_.bytes();
+    measured_bytes_ += row_.bytes();
+    ++measured_rows_;
+    more = ++changes >= slice_changes_max || bytes >= slice_bytes_max;
+    return !more;
+  }));
+  return more;
+}
+
+TxnId SqliteOutbox::label_of(Lsn lsn, Lsn snapshot_head) const {
+  const auto end = std::lower_bound(group_ends_.begin(), group_ends_.end(), lsn);
+  return TxnId(end != group_ends_.end() ? end->value : snapshot_head.value);
+}
+
+void SqliteOutbox::remember_label(TxnId label) {
+  const Lsn end(label.value);
+  if (!group_ends_.empty() && group_ends_.back() >= end) return;
+  group_ends_.push_back(end);
+  if (group_ends_.size() > group_ends_max) group_ends_.pop_front();
+}
+
+void SqliteOutbox::resume_group(TxnId label) {
+  group_ends_.clear();
+  if (label.value != 0) group_ends_.push_back(Lsn(label.value));
+}
+
+// --- trimming -----------------------------------------------------------------------------------
+
+Result<void> SqliteOutbox::trim(Epoch epoch, Lsn through, ChainHash chain_at_through) {
+  if (through <= memory_.trimmed && !stale_) return {};
+  std::vector<ChunkEnd> chunks{{through, chain_at_through}};
+  if (through.value - memory_.trimmed.value > chunk_changes_max) {
+    chunks = EVODB_TRY(prove(through, chain_at_through));
+  }
+  for (const ChunkEnd& end : chunks) EVODB_CHECK(trim_chunk(epoch, end));
+  while (!group_ends_.empty() && group_ends_.front() <= memory_.trimmed) group_ends_.pop_front();
+  return {};
+}
+
+// Where a long trim can be cut, with the chain at each cut, if all of it is what was acknowledged:
+// no mark is set that only a part of a wrong history would have proved.
+Result<std::vector<SqliteOutbox::ChunkEnd>> SqliteOutbox::prove(Lsn through, ChainHash chain) {
+  std::vector<ChunkEnd> ends;
+  Fold fold(memory_.trimmed, memory_.trimmed_chain);
+  while (fold.writer.last_lsn() < through) {
+    Transaction transaction = EVODB_TRY(Transaction::begin(db_, Transaction::Kind::kRead));
+    const CaptureState state = EVODB_TRY(known_state());
+    const Lsn from = fold.writer.last_lsn();
+    if (ends.empty()) fold.writer.reset(state.trimmed, state.trimmed_chain);
+    if (state.trimmed > fold.writer.last_lsn()) {
+      return fail(ErrorKind::kRetry, "another process trims '" + db_.path() + "'");
+    }
+    std::size_t changes = 0;
+    EVODB_CHECK(
+        each_change(fold.writer.last_lsn(), through, state.dense_after, [&](OutboxChange& change) {
+          fold.add(change, row_.bytes());
+          if (fold.changes >= chunk_changes_max || fold.bytes >= chunk_bytes_max) {
+            ends.push_back({fold.writer.last_lsn(), fold.writer.chain()});
+            fold.changes = fold.bytes = 0;
+          }
+          return ++changes < slice_changes_max && fold.bytes < slice_bytes_max;
+        }));
+    EVODB_CHECK(transaction.commit());
+    if (fold.writer.last_lsn() == from && changes == 0) break;
+  }
+  if (fold.writer.last_lsn() != through || fold.writer.chain() != chain) {
+    unsound_ = "evodb_outbox holds other changes up to LSN " + lsn_text(through) +
+               " than those that were sent and acknowledged";
+    return stale(*unsound_);
+  }
+  if (ends.empty() || ends.back().lsn != through) ends.push_back({through, chain});
+  return ends;
+}
+
+// The proof, the mark and the deleting in one transaction.
+Result<void> SqliteOutbox::trim_chunk(Epoch epoch, ChunkEnd end) {
+  Transaction transaction = EVODB_TRY(Transaction::begin(db_, Transaction::Kind::kWrite));
+  CaptureState state = EVODB_TRY(known_state());
+  if (state.epoch != epoch) {
+    return stale("epoch " + std::to_string(state.epoch.value) +
+                 " has begun in this database; what was acknowledged under epoch " +
+                 std::to_string(epoch.value) + " is kept");
+  }
+  if (end.lsn <= state.trimmed) return {};
+  const Lsn head = EVODB_TRY(outbox_head(db_));
+  if (end.lsn > head) {
+    return fail(ErrorKind::kInvalid, "trim up to LSN " + lsn_text(end.lsn) +
+                                         ", but the newest is " + lsn_text(head));
+  }
+  Fold fold(state.trimmed, state.trimmed_chain);
+  EVODB_CHECK(each_change(state.trimmed, end.lsn, state.dense_after, [&](OutboxChange& change) {
+    fold.add(change, row_.bytes());
+    return true;
+  }));
+  if (fold.writer.last_lsn() != end.lsn || fold.writer.chain() != end.chain) {
+    unsound_ = "evodb_outbox holds other changes up to LSN " + lsn_text(end.lsn) +
+               " than those that were sent and acknowledged";
+    return stale(*unsound_);
+  }
+  // No statement of the application is running now: notes of victims are leftovers. (The condition
+  // makes a DELETE of nothing write nothing.)
+  EVODB_CHECK(db_.run("DELETE FROM main.evodb_victims WHERE n >= 0"));
+  EVODB_CHECK(db_.run("DELETE FROM main.evodb_outbox WHERE id >= " + lsn_text(state.trimmed) +
+                      " AND id < " + lsn_text(end.lsn)));
+  EVODB_CHECK(upgrade_outbox_tables(db_, state));
+  if (state.life == 0) EVODB_CHECK(begin_life(db_, state));
+  state.trimmed = end.lsn;
+  state.trimmed_chain = end.chain;
+  state.anchor = EVODB_TRY(hash_of_row(db_, end.lsn));
+  EVODB_CHECK(save_state(db_, state));
+  EVODB_CHECK(transaction.commit());
+  memory_.life = state.life;
+  memory_.trimmed = state.trimmed;
+  memory_.trimmed_chain = state.trimmed_chain;
+  return {};
+}
+
+Result<bool> SqliteOutbox::sweep() {
+  Transaction transaction = EVODB_TRY(Transaction::begin(db_, Transaction::Kind::kWrite));
+  const auto state = known_state();
+  if (!state) {  // then there is nothing that may be deleted
+    unswept_ = state.error().kind != ErrorKind::kStale;
+    if (!unswept_) return false;
+    return fail(state.error());
+  }
+  EVODB_CHECK(db_.run("DELETE FROM main.evodb_victims WHERE n >= 0"));
+  sweep_.reset();
+  sweep_.bind(1, static_cast<std::int64_t>(memory_.trimmed.value));
+  sweep_.bind(2, sweep_rows_max);
+  EVODB_CHECK(sweep_.run());
+  unswept_ = db_.changed_rows() == sweep_rows_max;
+  EVODB_CHECK(transaction.commit());
+  return unswept_;
+}
+
+}  // namespace evodb::capture

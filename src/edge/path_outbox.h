@@ -1,0 +1,114 @@
+// PathOutbox: the outbox of whatever database lies at a path. A connection belongs to a file; people
+// mean the path: they move, copy, restore and replace what lies there while an edge runs.
+//
+//   auto outbox = EVODB_TRY(PathOutbox::open("app.db", {.on_event = print}));
+//   if (EVODB_TRY(outbox->changed())) ...                 // at least once a second
+//
+// Another inode or device at the path (mv, cp, rm and create, VACUUM INTO and mv, a symbolic link
+// or a directory switched) is opened anew as soon as it is a whole database; it goes on as a new
+// epoch of the same source, and capture is installed where it is not. While there is none, or it
+// cannot be read, every call gives kRetry, and says why. A file that was written over in place
+// without SQLite is found by its size and times.
+//
+// While the application has closed the database, this connection keeps SQLite's log (-wal) beside
+// it: the log is then emptied into the database, as the application's own last close would have
+// done. So a copy that is put in place of the database does not meet a log of another one.
+//
+// What is known of the log is kept in a small file beside it (memory_file.h), for the next edge.
+//
+// Threads: one at a time. Errors: as SqliteOutbox; kCorrupt and kInvalid only after they have stood
+// for `patience_ms`, since a file may just be written.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/clock.h"
+#include "capture/outbox.h"
+#include "capture/sqlite_outbox.h"
+#include "evodb/result.h"
+
+namespace evodb::edge {
+
+struct PathOutboxOptions {
+  int busy_timeout_ms = 1'000;
+  std::int64_t patience_ms = 5'000;
+  std::int64_t open_again_ms = 100;  // a file that could not be opened is tried again
+  // A new file is opened when it and its log have been as they are for so long: whoever puts back a
+  // database with its log must not be met halfway. Or after `settle_ms_max`: somebody works on it.
+  std::int64_t settle_ms = 300;
+  std::int64_t settle_ms_max = 3'000;
+  std::int64_t remember_ms = 1'000;  // how often the memory beside the file is written
+  std::function<void(const std::string&)> on_event;  // one line, for people
+};
+
+class PathOutbox final : public capture::Outbox {
+ public:
+  // Errors: as SqliteOutbox::open, at once: who starts an edge has named a file that is there.
+  static Result<std::unique_ptr<PathOutbox>> open(const std::string& path, base::Clock& clock,
+                                                  PathOutboxOptions options);
+  ~PathOutbox() override;
+
+  Result<capture::OutboxState> state() override;
+  Result<Lsn> head() override;
+  Result<void> read(Lsn after, capture::ChangeSink& sink) override;
+  void resume_group(TxnId label) override;
+  Result<void> trim(Epoch epoch, Lsn through, ChainHash chain_at_through) override;
+  Result<Epoch> begin_epoch(Epoch at_least) override;
+  Result<Epoch> begin_as(const std::string& source, Epoch at_least) override;
+
+  // As SqliteOutbox's. Looks at the path, too.
+  Result<bool> changed();
+  Result<void> refresh();
+  // Rows that are there already are still being put into it.
+  bool resending() const { return !outbox_ || outbox_->resending(); }
+  // Counts the files that were opened: who watches one must watch another.
+  std::uint64_t opened() const { return opened_; }
+
+ private:
+  struct File {  // what stat says
+    std::uint64_t device = 0, inode = 0;
+    friend bool operator==(const File&, const File&) = default;
+  };
+  struct Stamp {  // changes with each write to the file
+    std::int64_t size = 0, modified_ns = 0, changed_ns = 0;
+    friend bool operator==(const Stamp&, const Stamp&) = default;
+  };
+
+  PathOutbox(std::string path, base::Clock& clock, PathOutboxOptions options);
+  static Result<std::pair<File, Stamp>> look_at(const std::string& path);
+  Result<void> follow();
+  bool is_settled(const File& file, const Stamp& stamp);
+  Result<void> open_file(const File& file, const std::string& replaced);
+  void let_go();
+  void keep_memory();
+  void empty_log_if_alone();
+  template <class T>
+  Result<T> bear(Result<T> result);
+  Error wait(Error error);
+  void tell(const std::string& what) const;
+
+  const std::string path_;
+  base::Clock& clock_;
+  const PathOutboxOptions options_;
+  std::unique_ptr<capture::SqliteOutbox> outbox_;
+  std::optional<capture::LogMemory> memory_;  // while outbox_ is null
+  File file_;
+  Stamp stamp_;
+  std::uint64_t opened_ = 0;
+  struct Arriving {  // a file that is not opened yet, and its log
+    File file, log_file;
+    Stamp stamp, log_stamp;
+    friend bool operator==(const Arriving&, const Arriving&) = default;
+  };
+  std::optional<Arriving> arriving_;
+  base::MonotonicMillis arrived_, settled_since_;
+  std::string waiting_;  // what was said last of why
+  base::MonotonicMillis open_again_, remembered_at_;
+  std::optional<base::MonotonicMillis> failing_since_;
+};
+
+}  // namespace evodb::edge
