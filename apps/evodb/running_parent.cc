@@ -64,8 +64,9 @@ Result<void> RunningParent::start(const Config& config, const Waiting& waiting) 
   // takes.
   std::string said;
   while (answer.wait_for(std::chrono::seconds(1)) != std::future_status::ready) {
-    std::string why = status_now().trouble;
-    if (why.empty()) why = "reading what the tables hold";
+    const auto status = status_now();
+    std::string why = status.degraded.empty() ? "reading what the tables hold"
+                                              : status.degraded.front().text;
     if (waiting && why != said) waiting(why);
     said = std::move(why);
   }

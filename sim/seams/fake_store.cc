@@ -90,7 +90,7 @@ Result<void> FakeStore::put(const std::string& key, std::string_view bytes, stor
   const auto fault = begin(Kind::kPut, key);
   if (fault && *fault != Fault::kUnknownAfter) return say(*fault, true, key);
   if (mode == store::PutMode::kIfAbsent && objects_.contains(key)) {
-    return fail(ErrorKind::kOverLimit, "the object exists already: " + key);
+    return fail(store::object_exists(key));
   }
   objects_[key] = {std::string(bytes), clock_.wall()};
   if (fault) return say(*fault, true, key);
@@ -101,7 +101,7 @@ Result<std::string> FakeStore::get(const std::string& key) {
   const std::lock_guard lock(mutex_);
   if (const auto fault = begin(Kind::kGet, key)) return say(*fault, false, key);
   const auto it = objects_.find(key);
-  if (it == objects_.end()) return fail(store::missing_object(key));
+  if (it == objects_.end()) return fail(store::no_such_object(key));
   return it->second.bytes;
 }
 

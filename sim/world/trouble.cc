@@ -134,7 +134,7 @@ void World::trouble_disk() {
   }
   if (auto full = strike(Fault::kDiskFull)) {
     disk_may_fail_ = true;
-    disk_->fail_all_mutations(Error{ErrorKind::kOverLimit, "no space left on device"});
+    disk_->fail_all_mutations(Error{ErrorKind::kNoSpace, "no space left on device"});
     disk_has_room_at_ms_ = now() + full->ms_below(3'000);
   }
   if (auto flip = strike(Fault::kBitRot)) rot(*flip);

@@ -57,7 +57,7 @@ struct FlushMachine::Impl {
 
   mutable std::mutex
       mutex;  // guards what follows: status, hurry and give_up come from other threads
-  std::string last_error;
+  std::optional<Error> last_error;
   std::optional<base::MonotonicMillis> wait_until;
   bool hurried = false;
   bool given_up = false;
@@ -72,7 +72,7 @@ struct FlushMachine::Impl {
     puts.objects.clear();
     commit.reset();
     const std::lock_guard lock(mutex);
-    last_error = outcome ? std::string() : outcome.error().text;
+    last_error = outcome ? std::nullopt : std::optional(outcome.error());
   }
 
   // Full jitter above half, so that many tables do not come back at once.
@@ -81,14 +81,14 @@ struct FlushMachine::Impl {
     const std::int64_t half = std::max<std::int64_t>(retry_ms / 2, 1);
     const auto jitter = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(half)));
     const std::lock_guard lock(mutex);
-    last_error = error.text;
+    last_error = error;
     wait_until = base::MonotonicMillis(clock.monotonic().value + half + jitter);
   }
 
   void all_is_well() {
     retry_ms = 0;
     const std::lock_guard lock(mutex);
-    last_error.clear();
+    last_error.reset();
   }
 
   // How long to wait still; 0: go on. Gives the flush up if that was asked.
@@ -105,7 +105,7 @@ struct FlushMachine::Impl {
         return 0;
       }
       wait_until.reset();
-      error = last_error;
+      if (last_error) error = last_error->text;
     }
     finish(fail(ErrorKind::kRetry, "given up while waiting: " + error));
     return 0;
@@ -209,7 +209,7 @@ void FlushMachine::on_response(table::IoResponse response) {
   m.on_response(std::move(response));
 }
 
-std::string FlushMachine::last_error() const {
+std::optional<Error> FlushMachine::last_error() const {
   const std::lock_guard lock(impl_->mutex);
   return impl_->last_error;
 }

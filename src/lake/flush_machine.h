@@ -72,8 +72,8 @@ class FlushMachine {
   const std::string& table() const;
   FlushStep next();
   void on_response(table::IoResponse response);
-  // What the retries are about, for status; "" while all is well. Any thread.
-  std::string last_error() const;
+  // What the retries are about; nothing while all is well. Any thread.
+  std::optional<Error> last_error() const;
   // The store answered again (or seems to): end a wait early. Any thread.
   void hurry();
   // Shutdown: give up waiting; the outcome is kRetry and the journal still holds the data.

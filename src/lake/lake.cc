@@ -60,7 +60,7 @@ class LakeImpl final : public Lake {
 
   bool has_room() const override {
     // A lake that stopped takes the next record in order to say why.
-    return !stopped_.text.empty() ||
+    return stopped_.has_value() ||
            (bytes_ < options_.buffer_bytes_max && entries_ < options_.buffer_entries_max);
   }
   Result<void> on_record(const journal::Record& record, UnixMillis wall,
@@ -111,19 +111,19 @@ class LakeImpl final : public Lake {
   std::uint64_t next_flush_id_ = 1;
   std::uint64_t bytes_ = 0, entries_ = 0;  // over all tables, filling and sealed
   std::uint64_t rejected_ = 0, skipped_ = 0, flushes_ = 0, failures_ = 0;
-  Error stopped_;  // why nothing goes on; no text: it does
+  std::optional<Error> stopped_;  // why nothing goes on
 };
 
 // --- records ------------------------------------------------------------------------------------
 
 std::unexpected<Error> LakeImpl::stop(Error error) {
-  if (stopped_.text.empty()) stopped_ = error;
+  if (!stopped_) stopped_ = error;
   return fail(std::move(error));
 }
 
 Result<void> LakeImpl::on_record(const journal::Record& record, UnixMillis /*wall*/,
                                  MonotonicMillis now) {
-  if (!stopped_.text.empty()) return fail(stopped_);
+  if (stopped_) return fail(*stopped_);
   if (record.type == journal::RecordType::kTableDef) {
     if (auto added = definitions_.add(record.payload, record.position); !added) {
       return stop(std::move(added).error());
@@ -295,7 +295,7 @@ LakeTable* LakeImpl::most_urgent(MonotonicMillis now) {
 }
 
 std::unique_ptr<FlushJob> LakeImpl::next_flush(MonotonicMillis now) {
-  if (!stopped_.text.empty() || running_.size() >= options_.flushes_max) return nullptr;
+  if (stopped_ || running_.size() >= options_.flushes_max) return nullptr;
   LakeTable* table = most_urgent(now);
   if (table == nullptr) return nullptr;
   const FlushId id(next_flush_id_++);
@@ -305,7 +305,7 @@ std::unique_ptr<FlushJob> LakeImpl::next_flush(MonotonicMillis now) {
 }
 
 std::optional<MonotonicMillis> LakeImpl::next_deadline() const {
-  if (!stopped_.text.empty() || running_.size() >= options_.flushes_max) return std::nullopt;
+  if (stopped_ || running_.size() >= options_.flushes_max) return std::nullopt;
   std::optional<MonotonicMillis> earliest;
   for (const auto& [name, table] : tables_.all()) {
     MonotonicMillis at;

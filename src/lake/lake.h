@@ -76,7 +76,7 @@ struct TableStats {
   std::uint64_t unfit_values = 0;
   Position watermark;
   UnixMillis last_commit_at;  // 0: none in this life
-  std::string last_error;     // of the latest failed flush, "" after a success
+  std::optional<Error> last_error;  // of the latest flush, if it failed
   std::string note;           // a warning, such as why its name has a suffix; mostly ""
 };
 

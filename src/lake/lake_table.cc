@@ -273,7 +273,7 @@ void LakeTable::on_committed(table::TableState state, LandingProgress& progress)
   columns_.raise_ids(state.last_column_id);
   counts_.watermark = watermark_->position;
   counts_.last_commit_at = state.last_updated;
-  counts_.last_error.clear();
+  counts_.last_error.reset();
   counts_.entries_landed += sealed_->rows();
   counts_.files = static_cast<std::uint64_t>(std::max<std::int64_t>(state.total_files, 0));
   ++counts_.commits;
@@ -286,7 +286,7 @@ void LakeTable::on_committed(table::TableState state, LandingProgress& progress)
 
 void LakeTable::on_failed(const Error& error, base::MonotonicMillis now) {
   flushing_ = false;
-  counts_.last_error = error.text;
+  counts_.last_error = error;
   retry_ms_ = std::clamp(retry_ms_ * 2, retry_ms_min, retry_ms_max);
   retry_at_ = base::MonotonicMillis(now.value + retry_ms_);
 }

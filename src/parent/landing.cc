@@ -69,7 +69,7 @@ void Landing::pump() {
 
 // kHasMore: and there is room for it right now.
 Landing::Read Landing::read_some() {
-  if (!halted_.empty() || stopping_) return Read::kNothing;
+  if (halted_ || stopping_) return Read::kNothing;
   std::uint64_t bytes = 0;
   while (lake_->has_room()) {
     journal::Record record;
@@ -78,14 +78,14 @@ Landing::Read Landing::read_some() {
     if (got) {
       const auto taken = lake_->on_record(record, seams_.clock.wall(), seams_.clock.monotonic());
       bytes += record.payload.size();
-      if (!taken) halted_ = taken.error().text;
+      if (!taken) halted_ = taken.error();
     } else if (got.error().kind == ErrorKind::kRetry) {
       wake_at(base::MonotonicMillis(seams_.clock.monotonic().value + 100));
       return Read::kNothing;
     } else {
-      halted_ = got.error().text;
+      halted_ = got.error();
     }
-    if (!halted_.empty()) return Read::kNothing;
+    if (halted_) return Read::kNothing;
     if (bytes >= pump_bytes_max) return Read::kHasMore;
   }
   return Read::kNothing;  // a finished flush makes room and pumps again
@@ -151,7 +151,7 @@ void Landing::settle_pending_flushes() {
   for (auto& pending : std::exchange(pending_flushes_, {})) {
     if (landed >= pending.target) {
       pending.done(true);
-    } else if (now >= pending.deadline || !halted_.empty()) {
+    } else if (now >= pending.deadline || halted_) {
       pending.done(false);  // it goes on landing all the same; only this caller stops waiting
     } else {
       waiting.push_back(std::move(pending));
@@ -179,7 +179,7 @@ void Landing::wake_at(base::MonotonicMillis when) {
 }
 
 void Landing::flush(std::int64_t timeout_ms, std::function<void(bool)> done) {
-  if (stopping_ || !halted_.empty()) return done(false);
+  if (stopping_ || halted_) return done(false);
   const auto deadline =
       base::MonotonicMillis(seams_.clock.monotonic().value + std::max<std::int64_t>(timeout_ms, 1));
   pending_flushes_.push_back(
@@ -214,7 +214,7 @@ LandingStats Landing::stats() const {
   if (lake_) stats.lake = lake_->stats(seams_.clock.monotonic());
   for (const auto& [id, machine] : running_) {
     auto error = machine->last_error();
-    if (error.empty()) continue;
+    if (!error) continue;
     // The lake hears of a flush only when it ends; one that is still trying has its trouble now.
     for (auto& table : stats.lake.tables) {
       if (table.name == machine->table()) table.last_error = error;

@@ -33,8 +33,8 @@ namespace evodb::parent {
 
 struct LandingStats {
   bool started = false;
-  std::string halted;       // why landing stopped for good; "" while it runs
-  std::string store_error;  // what the running flushes are waiting for; "" while all is well
+  std::optional<Error> halted;       // why landing stopped for good
+  std::optional<Error> store_error;  // what the running flushes are waiting for
   std::uint64_t flushes_running = 0;
   lake::LakeStats lake;
 };
@@ -105,7 +105,7 @@ class Landing {
   std::vector<PendingFlush> pending_flushes_;
   std::function<void()> stopped_;
   bool stopping_ = false;
-  std::string halted_;
+  std::optional<Error> halted_;
   Position reported_landed_;
   std::optional<base::MonotonicMillis> wake_scheduled_;
   std::shared_ptr<struct LandingLife> life_;  // lets late timers and flushes find us gone

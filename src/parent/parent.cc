@@ -19,6 +19,10 @@ namespace {
 constexpr std::int64_t recovery_retry_ms_min = 100;
 constexpr std::int64_t recovery_retry_ms_max = 10'000;
 constexpr std::int64_t disk_full_retry_ms = 500;
+
+Error because(const std::string& what, const Error& why) {
+  return {why.kind, what + ": " + why.text};
+}
 }  // namespace
 
 // Lives on the loop. Work posted to other executors holds it alive by shared_ptr (that is why it is
@@ -42,7 +46,10 @@ struct Parent::Impl : gate::GateHandlers,
 
   std::function<void(Result<std::string>)> on_open;
   std::string address;
-  std::string trouble = "starting";
+  // Why it is not ready, by who says so; landing and the tables keep their own (make_status).
+  std::optional<Error> not_recovered = Error{ErrorKind::kRetry, "starting"};
+  std::optional<Error> journal_failure;  // a full disk, or poisoned
+  std::optional<Error> trim_failure;
   bool open = false;
   bool tables_loaded = false;
   bool stopping = false;
@@ -53,7 +60,6 @@ struct Parent::Impl : gate::GateHandlers,
   std::uint64_t commits = 0;
 
   bool commit_running = false;
-  bool disk_full = false;
   std::uint64_t checkpoint_bytes = 0;  // of the newest one
   bool trim_running = false;
   Position landed_through;
@@ -61,7 +67,6 @@ struct Parent::Impl : gate::GateHandlers,
   std::function<void()> stopped;
 
   bool handing_over = false;
-  bool trim_failed = false;
   std::optional<HandOverContents> adopted;  // until it was put into the rooms
   std::vector<base::StreamId> adopted_streams;
 
@@ -102,7 +107,7 @@ struct Parent::Impl : gate::GateHandlers,
   void on_catalog(Result<RecoveredCatalog>& found, std::int64_t retry_ms) {
     if (stopping) return;
     if (!found) {
-      trouble = "cannot read the catalog or the tables: " + found.error().text;
+      not_recovered = because("cannot read the catalog or the tables", found.error());
       if (found.error().kind != ErrorKind::kRetry &&
           found.error().kind != ErrorKind::kOutcomeUnknown) {
         return on_open(fail(found.error()));
@@ -127,7 +132,7 @@ struct Parent::Impl : gate::GateHandlers,
     address = *listening;
     if (adopting) return on_open(address);  // resume() goes on
     open = true;
-    trouble = "reading the tables' state";
+    not_recovered = Error{ErrorKind::kRetry, "reading the tables' state"};
     on_open(address);
     if (!identity.tables) return find_tables(recovery_retry_ms_min);
     Result<std::vector<table::TableState>> states = *std::exchange(identity.tables, std::nullopt);
@@ -148,18 +153,18 @@ struct Parent::Impl : gate::GateHandlers,
     if (stopping) return;
     if (!states && states.error().kind == ErrorKind::kCorrupt) {
       // Nothing lands any more, and nobody else is let in: its operator must choose.
-      trouble = states.error().text;
-      return gate->drain(trouble);
+      not_recovered = states.error();
+      return gate->drain(not_recovered->text);
     }
     if (!states) {
       // Children are served meanwhile: the journal holds what they send.
-      trouble = "cannot read the tables: " + states.error().text;
+      not_recovered = because("cannot read the tables", states.error());
       seams.loop.after(retry_ms, [self = shared_from_this(), retry_ms] {
         self->find_tables(std::min(retry_ms * 2, recovery_retry_ms_max));
       });
       return;
     }
-    trouble.clear();
+    not_recovered.reset();
     tables_loaded = true;
     auto lake = wraps.lake(
         lake::Lake::create(options.lake, {identity.parent_id, identity.writer, journal->id()}));
@@ -197,10 +202,10 @@ struct Parent::Impl : gate::GateHandlers,
     if (stopping) return "the parent is stopping";
     if (handing_over) return "it is being upgraded already";
     if (!open || !tables_loaded) {
-      return "the parent is still recovering" + (trouble.empty() ? "" : ": " + trouble);
+      return "the parent is still recovering" + (not_recovered ? ": " + not_recovered->text : "");
     }
-    if (journal->poisoned()) return "the journal has failed: only a restart mends it";
-    if (disk_full) return "the disk is full: what was received cannot be synced";
+    if (journal->poisoned()) return "the journal has failed: only a restart repairs it";
+    if (journal_failure) return "what was received cannot be synced: " + journal_failure->text;
     return "";
   }
 
@@ -236,7 +241,7 @@ struct Parent::Impl : gate::GateHandlers,
   }
 
   std::string busy() const {
-    if (journal->poisoned() || disk_full) return trouble;
+    if (journal_failure) return journal_failure->text;
     if (commit_running || journal->has_pending()) return "the journal has been syncing";
     return trim_running ? "the journal is being trimmed" : "";
   }
@@ -286,7 +291,7 @@ struct Parent::Impl : gate::GateHandlers,
 
   void resume() {
     open = true;
-    trouble = "reading the tables' state";
+    not_recovered = Error{ErrorKind::kRetry, "reading the tables' state"};
     gate->resume();
     (void)seams.loop.rest_sockets(false);
     effects.clear();
@@ -310,26 +315,24 @@ struct Parent::Impl : gate::GateHandlers,
   void on_committed(const Result<Position>& end) {
     commit_running = false;
     ++commits;
-    if (!end && end.error().kind == ErrorKind::kOverLimit) {
-      // Everything stays queued; nothing is acknowledged, and children run out of credit.
-      trouble = end.error().text;
-      disk_full = true;
+    if (!end && !journal->poisoned()) {
+      // A full disk. Everything stays queued; nothing is acknowledged, and children run out of
+      // credit.
+      journal_failure = end.error();
       if (stopping) return maybe_finish_stop();
       seams.loop.after(disk_full_retry_ms, [self = shared_from_this()] {
         if (!self->stopping) self->on_appended();
       });
       return;
     }
-    if (disk_full) {
-      disk_full = false;
-      trouble.clear();
-    }
     if (!end) {
       // The journal is poisoned: it refuses every append, and nothing more is acknowledged.
-      trouble = "the journal failed: " + end.error().text + "; restart to recover what it holds";
+      journal_failure = because("the journal failed", end.error());
+      journal_failure->text += "; restart to recover what it holds";
       maybe_finish_stop();
       return;
     }
+    journal_failure.reset();
     effects.clear();
     ingest->on_durable(*end, effects);
     gate->deliver(effects);
@@ -386,12 +389,11 @@ struct Parent::Impl : gate::GateHandlers,
           return [self, done, landed] {
             self->trim_running = false;
             if (!done) {
-              self->trouble = "cannot trim the journal: " + done.error().text;
-              self->trim_failed = true;
+              self->trim_failure = because("cannot trim the journal", done.error());
               self->seams.loop.after(disk_full_retry_ms, [self] { self->maybe_trim(); });
               return;
             }
-            if (std::exchange(self->trim_failed, false)) self->trouble.clear();
+            self->trim_failure.reset();
             self->effects.clear();
             self->ingest->on_room(self->effects);
             self->gate->deliver(self->effects);
@@ -438,7 +440,7 @@ struct Parent::Impl : gate::GateHandlers,
   void maybe_finish_stop() {
     if (!stopping || !landing_stopped || commit_running || finishing) return;
     // On a full disk what is queued was never acknowledged, and its children hold it.
-    if (!journal->poisoned() && !disk_full && journal->has_pending()) return on_appended();
+    if (!journal->poisoned() && !journal_failure && journal->has_pending()) return on_appended();
     finish_stop();
   }
 
@@ -523,26 +525,24 @@ struct Parent::Impl : gate::GateHandlers,
     if (gate) s.gate = gate->stats();
     s.ingest = ingest->stats();
     s.lake = landing_stats.lake;
+    s.landing_halted = landing_stats.halted;
     s.store_error = landing_stats.store_error;
     s.orphans_removed = orphans_removed;
 
-    s.trouble = trouble;
-    if (s.trouble.empty() && !landing_stats.halted.empty()) {
-      s.trouble = "landing has stopped: " + landing_stats.halted;
-    }
-    if (s.trouble.empty() && !s.store_error.empty()) s.trouble = "the store: " + s.store_error;
-    if (s.trouble.empty()) {
-      for (const auto& table : s.lake.tables) {
-        if (!table.last_error.empty()) {
-          s.trouble = "table " + table.name + ": " + table.last_error;
-        }
-      }
-    }
-    s.phase = stopping            ? "stopping"
-              : !open             ? "starting"
-              : !tables_loaded    ? "recovering"
-              : s.trouble.empty() ? "ready"
-                                  : "degraded";
+    const auto add = [&](const std::string& what, const std::optional<Error>& why) {
+      if (why) s.degraded.push_back(what.empty() ? *why : because(what, *why));
+    };
+    add("", not_recovered);
+    add("", journal_failure);
+    add("", trim_failure);
+    add("landing has stopped", s.landing_halted);
+    add("the store", s.store_error);
+    for (const auto& table : s.lake.tables) add("table " + table.name, table.last_error);
+    s.phase = stopping             ? "stopping"
+              : !open              ? "starting"
+              : !tables_loaded     ? "recovering"
+              : s.degraded.empty() ? "ready"
+                                   : "degraded";
     return s;
   }
 };

@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -82,7 +83,7 @@ struct ParentStatus {
   std::string version;
   std::string address;
   std::string phase;    // "starting", "recovering", "ready", "degraded", "stopping"
-  std::string trouble;  // why it is not ready, for people; "" if it is
+  std::vector<Error> degraded;  // every reason why it is not ready, the gravest first
   std::int64_t uptime_ms = 0;
   std::string parent_id;
   std::uint64_t writer_epoch = 0;
@@ -92,7 +93,7 @@ struct ParentStatus {
   gate::GateStats gate;
   ingest::IngestStats ingest;
   lake::LakeStats lake;
-  std::string store_error;
+  std::optional<Error> landing_halted, store_error;  // see LandingStats
   std::uint64_t orphans_removed = 0;
 };
 

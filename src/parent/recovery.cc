@@ -52,9 +52,8 @@ class PatientReads final : public store::ObjectStore {
     for (int attempt = 1;; ++attempt) {
       auto result = call();
       // A refusal (403) may be a moment's too: proxies and large stores give some.
-      const bool hopeless =
-          !result && result.error().kind != ErrorKind::kRetry &&
-          (result.error().kind != ErrorKind::kInvalid || store::is_missing(result.error()));
+      const bool hopeless = !result && result.error().kind != ErrorKind::kRetry &&
+                            result.error().kind != ErrorKind::kInvalid;
       if (result || hopeless || attempt == attempts_max) return result;
     }
   }
@@ -87,7 +86,7 @@ Result<std::vector<table::TableState>> load_tables(store::ObjectStore& store,
 Result<void> keep_end(base::Disk& disk, const std::string& directory,
                       const JournalExtent& journal) {
   auto kept = keep_unchecked_end(disk, directory, journal);
-  if (!kept && kept.error().kind == ErrorKind::kOverLimit) {
+  if (!kept && kept.error().kind == ErrorKind::kNoSpace) {
     return fail(ErrorKind::kRetry, std::move(kept).error().text);
   }
   return kept;
@@ -193,8 +192,10 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
   // catalog's word that this journal is the one: a crash between the two scans again.
   PatientReads reads(store);
   auto scanned = scan_tables(reads, catalog);
-  // Refused (credentials, a bucket's policy) is as good as away: somebody mends it, and we wait.
-  if (!scanned && scanned.error().kind == ErrorKind::kInvalid) {
+  // Refused (credentials, a bucket's policy), or an object that a table names is not there: as good
+  // as away. Somebody repairs it, and we wait.
+  if (!scanned && (scanned.error().kind == ErrorKind::kInvalid ||
+                   scanned.error().kind == ErrorKind::kNotFound)) {
     return fail(ErrorKind::kRetry, std::move(scanned).error().text);
   }
   recovered.landed = EVODB_TRY(std::move(scanned));

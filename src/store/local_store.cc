@@ -199,7 +199,7 @@ Result<void> LocalStore::publish(const Temporary& temporary, const std::string& 
     if (failed == 0) break;
     const int code = errno;
     if (code == EEXIST) {
-      return fail(ErrorKind::kOverLimit, "the object exists already: " + key);
+      return fail(object_exists(key));
     }
     if (code != ENOENT || attempt > 0) return fail(from_errno(code, "cannot put", path));
     EVODB_CHECK(make_parents(key));
@@ -235,7 +235,7 @@ Result<void> LocalStore::put_all(std::span<const NewObject> objects) {
   std::map<std::string, std::string> folders;  // and a key that lies in each
   for (std::size_t i = 0; i < objects.size(); ++i) {
     const std::string key(objects[i].key);
-    EVODB_CHECK(there_already(publish(temporaries[i], key, PutMode::kIfAbsent)));
+    EVODB_CHECK(left_by_an_earlier_try(publish(temporaries[i], key, PutMode::kIfAbsent)));
     folders.emplace(parent_of(key), key);
   }
   for (const auto& [folder, key] : folders) EVODB_CHECK(sync_folder_of(key));
@@ -250,11 +250,11 @@ Result<std::string> LocalStore::get(const std::string& key) {
     const int code = errno;
     if (code != ENOENT && code != ENOTDIR) return fail(from_errno(code, "cannot open", path));
     EVODB_CHECK(present());
-    return fail(missing_object(key));
+    return fail(no_such_object(key));
   }
   struct stat info{};
   if (::fstat(fd.get(), &info) != 0) return fail(from_errno(errno, "cannot look at", path));
-  if (S_ISDIR(info.st_mode)) return fail(missing_object(key));
+  if (S_ISDIR(info.st_mode)) return fail(no_such_object(key));
   std::string bytes(static_cast<std::size_t>(info.st_size), '\0');
   std::size_t done = 0;
   while (done < bytes.size()) {

@@ -46,11 +46,15 @@ int seek_upload(void* opaque, curl_off_t offset, int origin) {
 struct Download {
   std::string bytes;
   std::uint64_t bytes_max = answer_bytes_max;
+  bool too_large = false;  // the rest was not taken
 };
 
 std::size_t write_download(char* from, std::size_t size, std::size_t count, void* opaque) {
   auto& download = *static_cast<Download*>(opaque);
-  if (download.bytes.size() + size * count > download.bytes_max) return 0;  // CURLE_WRITE_ERROR
+  if (download.bytes.size() + size * count > download.bytes_max) {
+    download.too_large = true;
+    return 0;  // CURLE_WRITE_ERROR
+  }
   download.bytes.append(from, size * count);
   return size * count;
 }
@@ -277,7 +281,9 @@ Result<S3Store::Answer> S3Store::perform(const Call& call) {
   curl_easy_getinfo(curl, CURLINFO_REQUEST_SIZE, &request_bytes);
   curl_slist_free_all(lines);
   give_back(curl);
-  if (code != CURLE_OK) {
+  // An error may talk at any length: its status is what counts.
+  const bool long_error = download.too_large && answer.status >= 300;
+  if (code != CURLE_OK && !long_error) {
     return fail(transport_error(call, code, request_bytes > 0, detail));
   }
   // A connection cut within the head is a success to curl, with whatever had come: an empty object.
@@ -304,7 +310,9 @@ Error S3Store::transport_error(const Call& call, int code, bool sent, const char
     case CURLE_SSL_CACERT_BADFILE:
       return {ErrorKind::kInvalid, text + ": the endpoint's certificate is not trusted here"};
     case CURLE_WRITE_ERROR:
-      return {ErrorKind::kOverLimit, text + ": the answer is larger than we take"};
+      // It says nothing about what became of a change.
+      return {call.changes ? ErrorKind::kOutcomeUnknown : ErrorKind::kOverLimit,
+              text + ": the answer is larger than we take"};
     default: break;
   }
   if (sent && call.changes) {
@@ -359,7 +367,7 @@ Error S3Store::error_of(const Call& call, const Answer& answer) const {
     case 408: break;
     case 409:
     case 429: return {ErrorKind::kRetry, text};
-    case 412: return {ErrorKind::kOverLimit, text + ": the object exists already"};
+    case 412: return {ErrorKind::kExists, text + ": the object exists already"};
     case 501:
       return invalid("this server lacks what EvoDB needs (conditional puts, ListObjectsV2)");
     default:
@@ -385,7 +393,7 @@ Result<void> S3Store::put_all(std::span<const NewObject> objects) {
   std::vector<Result<void>> answers(objects.size());
   const auto put_one = [&](std::size_t i) {
     answers[i] =
-        there_already(put(std::string(objects[i].key), objects[i].bytes, PutMode::kIfAbsent));
+        left_by_an_earlier_try(put(std::string(objects[i].key), objects[i].bytes, PutMode::kIfAbsent));
   };
   std::vector<std::jthread> others;
   for (std::size_t i = 1; i < objects.size(); ++i) {
@@ -408,7 +416,7 @@ Result<std::string> S3Store::get(const std::string& key) {
   if (answer.status == 200) return std::move(answer.body);
   if (answer.status == 404) {
     const std::string code = parse_s3_error(answer.body).code;
-    if (code == "NoSuchKey" || code == "NotFound") return fail(missing_object(key));
+    if (code == "NoSuchKey" || code == "NotFound") return fail(no_such_object(key));
   }
   return fail(error_of(call, answer));
 }

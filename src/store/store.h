@@ -5,12 +5,16 @@
 //   EVODB_CHECK(store->put(key, bytes, PutMode::kIfAbsent));
 //
 // Calls block; a store is used from several threads at once. Errors:
-//   kRetry           away, throttled, timed out before anything was sent: try again later
-//   kOutcomeUnknown  a put, remove or swap that timed out or got a 5xx after it was sent: look
-//   first kInvalid         credentials, bucket, endpoint or key are wrong: says which and what to
-//   do kOverLimit       PutMode::kIfAbsent and the key exists kCorrupt         fewer bytes than
-//   promised
-// A missing key on get is a kInvalid of its own: see is_missing().
+//   kRetry           away, throttled, full, timed out before anything was sent: try again later
+//   kOutcomeUnknown  a put or remove that timed out or got a 5xx after it was sent: look first
+//   kNotFound        get: the store says that there is no such object
+//   kExists          put with PutMode::kIfAbsent: the store says that there is one already
+//   kInvalid         credentials, bucket, endpoint or key are wrong: says which and what to do
+//   kOverLimit       the answer is larger than we take; it says nothing about what is there
+//   kCorrupt         fewer bytes than promised, or an answer that contradicts itself
+//
+// Only the store's own word counts: a "404" of something that is no object store is no kNotFound,
+// and a "412" is no kExists.
 #pragma once
 
 #include <cstdint>
@@ -59,14 +63,13 @@ class ObjectStore {
   virtual Result<void> check() = 0;
 };
 
-// The error of get() on a key that is not there. Inline, so that the simulator's store needs this
-// header alone.
-inline constexpr std::string_view missing_object_text = "no such object: ";
-inline Error missing_object(const std::string& key) {
-  return Error{ErrorKind::kInvalid, std::string(missing_object_text) + key};
+// The errors of get() on a key that is not there, and of a conditional put on one that is. Inline,
+// so that the simulator's store needs this header alone.
+inline Error no_such_object(const std::string& key) {
+  return Error{ErrorKind::kNotFound, "no such object: " + key};
 }
-inline bool is_missing(const Error& error) {
-  return error.kind == ErrorKind::kInvalid && error.text.starts_with(missing_object_text);
+inline Error object_exists(const std::string& key) {
+  return Error{ErrorKind::kExists, "the object exists already: " + key};
 }
 
 struct StoreOptions {
@@ -79,9 +82,9 @@ struct StoreOptions {
   bool path_style = true;
 };
 
-// Of one of put_all's objects: what is there already is no error.
-inline Result<void> there_already(Result<void> put) {
-  if (!put && put.error().kind == ErrorKind::kOverLimit) return {};
+// Of one of put_all's objects: what an earlier try left is no error.
+inline Result<void> left_by_an_earlier_try(Result<void> put) {
+  if (!put && put.error().kind == ErrorKind::kExists) return {};
   return put;
 }
 // The answer of put_all, from those of its objects.
@@ -101,7 +104,7 @@ inline Result<void> ObjectStore::put_all(std::span<const NewObject> objects) {
   std::vector<Result<void>> answers;
   for (const NewObject& object : objects) {
     answers.push_back(
-        there_already(put(std::string(object.key), object.bytes, PutMode::kIfAbsent)));
+        left_by_an_earlier_try(put(std::string(object.key), object.bytes, PutMode::kIfAbsent)));
   }
   return worst_of(answers);
 }

@@ -137,7 +137,7 @@ struct AppendCommit::Impl {
     if (!location) {
       looking_up = false;  // what is not there cannot hold our commit
       if (!request.create) {
-        return end(ErrorKind::kInvalid,
+        return end(ErrorKind::kNotFound,
                    "table " + request.table + " is no longer in the catalog: somebody dropped it");
       }
       base = {};
@@ -163,7 +163,7 @@ struct AppendCommit::Impl {
 
   // A file that the table names may be gone because the table has moved on meanwhile, or be lost.
   bool moved_on(const IoResponse& response) {
-    if (response || !store::is_missing(response.error())) return false;
+    if (response || response.error().kind != ErrorKind::kNotFound) return false;
     missing_of = base.metadata_location;
     reload();
     return true;
@@ -327,8 +327,10 @@ struct AppendCommit::Impl {
       looking_up = true;
       return reload();
     }
-    if (error.kind != ErrorKind::kRetry) return end(error);
-    // Either another commit came first, or the catalog was busy: the entry tells which.
+    if (error.kind != ErrorKind::kRetry && error.kind != ErrorKind::kStale) return end(error);
+    // Another commit came first.
+    if (error.kind == ErrorKind::kStale) return reload();
+    // The catalog was busy, or gave no better reason: the entry tells whether it still is ours.
     busy_swap = error;
     busy_base = base.metadata ? std::optional(base.metadata_location) : std::nullopt;
     reload();

@@ -87,9 +87,10 @@ class AppendCommit {
   void on_response(IoResponse response);
 
   // REQUIRES: next() gave nothing. Errors: kRetry (store or catalog away: the whole commit may be
-  // tried again with the same data files), kFenced, kInvalid, kOutcomeUnknown (the look-up failed
-  // too: resume() must be used, nothing may be deleted), kCorrupt (the table's metadata is broken;
-  // says where).
+  // tried again with the same data files), kFenced, kInvalid, kNotFound (the catalog has no such
+  // table), kExists (it has one, and it was to be made), kStale (its watermark is not the expected
+  // one), kOutcomeUnknown (the look-up failed too: resume() must be used, nothing may be deleted),
+  // kCorrupt (the table's metadata is broken; says where).
   Result<TableState> outcome() const;
 
   // After kOutcomeUnknown: starts over from the look-up, with the same snapshot id.

@@ -120,11 +120,11 @@ Result<void> check_watermark(const AppendRequest& request, const TableMetadata& 
                                         std::to_string(request.watermark.writer.value));
   }
   if (request.create) {
-    return fail(ErrorKind::kInvalid, "table " + request.table + " exists already (watermark: " +
-                                         describe(there) + "): load it and append to it");
+    return fail(ErrorKind::kExists, "table " + request.table + " exists already (watermark: " +
+                                        describe(there) + "): load it and append to it");
   }
   if (there == request.expected) return {};
-  return fail(ErrorKind::kInvalid,
+  return fail(ErrorKind::kStale,
               "table " + request.table +
                   " has another watermark than expected: "
                   "there is " +

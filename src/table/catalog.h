@@ -34,8 +34,8 @@ class Catalog {
   virtual Result<WriterEpoch> claim() = 0;
   virtual Result<std::vector<TableEntry>> list() = 0;
   virtual Result<std::optional<std::string>> load(const std::string& table) = 0;
-  // `expected` empty: create, the table must not exist. Errors: kRetry (somebody else's commit came
-  // first: reload), kFenced, kOutcomeUnknown.
+  // `expected` empty: create, the table must not exist. Errors: kStale (somebody else's commit came
+  // first: reload), kRetry (busy or away: nothing happened), kFenced, kOutcomeUnknown.
   virtual Result<void> swap(WriterEpoch writer, const std::string& table,
                             const std::optional<std::string>& expected,
                             const std::string& metadata_location) = 0;

@@ -131,7 +131,7 @@ class SqliteCatalog final : public Catalog {
       EVODB_CHECK(check_writer(writer));
       const auto now = EVODB_TRY(current_location(table));
       if (now != expected) {
-        return fail(ErrorKind::kRetry, "somebody else's commit to " + table + " came first");
+        return fail(ErrorKind::kStale, "somebody else's commit to " + table + " came first");
       }
       if (!expected) {
         Statement insert(db_,
