@@ -87,6 +87,11 @@ constexpr Setting table[] = {
     {"fallback.recovery_interval_ms", kMillis, "60000", 100, day_ms,
      "Longest wait between attempts while the store is away (they begin at 100 ms and double)."},
 
+    {"ready.store_call_ms_max", kMillis, "10000", 1, day_ms,
+     "A call to the store that has not been answered for this time makes /readyz say 503."},
+    {"ready.unlanded_ms_max", kMillis, "60000", 1, day_ms,
+     "So does a change that has not landed this long after buffer.max_age_ms."},
+
     {"journal.segment_bytes", kBytes, "67108864", 1 * mib, 4 * gib,
      "Size of one journal file. Must be larger than the largest frame."},
 

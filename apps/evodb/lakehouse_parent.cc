@@ -1,6 +1,7 @@
 #include "lakehouse_parent.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <utility>
 
 #include "running_parent.h"
@@ -76,6 +77,11 @@ Result<parent::ParentOptions> parent_options(const Config& config) {
   options.flush.metadata_cache_bytes_max = config.integer("lake.metadata_cache_bytes_max");
   options.flush.retry_ms_max = config.integer("fallback.recovery_interval_ms");
   options.orphan_age_ms_min = config.integer("lake.orphan_age_ms");
+  options.store_health.call_ms_max = config.integer("ready.store_call_ms_max");
+  options.store_health.unlanded_ms_max =
+      config.integer("ready.unlanded_ms_max") + options.lake.buffer_age_ms_max;
+  options.store_health.probe_retry_ms_max = options.flush.retry_ms_max;
+  options.say = [](const std::string& line) { std::fprintf(stderr, "evodb: %s\n", line.c_str()); };
   return options;
 }
 

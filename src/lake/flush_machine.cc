@@ -17,6 +17,29 @@ std::string hex16(std::uint64_t v) {
   return out;
 }
 
+std::string describe(const table::IoRequest& io) {
+  struct {
+    std::string operator()(const table::PutObjects& put) const {
+      return "put of " + std::to_string(put.objects.size()) + " objects" +
+             (put.objects.empty() ? "" : ", " + put.objects.front().key + " the first");
+    }
+    std::string operator()(const table::GetObject& get) const { return "get of " + get.key; }
+    std::string operator()(const table::RemoveObject& gone) const {
+      return "removal of " + gone.key;
+    }
+    std::string operator()(const table::ListObjects& list) const {
+      return "list of " + list.prefix;
+    }
+    std::string operator()(const table::LoadTable& load) const {
+      return "load of " + load.table + " from the catalog";
+    }
+    std::string operator()(const table::SwapTable& swap) const {
+      return "commit of " + swap.table + " to the catalog";
+    }
+  } const names;
+  return std::visit(names, io);
+}
+
 }  // namespace
 
 struct FlushMachine::Impl {
@@ -58,6 +81,7 @@ struct FlushMachine::Impl {
   mutable std::mutex
       mutex;  // guards what follows: status, hurry and give_up come from other threads
   std::optional<Error> last_error;
+  std::optional<StoreCall> under_way;
   std::optional<base::MonotonicMillis> wait_until;
   bool hurried = false;
   bool given_up = false;
@@ -134,7 +158,17 @@ struct FlushMachine::Impl {
     return io;
   }
 
+  table::IoRequest begin_call(table::IoRequest io) {
+    const std::lock_guard lock(mutex);
+    under_way = StoreCall{describe(io), clock.monotonic()};
+    return io;
+  }
+
   void on_response(table::IoResponse response) {
+    {
+      const std::lock_guard lock(mutex);
+      under_way.reset();
+    }
     if (std::exchange(putting_all, false) && response) {
       puts.objects.clear();
       all_is_well();
@@ -194,7 +228,7 @@ FlushStep FlushMachine::next() {
       case Impl::State::kEncode: m.encode(); break;
       case Impl::State::kCommit: {
         if (!m.commit || m.resume) m.begin_commit();
-        if (auto io = m.commit->next()) return {.io = m.with_files(*std::move(io))};
+        if (auto io = m.commit->next()) return {.io = m.begin_call(m.with_files(*std::move(io)))};
         m.end_commit();
         break;
       }
@@ -212,6 +246,11 @@ void FlushMachine::on_response(table::IoResponse response) {
 std::optional<Error> FlushMachine::last_error() const {
   const std::lock_guard lock(impl_->mutex);
   return impl_->last_error;
+}
+
+std::optional<StoreCall> FlushMachine::call_under_way() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->under_way;
 }
 
 void FlushMachine::hurry() {

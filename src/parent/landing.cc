@@ -213,6 +213,10 @@ LandingStats Landing::stats() const {
   stats.flushes_running = running_.size();
   if (lake_) stats.lake = lake_->stats(seams_.clock.monotonic());
   for (const auto& [id, machine] : running_) {
+    if (auto call = machine->call_under_way();
+        call && (!stats.oldest_call || call->since < stats.oldest_call->since)) {
+      stats.oldest_call = std::move(call);
+    }
     auto error = machine->last_error();
     if (!error) continue;
     // The lake hears of a flush only when it ends; one that is still trying has its trouble now.

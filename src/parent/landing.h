@@ -35,6 +35,7 @@ struct LandingStats {
   bool started = false;
   std::optional<Error> halted;       // why landing stopped for good
   std::optional<Error> store_error;  // what the running flushes are waiting for
+  std::optional<lake::StoreCall> oldest_call;  // of the running flushes
   std::uint64_t flushes_running = 0;
   lake::LakeStats lake;
 };

@@ -42,6 +42,7 @@ struct Parent::Impl : gate::GateHandlers,
   std::unique_ptr<ingest::Ingest> ingest;
   std::unique_ptr<gate::Gate> gate;
   std::unique_ptr<Landing> landing;  // on the landing executor
+  std::shared_ptr<StoreHealth> health;
   std::unique_ptr<lake::LandedFilter> landed_filter;
 
   std::function<void(Result<std::string>)> on_open;
@@ -87,6 +88,10 @@ struct Parent::Impl : gate::GateHandlers,
     landing = std::make_unique<Landing>(
         Landing::Seams{seams.landing, seams.store, seams.clock, seams.random, seams.encoder},
         *journal, options.flush, *this);
+    health = std::make_shared<StoreHealth>(
+        StoreHealth::Seams{seams.loop, seams.store, seams.clock, seams.random},
+        options.store_health, options.say);
+    if (!adopted) health->probe();
     find_catalog(recovery_retry_ms_min);
     return {};
   }
@@ -249,6 +254,7 @@ struct Parent::Impl : gate::GateHandlers,
   // Whatever still runs elsewhere finds a parent that has stopped. The journal's files are closed.
   void bury() {
     stopping = true;
+    health->stop();
     gate.reset();
     ingest.reset();
     journal.reset();
@@ -297,6 +303,7 @@ struct Parent::Impl : gate::GateHandlers,
     effects.clear();
     ingest->on_room(effects);  // whom only room could wake: nobody else will
     gate->deliver(effects);
+    health->probe();
     find_tables(recovery_retry_ms_min);
   }
 
@@ -408,6 +415,7 @@ struct Parent::Impl : gate::GateHandlers,
   void stop(std::int64_t deadline_ms, std::function<void()> done) {
     EVODB_ASSERT(!stopping, "a parent stops once");
     stopping = true;
+    if (health) health->stop();
     stopped = std::move(done);
     if (!gate) return finish_stop();
     gate->drain("the parent is shutting down");
@@ -536,6 +544,11 @@ struct Parent::Impl : gate::GateHandlers,
     add("", journal_failure);
     add("", trim_failure);
     add("landing has stopped", s.landing_halted);
+    if (health) {
+      for (Error& reason : health->reasons(landing_stats)) s.degraded.push_back(std::move(reason));
+      s.probe_error = health->probe_error();
+      s.probed = health->passed();
+    }
     add("the store", s.store_error);
     for (const auto& table : s.lake.tables) add("table " + table.name, table.last_error);
     s.phase = stopping             ? "stopping"

@@ -34,6 +34,7 @@
 #include "journal/journal.h"
 #include "lake/flush_machine.h"
 #include "lake/lake.h"
+#include "parent/store_health.h"
 #include "parent/store_runner.h"
 
 namespace evodb::parent {
@@ -49,6 +50,9 @@ struct ParentOptions {
   lake::FlushOptions flush;
   std::int64_t orphan_age_ms_min = 24 * 3600 * 1000;  // younger files may belong to a live flush
   std::int64_t flush_timeout_ms = 30'000;             // how long POST /flush waits
+  StoreHealthOptions store_health;
+  // Told what an operator's log should have, in lines without an end. Loop thread.
+  std::function<void(const std::string&)> say;
 };
 
 // What a parent's rooms are wrapped in: nothing. The simulator plants known bugs around them here,
@@ -94,6 +98,8 @@ struct ParentStatus {
   ingest::IngestStats ingest;
   lake::LakeStats lake;
   std::optional<Error> landing_halted, store_error;  // see LandingStats
+  std::optional<Error> probe_error;                  // see StoreHealth
+  bool probed = false;
   std::uint64_t orphans_removed = 0;
 };
 

@@ -68,7 +68,7 @@ TEST_F(LocalStoreTest, IfAbsentRefusesToReplace) {
 TEST_F(LocalStoreTest, PutAllPutsAllAndLeavesWhatAnEarlierTryLeft) {
   ASSERT_TRUE(store_->put("t/data/x", "mine", PutMode::kIfAbsent));
   const std::vector<NewObject> objects = {
-      {"t/data/x", "another"}, {"t/data/y", "two"}, {"t/metadata/z", ""}};
+      {"t/data/x", "mine"}, {"t/data/y", "two"}, {"t/metadata/z", ""}};
   ASSERT_TRUE(store_->put_all(objects));
   EXPECT_EQ(store_->get("t/data/x").value(), "mine");
   EXPECT_EQ(store_->get("t/data/y").value(), "two");
@@ -76,6 +76,14 @@ TEST_F(LocalStoreTest, PutAllPutsAllAndLeavesWhatAnEarlierTryLeft) {
   EXPECT_EQ(temporaries(), 0u);
   ASSERT_TRUE(store_->put_all(objects)) << "the same once more";
   ASSERT_TRUE(store_->put_all({}));
+  for (const char* bytes : {"another", "ours"}) {  // of another size, and of the same
+    const std::vector<NewObject> another_is_there = {{"t/data/x", bytes}};
+    EXPECT_EQ(store_->put_all(another_is_there).error().kind, ErrorKind::kExists) << bytes;
+  }
+  EXPECT_EQ(store_->get("t/data/x").value(), "mine");
+  EXPECT_TRUE(store_->holds("t/data/x", "mine").value());
+  EXPECT_FALSE(store_->holds("t/data/x", "ours").value());
+  EXPECT_EQ(store_->holds("t/data", "").error().kind, ErrorKind::kNotFound);
   const std::vector<NewObject> one_is_wrong = {{"t/data/v", "v"}, {"../w", "w"}};
   EXPECT_EQ(store_->put_all(one_is_wrong).error().kind, ErrorKind::kInvalid);
   EXPECT_EQ(store_->get("t/data/v").error().kind, ErrorKind::kNotFound) << "nothing is begun";

@@ -45,12 +45,15 @@ class ObjectStore {
  public:
   virtual ~ObjectStore() = default;
   virtual Result<void> put(const std::string& key, std::string_view bytes, PutMode mode) = 0;
-  // Puts objects whose names are the caller's alone: one that exists is what an earlier try of this
-  // call left, and stays. Ok: all are there, as after a put() of each. An error: some may be there;
-  // it is the worst that one of them met (final, then kOutcomeUnknown, then kRetry). A store that
-  // can do better than one after the other does: by syncing them together, or side by side.
+  // Puts objects whose names are the caller's alone: one that exists with the same bytes is what an
+  // earlier try of this call left, and stays; with other bytes it is kExists. Ok: all are there, as
+  // after a put() of each. An error: some may be there; it is the worst that one of them met (final,
+  // then kOutcomeUnknown, then kRetry). A store that can do better than one after the other does:
+  // by syncing them together, or side by side.
   virtual Result<void> put_all(std::span<const NewObject> objects);
   virtual Result<std::string> get(const std::string& key) = 0;
+  // Whether the object has exactly these bytes. Errors as get(), kNotFound among them.
+  virtual Result<bool> holds(const std::string& key, std::string_view bytes);
   // Absent is no error.
   virtual Result<void> remove(const std::string& key) = 0;
   // Every object whose key begins with `prefix`, sorted by key.
@@ -82,10 +85,19 @@ struct StoreOptions {
   bool path_style = true;
 };
 
-// Of one of put_all's objects: what an earlier try left is no error.
-inline Result<void> left_by_an_earlier_try(Result<void> put) {
-  if (!put && put.error().kind == ErrorKind::kExists) return {};
-  return put;
+inline Result<bool> ObjectStore::holds(const std::string& key, std::string_view bytes) {
+  return EVODB_TRY(get(key)) == bytes;
+}
+// A put for put_all: what an earlier try left is no error. That it is there is not taken from an
+// answer alone: it is looked at.
+inline Result<void> put_or_find(ObjectStore& store, const NewObject& object) {
+  const std::string key(object.key);
+  auto put = store.put(key, object.bytes, PutMode::kIfAbsent);
+  if (put || put.error().kind != ErrorKind::kExists) return put;
+  const auto same = store.holds(key, object.bytes);
+  if (same) return *same ? Result<void>() : put;
+  // Nobody knows what that answer was about.
+  return fail(ErrorKind::kRetry, put.error().text + ", and yet: " + same.error().text);
 }
 // The answer of put_all, from those of its objects.
 inline Result<void> worst_of(std::span<const Result<void>> answers) {
@@ -102,10 +114,7 @@ inline Result<void> worst_of(std::span<const Result<void>> answers) {
 }
 inline Result<void> ObjectStore::put_all(std::span<const NewObject> objects) {
   std::vector<Result<void>> answers;
-  for (const NewObject& object : objects) {
-    answers.push_back(
-        left_by_an_earlier_try(put(std::string(object.key), object.bytes, PutMode::kIfAbsent)));
-  }
+  for (const NewObject& object : objects) answers.push_back(put_or_find(*this, object));
   return worst_of(answers);
 }
 
