@@ -13,7 +13,7 @@
 #include "parent/store_runner.h"
 #include "sim/plants/plant.h"
 #include "sim/seams/fake_loop.h"
-#include "sim/seams/fake_store.h"
+#include "store/store.h"
 #include "sim/world/course.h"
 #include "sim/world/faults.h"
 #include "table/catalog.h"
@@ -84,7 +84,7 @@ class SimStoreRunner final : public parent::StoreRunner {
  public:
   struct Lakehouse {
     FakeLoop& ground;
-    FakeStore& store;
+    store::ObjectStore& store;
     table::Catalog& catalog;
     const Course& course;
     FaultPlan& plan;

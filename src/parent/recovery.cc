@@ -53,7 +53,8 @@ class PatientReads final : public store::ObjectStore {
       auto result = call();
       // A refusal (403) may be a moment's too: proxies and large stores give some.
       const bool hopeless = !result && result.error().kind != ErrorKind::kRetry &&
-                            result.error().kind != ErrorKind::kInvalid;
+                            result.error().kind != ErrorKind::kInvalid &&
+                            result.error().kind != ErrorKind::kOverLimit;
       if (result || hopeless || attempt == attempts_max) return result;
     }
   }
@@ -192,10 +193,11 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
   // catalog's word that this journal is the one: a crash between the two scans again.
   PatientReads reads(store);
   auto scanned = scan_tables(reads, catalog);
-  // Refused (credentials, a bucket's policy), or an object that a table names is not there: as good
-  // as away. Somebody repairs it, and we wait.
+  // Refused (credentials, a bucket's policy), an object that a table names is not there, an answer
+  // without an end: as good as away. Somebody repairs it, and we wait.
   if (!scanned && (scanned.error().kind == ErrorKind::kInvalid ||
-                   scanned.error().kind == ErrorKind::kNotFound)) {
+                   scanned.error().kind == ErrorKind::kNotFound ||
+                   scanned.error().kind == ErrorKind::kOverLimit)) {
     return fail(ErrorKind::kRetry, std::move(scanned).error().text);
   }
   recovered.landed = EVODB_TRY(std::move(scanned));

@@ -1,15 +1,12 @@
 #include "store/s3_store.h"
 
 #include <algorithm>
-#include <array>
 #include <system_error>
 #include <thread>
 
-#include <openssl/evp.h>
-
-#include "base/bytes.h"
 #include "store/curl_transport.h"
 #include "store/key.h"
+#include "store/sigv4.h"
 
 namespace evodb::store {
 namespace {
@@ -61,14 +58,7 @@ std::string_view md5_in(std::string_view etag) {
 
 bool is_md5_of(std::string_view etag, std::string_view bytes) {
   const std::string_view said = md5_in(etag);
-  if (said.empty()) return false;
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
-  unsigned int length = 0;
-  // Not to be had where only FIPS's digests are: then the bytes are compared.
-  if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), &length, EVP_md5(), nullptr) != 1) {
-    return false;
-  }
-  return said == base::to_hex(std::string_view(reinterpret_cast<char*>(digest.data()), length));
+  return !said.empty() && said == md5_hex(bytes);
 }
 
 bool is_page(const S3Answer& answer) {
@@ -246,6 +236,7 @@ Result<void> S3Store::put(const std::string& key, std::string_view bytes, PutMod
 }
 
 Result<void> S3Store::put_all(std::span<const NewObject> objects) {
+  if (!options_.side_by_side) return ObjectStore::put_all(objects);
   std::vector<Result<void>> answers(objects.size());
   const auto put_one = [&](std::size_t i) { answers[i] = put_or_find(*this, objects[i]); };
   std::vector<std::jthread> others;

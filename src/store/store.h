@@ -83,6 +83,7 @@ struct StoreOptions {
   std::int64_t connect_timeout_ms = 5'000;
   std::int64_t request_timeout_ms = 60'000;
   bool path_style = true;
+  bool side_by_side = true;  // S3: objects that are put together go over connections of their own
 };
 
 inline Result<bool> ObjectStore::holds(const std::string& key, std::string_view bytes) {
