@@ -106,6 +106,24 @@ TEST_F(Machines, EncodesPutsAndCommits) {
   EXPECT_EQ(lake->landed_through(), records.back().end);
 }
 
+TEST_F(Machines, ACallThatIsNotAnsweredIsNamedWithItsAge) {
+  auto machine = machine_of(job_of(1));
+  EXPECT_FALSE(machine.call_under_way());
+  std::set<std::string> whats;
+  for (FlushStep step = machine.next(); step.io; step = machine.next()) {
+    const auto began = clock.monotonic();
+    clock.advance_ms(70);
+    ASSERT_TRUE(machine.call_under_way());
+    EXPECT_EQ(machine.call_under_way()->since, began);
+    whats.insert(machine.call_under_way()->what);
+    machine.on_response(table::perform(store, *real, *step.io));
+    EXPECT_FALSE(machine.call_under_way());
+  }
+  ASSERT_TRUE(machine.outcome());
+  EXPECT_TRUE(whats.contains("load of goods_changes from the catalog"));
+  EXPECT_TRUE(whats.contains("commit of goods_changes to the catalog"));
+}
+
 TEST_F(Machines, TheTablesOfTheCatalogGoOnAfterARestart) {
   for (std::uint64_t lsn = 1; lsn <= 3; ++lsn) {
     auto machine = machine_of(job_of(lsn));

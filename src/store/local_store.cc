@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +21,7 @@ namespace {
 
 constexpr std::string_view scheme = "file://";
 constexpr std::int64_t temporary_age_s_max = 24 * 60 * 60;
+constexpr std::uint64_t free_bytes_min = 16u << 20;
 
 class Descriptor {
  public:
@@ -358,7 +360,14 @@ Result<std::string> LocalStore::key_of(const std::string& location) const {
 Result<void> LocalStore::check() {
   Temporary temporary(*this);
   EVODB_CHECK(temporary.write(*this, "x"));
-  return temporary.sync();
+  EVODB_CHECK(temporary.sync());
+  struct statvfs disk{};
+  if (::statvfs(root_.c_str(), &disk) != 0) return fail(from_errno(errno, "cannot ask", root_));
+  const std::uint64_t free = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
+  if (free >= free_bytes_min) return {};
+  return fail(ErrorKind::kRetry, "the disk of the warehouse is nearly full (" +
+                                     std::to_string(free >> 20) + " MiB left at " + root_ +
+                                     "): free some space");
 }
 
 }  // namespace evodb::store
