@@ -203,7 +203,7 @@ struct Parent::Impl : gate::GateHandlers,
 
   // --- changing hands ---------------------------------------------------------------------------
 
-  std::string not_now() const {
+  std::optional<std::string> not_now() const {
     if (stopping) return "the parent is stopping";
     if (handing_over) return "it is being upgraded already";
     if (!open || !tables_loaded) {
@@ -211,13 +211,11 @@ struct Parent::Impl : gate::GateHandlers,
     }
     if (journal->poisoned()) return "the journal has failed: only a restart repairs it";
     if (journal_failure) return "what was received cannot be synced: " + journal_failure->text;
-    return "";
+    return std::nullopt;
   }
 
   void hand_over(const HandOverLimits& limits, std::function<void(Result<HandedOver>)> done) {
-    if (std::string why = not_now(); !why.empty()) {
-      return done(fail(ErrorKind::kRetry, std::move(why)));
-    }
+    if (auto why = not_now()) return done(fail(ErrorKind::kRetry, *std::move(why)));
     handing_over = true;
     HandOver::Rooms rooms{shared_from_this(),
                           seams.loop,
@@ -245,10 +243,11 @@ struct Parent::Impl : gate::GateHandlers,
         ->begin();
   }
 
-  std::string busy() const {
+  std::optional<std::string> busy() const {
     if (journal_failure) return journal_failure->text;
     if (commit_running || journal->has_pending()) return "the journal has been syncing";
-    return trim_running ? "the journal is being trimmed" : "";
+    if (trim_running) return "the journal is being trimmed";
+    return std::nullopt;
   }
 
   // Whatever still runs elsewhere finds a parent that has stopped. The journal's files are closed.
