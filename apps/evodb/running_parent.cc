@@ -65,8 +65,8 @@ Result<void> RunningParent::start(const Config& config, const Waiting& waiting) 
   std::string said;
   while (answer.wait_for(std::chrono::seconds(1)) != std::future_status::ready) {
     const auto status = status_now();
-    std::string why = status.degraded.empty() ? "reading what the tables hold"
-                                              : status.degraded.front().text;
+    std::string why =
+        status.degraded.empty() ? "reading what the tables hold" : status.degraded.front().text;
     if (waiting && why != said) waiting(why);
     said = std::move(why);
   }

@@ -124,9 +124,8 @@ Result<S3Answer> FakeS3::carry_out(const store::S3Request& request) {
   }
   auto bytes = store_.get(request.key);
   if (!bytes) return answer_of(bytes.error());
-  return S3Answer{.status = 200,
-                  .body = *std::move(bytes),
-                  .content_type = "application/octet-stream"};
+  return S3Answer{
+      .status = 200, .body = *std::move(bytes), .content_type = "application/octet-stream"};
 }
 
 std::string FakeS3::listing(const std::vector<store::ObjectInfo>& objects) const {

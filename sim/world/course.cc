@@ -24,8 +24,9 @@ constexpr std::array<Profile, 23> all_profiles = {{
     {"power", "machines lose power, often in the middle of a disk call"},
     {"network", "cuts, partitions, slow readers, small windows"},
     {"store", "a store that fails, lies, is late, is away"},
-    {"odd-answers", "an S3 server, and proxies that answer in its place: at length, HTML, 200 with "
-                    "an error inside"},
+    {"odd-answers",
+     "an S3 server, and proxies that answer in its place: at length, HTML, 200 with "
+     "an error inside"},
     {"catalog", "swaps with lost answers, and commits of other engines"},
     {"disk", "failing syncs, EIO, short writes, full disks"},
     {"clocks", "wall clocks jump both ways"},

@@ -13,9 +13,9 @@
 #include "parent/store_runner.h"
 #include "sim/plants/plant.h"
 #include "sim/seams/fake_loop.h"
-#include "store/store.h"
 #include "sim/world/course.h"
 #include "sim/world/faults.h"
+#include "store/store.h"
 #include "table/catalog.h"
 
 namespace evodb::sim {

@@ -4,9 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/assert.h"
+#include "sim/world/world.h"
 #include "store/s3_store.h"
 #include "store/sigv4.h"
-#include "sim/world/world.h"
 
 namespace evodb::sim {
 
@@ -73,8 +73,7 @@ std::optional<FakeS3::Odd> World::on_s3_request(const store::S3Request& request)
   if (!odd) return std::nullopt;
   const auto what = static_cast<FakeS3::Oddity>(
       odd->random.below(static_cast<std::uint64_t>(FakeS3::Oddity::kCount)));
-  counts_.coverage.insert("odd-answer:" + std::string(oddity_name(what)) + " to " +
-                          request.method);
+  counts_.coverage.insert("odd-answer:" + std::string(oddity_name(what)) + " to " + request.method);
   // A server that sends us elsewhere has done nothing before.
   const bool carried_out = odd->chance(50) && what != FakeS3::Oddity::kRedirect;
   tell(request.what + ": " + std::string(oddity_name(what)) +

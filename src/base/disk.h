@@ -7,8 +7,8 @@
 //
 // Calls block and return an error, never throw. kNoSpace means the disk is full, kOverLimit that no
 // more files may be open, kNotFound and kExists are about names. kRetry never occurs: **a failed
-// sync must not be retried** (the kernel may have dropped the dirty pages), so sync reports kCorrupt
-// and the caller abandons the file.
+// sync must not be retried** (the kernel may have dropped the dirty pages), so sync reports
+// kCorrupt and the caller abandons the file.
 //
 // Threads: one File is used by one thread at a time; a Disk by any.
 // The simulator's Disk forgets what was not synced: see sim/fake_disk.h.

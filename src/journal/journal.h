@@ -12,7 +12,8 @@
 // artificial delay. A failed write or sync poisons the journal: every later append and commit
 // fails, nothing more is acknowledged, and only a reopen (which reads what is really there) mends
 // it. The exceptions are a full disk while writing (commit() says kNoSpace) and too many open
-// files (kOverLimit): all stays queued, and a later commit() tries again. Format: docs/formats/journal.md.
+// files (kOverLimit): all stays queued, and a later commit() tries again. Format:
+// docs/formats/journal.md.
 //
 // A Position is the byte offset at which a record begins; the position *after* a record is where
 // the next one begins. Positions never go back within one journal id. A directory without a journal

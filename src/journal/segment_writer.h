@@ -6,8 +6,8 @@
 //
 // Grows the file by zeroed chunks, so that most syncs find their blocks there (1.6 to 2.9 times
 // faster), and takes trimmed segments for new ones. Threads: the one that commits. Errors: see
-// journal.h; this class only passes them on and says by kNoSpace and kOverLimit that the same call may
-// be made again.
+// journal.h; this class only passes them on and says by kNoSpace and kOverLimit that the same call
+// may be made again.
 #pragma once
 
 #include <cstdint>

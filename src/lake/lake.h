@@ -75,9 +75,9 @@ struct TableStats {
   std::uint64_t entries_landed = 0, entries_skipped = 0, files = 0, commits = 0;
   std::uint64_t unfit_values = 0;
   Position watermark;
-  UnixMillis last_commit_at;  // 0: none in this life
+  UnixMillis last_commit_at;        // 0: none in this life
   std::optional<Error> last_error;  // of the latest flush, if it failed
-  std::string note;           // a warning, such as why its name has a suffix; mostly ""
+  std::string note;                 // a warning, such as why its name has a suffix; mostly ""
 };
 
 struct LakeStats {

@@ -43,7 +43,7 @@ class HandOver : public std::enable_shared_from_this<HandOver> {
     journal::Journal& journal;
     ingest::Ingest& ingest;
     gate::Gate& gate;
-    std::unique_ptr<Landing>& landing;  // destroyed on its executor
+    std::unique_ptr<Landing>& landing;                 // destroyed on its executor
     std::function<std::optional<std::string>()> busy;  // why the journal is not at rest
   };
   using Done = std::function<void(Result<HandedOver>)>;

@@ -33,8 +33,8 @@ namespace evodb::parent {
 
 struct LandingStats {
   bool started = false;
-  std::optional<Error> halted;       // why landing stopped for good
-  std::optional<Error> store_error;  // what the running flushes are waiting for
+  std::optional<Error> halted;                 // why landing stopped for good
+  std::optional<Error> store_error;            // what the running flushes are waiting for
   std::optional<lake::StoreCall> oldest_call;  // of the running flushes
   std::uint64_t flushes_running = 0;
   lake::LakeStats lake;

@@ -108,7 +108,9 @@ Json to_json(const ParentStatus& s) {
         {"flushes", s.lake.flushes},
         {"flush_failures", s.lake.flush_failures},
         {"store_error", text_of(s.store_error)},
-        {"store_probe", s.probed ? "passed" : s.probe_error ? s.probe_error->text : "under way"},
+        {"store_probe", s.probed        ? "passed"
+                        : s.probe_error ? s.probe_error->text
+                                        : "under way"},
         {"orphans_removed", s.orphans_removed}}},
       {"tables", tables},
   };

@@ -86,7 +86,7 @@ struct ParentSeams {
 struct ParentStatus {
   std::string version;
   std::string address;
-  std::string phase;    // "starting", "recovering", "ready", "degraded", "stopping"
+  std::string phase;            // "starting", "recovering", "ready", "degraded", "stopping"
   std::vector<Error> degraded;  // every reason why it is not ready, the gravest first
   std::int64_t uptime_ms = 0;
   std::string parent_id;

@@ -14,8 +14,8 @@ namespace evodb::store {
 
 inline constexpr std::size_t idle_connections_max = 16;  // four flushes of four objects
 
-// Owner: whoever made it. Any thread: each exchange takes a connection of its own from a small pool.
-// Destroyed only when no exchange is running.
+// Owner: whoever made it. Any thread: each exchange takes a connection of its own from a small
+// pool. Destroyed only when no exchange is running.
 class CurlTransport final : public S3Transport {
  public:
   // Checks the options, not the server. kInvalid says which option is wrong.

@@ -191,8 +191,7 @@ TEST_F(S3Answers, OnlyTheServersOwnWordMakesAnObjectMissing) {
   EXPECT_EQ(get(Bucket::error(404, "NoSuchKey")), ErrorKind::kNotFound);
   EXPECT_EQ(get(Bucket::error(404, "NoSuchBucket")), ErrorKind::kInvalid);
   EXPECT_EQ(get({{.status = 404}}), ErrorKind::kInvalid);
-  EXPECT_EQ(get({{.status = 404, .body = html, .content_type = "text/html"}}),
-            ErrorKind::kInvalid);
+  EXPECT_EQ(get({{.status = 404, .body = html, .content_type = "text/html"}}), ErrorKind::kInvalid);
   EXPECT_EQ(get({{.status = 410, .body = html}}), ErrorKind::kInvalid);
 }
 

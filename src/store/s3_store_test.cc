@@ -197,7 +197,8 @@ TEST_F(S3StoreTest, WrongKeysAndBucketsSayWhatToDo) {
   EXPECT_NE(error.text.find("create the bucket 'missing'"), std::string::npos) << error.text;
   error = open_store(options).value()->get("x").error();
   EXPECT_EQ(error.kind, ErrorKind::kInvalid);
-  EXPECT_NE(error.kind, ErrorKind::kNotFound) << "no bucket is not the same as no object: " << error.text;
+  EXPECT_NE(error.kind, ErrorKind::kNotFound)
+      << "no bucket is not the same as no object: " << error.text;
 }
 
 TEST_F(S3StoreTest, AServerThatStoppedIsAwayAndComesBack) {
@@ -317,8 +318,7 @@ TEST(S3StoreErrors, ALostAnswerToAPutLeavesItsOutcomeOpen) {
   EXPECT_EQ(put_kind("hang", &get_kind), ErrorKind::kOutcomeUnknown) << "no answer in time";
   EXPECT_EQ(get_kind, ErrorKind::kRetry);
   // An answer that was cut off is none, wherever; curl takes one without the head's end for whole.
-  const std::string whole =
-      "HTTP/1.1 200 OK\r\nServer: s\r\nContent-Length: 1\r\nEtag: e\r\n\r\nv";
+  const std::string whole = "HTTP/1.1 200 OK\r\nServer: s\r\nContent-Length: 1\r\nEtag: e\r\n\r\nv";
   for (std::size_t n = 1; n < whole.size(); ++n) {
     OneAnswerServer server(whole.substr(0, n));
     const auto store = open_store(options_for(server.port())).value();
@@ -384,9 +384,7 @@ TEST(S3StoreErrors, AnAnswerThatIsNoneIsNotBelieved) {
   ErrorKind get_kind;
   const std::string tag = "ETag: \"e\"\r\n";
   for (const std::string& answer : std::vector<std::string>{
-           "garbage\r\n\r\n",
-           "HTTP/1.1 banana\r\n\r\n",
-           "SSH-2.0-OpenSSH_9.2\r\n",
+           "garbage\r\n\r\n", "HTTP/1.1 banana\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n",
            std::string("\x16\x03\x01\0\0", 5),
            "HTTP/1.1 200 OK\r\n" + tag + "Content-Length: banana\r\n\r\nv",
            "HTTP/1.1 200 OK\r\n" + tag + "Content-Length: -5\r\n\r\nv",
@@ -405,8 +403,9 @@ TEST(S3StoreErrors, AnAnswerThatIsNoneIsNotBelieved) {
 TEST(S3StoreErrors, AHundredContinueBeforeASuccessIsOne) {
   ScriptedServer server([](const std::string&) {
     return ScriptedServer::Reply{
-        .bytes = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nETag: \"e\"\r\n"
-                 "Content-Length: 0\r\n\r\n"};
+        .bytes =
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nETag: \"e\"\r\n"
+            "Content-Length: 0\r\n\r\n"};
   });
   EXPECT_TRUE(open_store(options_for(server.port())).value()->put("k", "v", PutMode::kOverwrite));
 }
@@ -415,10 +414,9 @@ TEST(S3StoreErrors, AHundredContinueBeforeASuccessIsOne) {
 TEST(S3StoreErrors, ATrickleEndsWithTheCallsTime) {
   const std::string body(1'000'000, 'x');
   ScriptedServer server([&](const std::string&) {
-    return ScriptedServer::Reply{
-        .bytes = "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) +
-                 "\r\n\r\n" + body,
-        .trickle_bytes = 10};
+    return ScriptedServer::Reply{.bytes = "HTTP/1.1 200 OK\r\nContent-Length: " +
+                                          std::to_string(body.size()) + "\r\n\r\n" + body,
+                                 .trickle_bytes = 10};
   });
   StoreOptions options = options_for(server.port());
   options.request_timeout_ms = 300;
@@ -430,8 +428,9 @@ TEST(S3StoreErrors, ATrickleEndsWithTheCallsTime) {
 TEST(S3StoreErrors, APutIsDoneWhereALookFindsIt) {
   std::atomic<int> puts{0};
   ScriptedServer server([&](const std::string& head) {
-    const std::string found = "HTTP/1.1 200 OK\r\nETag: \"9e3669d19b675bd57058fd4664205d2a\"\r\n"
-                              "Content-Length: 1\r\n\r\n";
+    const std::string found =
+        "HTTP/1.1 200 OK\r\nETag: \"9e3669d19b675bd57058fd4664205d2a\"\r\n"
+        "Content-Length: 1\r\n\r\n";
     if (head.starts_with("HEAD ")) return ScriptedServer::Reply{.bytes = found};
     ++puts;
     return ScriptedServer::Reply{};  // carried out, and the connection lost

@@ -2,8 +2,9 @@
 //
 //   Result<S3Answer> answer = transport.exchange({.method = "PUT", .key = "p/x", .body = bytes});
 //
-// It carries and signs and knows nothing of what an answer means: that is S3Store's. The real one is
-// CurlTransport; the simulator's answers what real servers, proxies and load balancers have answered.
+// It carries and signs and knows nothing of what an answer means: that is S3Store's. The real one
+// is CurlTransport; the simulator's answers what real servers, proxies and load balancers have
+// answered.
 #pragma once
 
 #include <cstdint>

@@ -47,9 +47,9 @@ class ObjectStore {
   virtual Result<void> put(const std::string& key, std::string_view bytes, PutMode mode) = 0;
   // Puts objects whose names are the caller's alone: one that exists with the same bytes is what an
   // earlier try of this call left, and stays; with other bytes it is kExists. Ok: all are there, as
-  // after a put() of each. An error: some may be there; it is the worst that one of them met (final,
-  // then kOutcomeUnknown, then kRetry). A store that can do better than one after the other does:
-  // by syncing them together, or side by side.
+  // after a put() of each. An error: some may be there; it is the worst that one of them met
+  // (final, then kOutcomeUnknown, then kRetry). A store that can do better than one after the other
+  // does: by syncing them together, or side by side.
   virtual Result<void> put_all(std::span<const NewObject> objects);
   virtual Result<std::string> get(const std::string& key) = 0;
   // Whether the object has exactly these bytes. Errors as get(), kNotFound among them.

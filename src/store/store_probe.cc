@@ -10,8 +10,7 @@ namespace {
 
 std::unexpected<Error> while_doing(const std::string& what, const Error& error) {
   // Nobody's data depends on this object: an outcome that is not known is tried again.
-  const ErrorKind kind =
-      error.kind == ErrorKind::kOutcomeUnknown ? ErrorKind::kRetry : error.kind;
+  const ErrorKind kind = error.kind == ErrorKind::kOutcomeUnknown ? ErrorKind::kRetry : error.kind;
   return fail(kind, "the probe's " + what + ": " + error.text);
 }
 

@@ -124,12 +124,11 @@ Result<void> check_watermark(const AppendRequest& request, const TableMetadata& 
                                         describe(there) + "): load it and append to it");
   }
   if (there == request.expected) return {};
-  return fail(ErrorKind::kStale,
-              "table " + request.table +
-                  " has another watermark than expected: "
-                  "there is " +
-                  describe(there) + "; expected " + describe(request.expected) +
-                  ": it was rolled back, replaced or written by another parent");
+  return fail(ErrorKind::kStale, "table " + request.table +
+                                     " has another watermark than expected: "
+                                     "there is " +
+                                     describe(there) + "; expected " + describe(request.expected) +
+                                     ": it was rolled back, replaced or written by another parent");
 }
 
 ManifestHeader manifest_header(const TableMetadata& metadata) {

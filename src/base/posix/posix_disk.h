@@ -5,8 +5,8 @@
 //
 // Interrupted calls are repeated, short writes and reads finished. Errors name call, path and
 // errno: a full disk or quota is kNoSpace, too many open files kOverLimit, a failed sync is always
-// kCorrupt (never repeat it), an absent name is kNotFound, one that is there kExists, a forbidden or
-// impossible one kInvalid, EIO elsewhere is kCorrupt, the rest kInternal.
+// kCorrupt (never repeat it), an absent name is kNotFound, one that is there kExists, a forbidden
+// or impossible one kInvalid, EIO elsewhere is kCorrupt, the rest kInternal.
 //
 // Threads: any. Holds no state.
 #pragma once
