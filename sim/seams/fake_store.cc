@@ -99,6 +99,9 @@ Result<void> FakeStore::put(const std::string& key, std::string_view bytes, stor
 }
 
 Result<std::string> FakeStore::get(const std::string& key) { return read(Kind::kGet, key); }
+Result<bool> FakeStore::holds(const std::string& key, std::string_view bytes) {
+  return EVODB_TRY(head(key)) == bytes;
+}
 Result<std::string> FakeStore::head(const std::string& key) { return read(Kind::kHead, key); }
 
 Result<std::string> FakeStore::read(Kind kind, const std::string& key) {

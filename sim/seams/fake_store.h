@@ -57,7 +57,8 @@ class FakeStore : public store::ObjectStore {
 
   Result<void> put(const std::string& key, std::string_view bytes, store::PutMode mode) override;
   Result<std::string> get(const std::string& key) override;
-  // A call that gives the object without its bytes being read: for whoever only looks at it.
+  Result<bool> holds(const std::string& key, std::string_view bytes) override;
+  // One call of kind kHead: the object is looked at, its bytes are not asked for.
   Result<std::string> head(const std::string& key);
   Result<void> remove(const std::string& key) override;
   Result<std::vector<store::ObjectInfo>> list(const std::string& prefix) override;
