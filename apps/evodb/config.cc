@@ -84,6 +84,10 @@ constexpr Setting table[] = {
      "segments, then children keep their changes themselves."},
     {"fallback.max_local_bytes", kBytes, "10737418240", 64 * mib, 64LL * 1024 * gib,
      "Cap of the journal on disk. When it nears, credit stops and children keep their changes."},
+    {"fallback.set_aside_max_bytes", kBytes, "1073741824", 1 * mib, 64LL * 1024 * gib,
+     "Changes of tables that cannot be written (unreadable metadata, a refused commit), kept "
+     "beside "
+     "the journal so that it can be trimmed. When full, the journal holds them."},
     {"fallback.recovery_interval_ms", kMillis, "60000", 100, day_ms,
      "Longest wait between attempts while the store is away (they begin at 100 ms and double)."},
 

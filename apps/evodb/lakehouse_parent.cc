@@ -48,6 +48,8 @@ Result<parent::ParentOptions> parent_options(const Config& config) {
 
   options.journal.segment_bytes = config.integer("journal.segment_bytes");
   options.journal.max_bytes = config.integer("fallback.max_local_bytes");
+  options.set_aside_bytes_max =
+      static_cast<std::uint64_t>(config.integer("fallback.set_aside_max_bytes"));
   if (!config.boolean("fallback.enabled")) {
     options.journal.max_bytes =
         std::min<std::uint64_t>(options.journal.max_bytes, 4 * options.journal.segment_bytes);

@@ -8,8 +8,6 @@
 
 namespace evodb::app {
 
-namespace {
-
 store::StoreOptions store_options(const Config& config) {
   store::StoreOptions options;
   options.url = config.text("store.url");
@@ -24,8 +22,6 @@ store::StoreOptions store_options(const Config& config) {
   options.path_style = config.boolean("store.path_style");
   return options;
 }
-
-}  // namespace
 
 Result<void> RunningParent::prepare(const Config& config) {
   auto object_store = EVODB_TRY(store::open_store(store_options(config)));

@@ -185,8 +185,8 @@ class NotFenced final : public Plant {
  private:
   struct Wrap final : CatalogWrap {
     Wrap(table::Catalog& real, table::WriterEpoch& newest) : CatalogWrap(real), newest_(newest) {}
-    Result<table::WriterEpoch> claim() override {
-      newest_ = EVODB_TRY(real_.claim());
+    Result<table::WriterEpoch> claim(table::WriterEpoch at_least) override {
+      newest_ = EVODB_TRY(real_.claim(at_least));
       return newest_;
     }
     Result<void> swap(table::WriterEpoch, const std::string& table,

@@ -50,7 +50,8 @@ class FaultyCatalog final : public table::Catalog {
     return catalog_->swap(newest_writer_, table, expected, metadata_location);
   }
 
-  Result<table::WriterEpoch> claim() override;
+  using Catalog::claim;
+  Result<table::WriterEpoch> claim(table::WriterEpoch at_least) override;
   Result<std::vector<table::TableEntry>> list() override { return catalog_->list(); }
   Result<std::optional<std::string>> load(const std::string& table) override;
   Result<void> swap(table::WriterEpoch writer, const std::string& table,
@@ -59,6 +60,7 @@ class FaultyCatalog final : public table::Catalog {
   Result<std::optional<std::string>> property(const std::string& key) override {
     return catalog_->property(key);
   }
+  Result<void> reopen() override { return catalog_->reopen(); }
   Result<void> set_property(table::WriterEpoch writer, const std::string& key,
                             const std::string& value) override {
     return catalog_->set_property(writer, key, value);

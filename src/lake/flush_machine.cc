@@ -192,6 +192,7 @@ struct FlushMachine::Impl {
     request.expected = job->expected;
     request.watermark = job->watermark;
     request.now = clock.wall();
+    request.claim = job->claim;
     request.snapshots_max = options.snapshots_max;
     request.metadata_log_max = options.metadata_files_max;
     commit.emplace(std::move(request), store, random, cache);

@@ -76,6 +76,14 @@ LakeTable::LakeTable(table::TableState state, TableColumns columns)
   if (watermark_) counts_.watermark = watermark_->position;
 }
 
+LakeTable::LakeTable(std::string name, std::string location_key, std::string waits)
+    : name_(std::move(name)),
+      location_key_(std::move(location_key)),
+      columns_(TableColumns::for_changes()) {
+  counts_.name = name_;
+  counts_.waits = std::move(waits);
+}
+
 std::vector<std::uint32_t> LakeTable::plan(const wire::TableDef& def) {
   std::vector<std::uint32_t> plan;
   plan.reserve(def.columns.size());
@@ -256,6 +264,7 @@ std::unique_ptr<FlushJob> LakeTable::start_flush(FlushId id, const Lake::Identit
     job.sort_by = columns_.sort_by();
     job.expected = watermark_;
     job.watermark = {identity.parent, identity.writer, identity.journal.value, read_through};
+    job.claim = identity.claim;
     job.rows = sealed_;
     sealed_job_ = std::move(job);
   }

@@ -51,6 +51,7 @@ Json to_json(const ParentStatus& s) {
         {"files", t.files},
         {"last_commit_at_ms", t.last_commit_at.value},
         {"last_error", text_of(t.last_error)},
+        {"waits", t.waits},
         {"note", t.note},
     };
   }
@@ -62,6 +63,7 @@ Json to_json(const ParentStatus& s) {
       {"ready", s.phase == "ready"},
       {"trouble", s.degraded.empty() ? "" : s.degraded.front().text},
       {"degraded_reasons", reasons},
+      {"sick", s.sick},
       {"uptime_ms", s.uptime_ms},
       {"address", s.address},
       {"parent_id", s.parent_id},
@@ -111,6 +113,7 @@ Json to_json(const ParentStatus& s) {
         {"store_probe", s.probed        ? "passed"
                         : s.probe_error ? s.probe_error->text
                                         : "under way"},
+        {"set_aside_bytes", s.set_aside_bytes},
         {"orphans_removed", s.orphans_removed}}},
       {"tables", tables},
   };
@@ -220,6 +223,10 @@ std::string metrics_text(const ParentStatus& s) {
   m.counter("evodb_flush_failures_total", "Flushes that failed for good.", s.lake.flush_failures);
   m.gauge("evodb_store_away", "1 while a flush waits for the store.", s.store_error.has_value());
   m.gauge("evodb_tables", "Tables.", s.lake.tables.size());
+  m.gauge("evodb_tables_sick", "Tables that wait, or whose files are gone; see /status.",
+          static_cast<double>(s.sick.size()));
+  m.gauge("evodb_set_aside_bytes", "Changes of tables that wait, on disk.",
+          static_cast<double>(s.set_aside_bytes));
   m.counter("evodb_orphans_removed_total", "Files of crashed flushes removed at start.",
             s.orphans_removed);
   return m.take();
@@ -260,7 +267,10 @@ void answer_http(const gate::HttpRequest& request, std::function<void(gate::Http
       respond({.content_type = "text/plain; version=0.0.4; charset=utf-8",
                .body = metrics_text(status)});
     } else if (status.phase == "ready") {
-      respond({.body = "ready\n"});
+      // One sick table is one sick table: the rest is served.
+      std::string body = "ready\n";
+      for (const std::string& line : status.sick) body += line + "\n";
+      respond({.body = std::move(body)});
     } else {
       std::string body;
       for (const Error& reason : status.degraded) body += status.phase + ": " + reason.text + "\n";

@@ -53,6 +53,10 @@ struct ParentOptions {
   StoreHealthOptions store_health;
   // Told what an operator's log should have, in lines without an end. Loop thread.
   std::function<void(const std::string&)> say;
+  std::int64_t tend_ms = 10'000;                 // how often the catalog is looked after
+  std::int64_t sick_retry_ms = 30'000;           // how often a table that waits is looked at
+  std::int64_t refused_retry_ms = 600'000;       // the same, where it only refuses to be written
+  std::uint64_t set_aside_bytes_max = 1u << 30;  // on disk, for all tables that wait
 };
 
 // What a parent's rooms are wrapped in: nothing. The simulator plants known bugs around them here,
@@ -101,6 +105,9 @@ struct ParentStatus {
   std::optional<Error> probe_error;                  // see StoreHealth
   bool probed = false;
   std::uint64_t orphans_removed = 0;
+  std::uint64_t set_aside_bytes = 0;
+  // A line for each table that is not well, though all others are: "table x waits: why".
+  std::vector<std::string> sick;
 };
 
 // What one Parent gives to the next: docs/upgrade.md.

@@ -87,7 +87,7 @@ void remove_old_temporaries(const std::string& folder) {
 
 }  // namespace
 
-LocalStore::LocalStore(std::string root) : root_(std::move(root)) {}
+LocalStore::LocalStore(std::string root) : root_(std::move(root)), spelled_(root_) {}
 
 Result<std::unique_ptr<LocalStore>> LocalStore::open(const std::string& directory) {
   if (directory.empty()) {
@@ -339,7 +339,21 @@ Result<std::vector<ObjectInfo>> LocalStore::list(const std::string& prefix) {
 }
 
 std::string LocalStore::location(const std::string& key) const {
-  return std::string(scheme) + path_of(key);
+  return std::string(scheme) + spelled_ + "/" + key;
+}
+
+Result<bool> LocalStore::is_at(const std::string& location) {
+  if (!location.starts_with(scheme)) return false;
+  struct stat here{}, there{};
+  if (::stat(root_.c_str(), &here) != 0) return fail(from_errno(errno, "cannot look at", root_));
+  if (::stat(location.c_str() + scheme.size(), &there) != 0) return false;
+  return here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+}
+
+void LocalStore::spell_as(const std::string& location) {
+  std::string path = location.substr(scheme.size());
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  if (path != spelled_) spelled_ = std::move(path);
 }
 
 Result<std::string> LocalStore::key_of(const std::string& location) const {
@@ -350,11 +364,13 @@ Result<std::string> LocalStore::key_of(const std::string& location) const {
   } else if (path.starts_with("file:")) {
     path.remove_prefix(5);
   }
-  if (!path.starts_with(root_) || path.size() <= root_.size() + 1 || path[root_.size()] != '/') {
-    return fail(ErrorKind::kInvalid, "'" + location + "' is not in the warehouse " +
-                                         this->location("") + ": was the warehouse moved?");
+  for (const std::string* root : {&spelled_, &root_}) {
+    if (path.starts_with(*root) && path.size() > root->size() + 1 && path[root->size()] == '/') {
+      return std::string(path.substr(root->size() + 1));
+    }
   }
-  return std::string(path.substr(root_.size() + 1));
+  return fail(ErrorKind::kInvalid, "'" + location + "' is not in the warehouse " +
+                                       this->location("") + ": was the warehouse moved?");
 }
 
 Result<void> LocalStore::check() {

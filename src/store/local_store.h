@@ -37,6 +37,10 @@ class LocalStore final : public ObjectStore {
   Result<std::vector<ObjectInfo>> list(const std::string& prefix) override;
   std::string location(const std::string& key) const override;
   Result<std::string> key_of(const std::string& location) const override;
+  // By device and inode: a symbolic link, a bind mount, or another working directory's path.
+  Result<bool> is_at(const std::string& location) override;
+  // REQUIRES: is_at(location). Before others use the store.
+  void spell_as(const std::string& location) override;
   Result<void> check() override;
 
  private:
@@ -55,6 +59,7 @@ class LocalStore final : public ObjectStore {
                     std::vector<ObjectInfo>& found) const;
 
   const std::string root_;  // absolute, no trailing slash
+  std::string spelled_;     // the same, as locations name it
   std::atomic<std::uint64_t> serial_{0};
   std::mutex mutex_;
   // Folders whose names are known to survive a power loss: two a table.

@@ -62,6 +62,10 @@ class ObjectStore {
   // "file:///data/warehouse/key"), and back (kInvalid: not in this warehouse).
   virtual std::string location(const std::string& key) const = 0;
   virtual Result<std::string> key_of(const std::string& location) const = 0;
+  // May the place that `location` (as location("") gave it once) names be this very one, by another
+  // path? And if so: from now on location() spells as that one did.
+  virtual Result<bool> is_at(const std::string& location) { return location == this->location(""); }
+  virtual void spell_as(const std::string& /*location*/) {}
   // One cheap call that fails when the store is away or the credentials are wrong.
   virtual Result<void> check() = 0;
 };
