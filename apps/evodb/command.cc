@@ -10,11 +10,15 @@ namespace evodb::app {
 ExitCode exit_code_of(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::kRetry:
-    case ErrorKind::kOutcomeUnknown: return kExitUnavailable;
+    case ErrorKind::kOutcomeUnknown:
+    case ErrorKind::kStale: return kExitUnavailable;
     case ErrorKind::kFenced: return kExitFenced;
-    case ErrorKind::kInvalid: return kExitUsage;
+    case ErrorKind::kInvalid:
+    case ErrorKind::kNotFound:
+    case ErrorKind::kExists: return kExitUsage;
     case ErrorKind::kCorrupt: return kExitCorrupt;
-    case ErrorKind::kOverLimit: return kExitLimit;
+    case ErrorKind::kOverLimit:
+    case ErrorKind::kNoSpace: return kExitLimit;
     case ErrorKind::kInternal: return kExitFailed;
   }
   return kExitFailed;

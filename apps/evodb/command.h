@@ -45,5 +45,6 @@ void add_status(CLI::App& app, int& exit_code);
 void add_upgrade(CLI::App& app, int& exit_code);
 void add_bench(CLI::App& app, int& exit_code);
 void add_demo(CLI::App& app, int& exit_code);
+void add_lake(CLI::App& app, int& exit_code);
 
 }  // namespace evodb::app

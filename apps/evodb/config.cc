@@ -84,8 +84,17 @@ constexpr Setting table[] = {
      "segments, then children keep their changes themselves."},
     {"fallback.max_local_bytes", kBytes, "10737418240", 64 * mib, 64LL * 1024 * gib,
      "Cap of the journal on disk. When it nears, credit stops and children keep their changes."},
+    {"fallback.set_aside_max_bytes", kBytes, "1073741824", 1 * mib, 64LL * 1024 * gib,
+     "Changes of tables that cannot be written (unreadable metadata, a refused commit), kept "
+     "beside "
+     "the journal so that it can be trimmed. When full, the journal holds them."},
     {"fallback.recovery_interval_ms", kMillis, "60000", 100, day_ms,
      "Longest wait between attempts while the store is away (they begin at 100 ms and double)."},
+
+    {"ready.store_call_ms_max", kMillis, "10000", 1, day_ms,
+     "A call to the store that has not been answered for this time makes /readyz say 503."},
+    {"ready.unlanded_ms_max", kMillis, "60000", 1, day_ms,
+     "So does a change that has not landed this long after buffer.max_age_ms."},
 
     {"journal.segment_bytes", kBytes, "67108864", 1 * mib, 4 * gib,
      "Size of one journal file. Must be larger than the largest frame."},

@@ -1,6 +1,7 @@
 #include "lakehouse_parent.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <utility>
 
 #include "running_parent.h"
@@ -47,6 +48,8 @@ Result<parent::ParentOptions> parent_options(const Config& config) {
 
   options.journal.segment_bytes = config.integer("journal.segment_bytes");
   options.journal.max_bytes = config.integer("fallback.max_local_bytes");
+  options.set_aside_bytes_max =
+      static_cast<std::uint64_t>(config.integer("fallback.set_aside_max_bytes"));
   if (!config.boolean("fallback.enabled")) {
     options.journal.max_bytes =
         std::min<std::uint64_t>(options.journal.max_bytes, 4 * options.journal.segment_bytes);
@@ -76,6 +79,11 @@ Result<parent::ParentOptions> parent_options(const Config& config) {
   options.flush.metadata_cache_bytes_max = config.integer("lake.metadata_cache_bytes_max");
   options.flush.retry_ms_max = config.integer("fallback.recovery_interval_ms");
   options.orphan_age_ms_min = config.integer("lake.orphan_age_ms");
+  options.store_health.call_ms_max = config.integer("ready.store_call_ms_max");
+  options.store_health.unlanded_ms_max =
+      config.integer("ready.unlanded_ms_max") + options.lake.buffer_age_ms_max;
+  options.store_health.probe_retry_ms_max = options.flush.retry_ms_max;
+  options.say = [](const std::string& line) { std::fprintf(stderr, "evodb: %s\n", line.c_str()); };
   return options;
 }
 

@@ -53,6 +53,7 @@ int main(int argc, char** argv) {
   add_config(app, exit_code);
   add_bench(app, exit_code);
   add_demo(app, exit_code);
+  add_lake(app, exit_code);
   app.add_subcommand("version", "Print the version")->callback([] {
     std::printf("evodb %s\n", version());
   });

@@ -8,8 +8,6 @@
 
 namespace evodb::app {
 
-namespace {
-
 store::StoreOptions store_options(const Config& config) {
   store::StoreOptions options;
   options.url = config.text("store.url");
@@ -24,8 +22,6 @@ store::StoreOptions store_options(const Config& config) {
   options.path_style = config.boolean("store.path_style");
   return options;
 }
-
-}  // namespace
 
 Result<void> RunningParent::prepare(const Config& config) {
   auto object_store = EVODB_TRY(store::open_store(store_options(config)));
@@ -64,8 +60,9 @@ Result<void> RunningParent::start(const Config& config, const Waiting& waiting) 
   // takes.
   std::string said;
   while (answer.wait_for(std::chrono::seconds(1)) != std::future_status::ready) {
-    std::string why = status_now().trouble;
-    if (why.empty()) why = "reading what the tables hold";
+    const auto status = status_now();
+    std::string why =
+        status.degraded.empty() ? "reading what the tables hold" : status.degraded.front().text;
     if (waiting && why != said) waiting(why);
     said = std::move(why);
   }

@@ -25,6 +25,9 @@
 
 namespace evodb::app {
 
+// What `store.*` and `data` say of the warehouse.
+store::StoreOptions store_options(const Config& config);
+
 class RunningParent final : public ServedParent {
  public:
   ~RunningParent() override { stop(std::chrono::milliseconds(0)); }

@@ -171,7 +171,7 @@ void upgrade(ServedParent& parent, const Config& config, const ServeArguments& a
     std::fprintf(stderr, "evodb %s\n", result.text.c_str());
     if (lost) _exit(kExitFailed);
   };
-  if (!request.refused.empty()) return not_upgraded({ErrorKind::kInvalid, request.refused});
+  if (request.refused) return not_upgraded({ErrorKind::kInvalid, *request.refused});
   std::fprintf(stderr, "evodb upgrading: %s\n", binary.c_str());
   const std::int64_t ready_ms_max = config.integer("upgrade.ready_ms_max");
   auto next = Successor::start(binary, arguments_again(arguments), ready_ms_max);

@@ -33,8 +33,8 @@ void print(const Json& s) {
   std::printf("evodb %s at %s: %s, up %s\n", s.at("version").get<std::string>().c_str(),
               s.at("address").get<std::string>().c_str(), s.at("phase").get<std::string>().c_str(),
               duration(s.at("uptime_ms").get<std::int64_t>()).c_str());
-  if (const auto trouble = s.at("trouble").get<std::string>(); !trouble.empty()) {
-    std::printf("  trouble      %s\n", trouble.c_str());
+  for (const auto& reason : s.value("degraded_reasons", Json::array())) {
+    std::printf("  not ready    %s\n", reason.at("text").get<std::string>().c_str());
   }
   std::printf("  connections  %lu open, %lu children; %lu sources known\n",
               number(s.at("connections"), "open"), number(s.at("connections"), "children"),

@@ -19,8 +19,8 @@ namespace evodb::app {
 struct UpgradeRequest {
   std::string id;      // of the one who asks, to know the answer by
   std::string binary;  // "": the same path
-  // Of one that was read: why it must not be carried out, for people; "" if it may.
-  std::string refused;
+  // Of one that was read: why it must not be carried out.
+  std::optional<std::string> refused;
 };
 
 struct UpgradeResult {

@@ -24,6 +24,7 @@
 #include "evodb/result.h"
 #include "lake/flush_machine.h"
 #include "parent/parent.h"
+#include "store/s3_transport.h"
 #include "table/catalog.h"
 #include "table/io.h"
 
@@ -37,6 +38,10 @@ class Plant : public parent::RoomWraps {
   virtual table::Catalog& catalog(table::Catalog& real) { return real; }
   virtual lake::FileEncoder& encoder(lake::FileEncoder& real) { return real; }
   virtual void parent_options(parent::ParentOptions&) {}
+  // --- of the store, where a history reaches it as an S3 server (once a world)
+  virtual std::unique_ptr<store::S3Transport> s3(std::unique_ptr<store::S3Transport> real) {
+    return real;
+  }
   // --- of every call of a flush to store or catalog
   virtual void before_io(table::IoRequest&) {}
   virtual void after_io(const table::IoRequest&, table::IoResponse&, store::ObjectStore&) {}

@@ -131,6 +131,41 @@ class OneSlowTable final : public Plant {
   std::uint64_t notes_flushes_ = 0;
 };
 
+// --- answers
+
+// `Misread` changes the answer to a put into what somebody took it for.
+template <void (*Misread)(store::S3Answer&)>
+class PutMisread final : public Plant {
+ public:
+  std::unique_ptr<store::S3Transport> s3(std::unique_ptr<store::S3Transport> real) override {
+    return std::make_unique<Reader>(std::move(real));
+  }
+
+ private:
+  struct Reader final : store::S3Transport {
+    explicit Reader(std::unique_ptr<store::S3Transport> real) : real_(std::move(real)) {}
+    std::string endpoint() const override { return real_->endpoint(); }
+    Result<store::S3Answer> exchange(const store::S3Request& request) override {
+      auto answer = real_->exchange(request);
+      if (request.method == "PUT" && answer) Misread(*answer);
+      return answer;
+    }
+    std::unique_ptr<store::S3Transport> real_;
+  };
+};
+
+// It was once a limit that was reached, as an object is that exists already.
+void long_answer_is_stored(store::S3Answer& answer) {
+  if (answer.cut) answer = {.status = 200, .etag = "\"any\""};
+}
+
+// The status is looked at, the error document below it is not.
+void error_in_ok_is_stored(store::S3Answer& answer) {
+  if (answer.status != 200) return;
+  answer.body.clear();
+  answer.etag = "\"any\"";
+}
+
 // --- the catalog
 
 template <class Wrap>
@@ -150,8 +185,8 @@ class NotFenced final : public Plant {
  private:
   struct Wrap final : CatalogWrap {
     Wrap(table::Catalog& real, table::WriterEpoch& newest) : CatalogWrap(real), newest_(newest) {}
-    Result<table::WriterEpoch> claim() override {
-      newest_ = EVODB_TRY(real_.claim());
+    Result<table::WriterEpoch> claim(table::WriterEpoch at_least) override {
+      newest_ = EVODB_TRY(real_.claim(at_least));
       return newest_;
     }
     Result<void> swap(table::WriterEpoch, const std::string& table,
@@ -220,6 +255,10 @@ std::vector<PlantInfo> store_plants() {
        make_one<DeletesAfterUnknown>},
       {"failed-put-taken-for-done", "a commit names a file that is not there", "store",
        make_one<PutTakenForDone>},
+      {"long-answer-counts-as-stored", "an answer larger than we take is one: exists already",
+       "odd-answers", make_one<PutMisread<long_answer_is_stored>>},
+      {"error-in-200-counts-as-stored", "what stands below the status is not read", "odd-answers",
+       make_one<PutMisread<error_in_ok_is_stored>>},
       {"slow-table-blocks-all", "a flush that waits keeps all others waiting", "swarm",
        make_one<OneSlowTable>},
       {"zombie-not-fenced", "a replaced parent goes on committing", "zombies", make_one<NotFenced>},

@@ -155,6 +155,14 @@ class LakeWrap : public lake::Lake {
   void set_landed_filter(std::unique_ptr<lake::LandedFilter> filter) override {
     real_->set_landed_filter(std::move(filter));
   }
+  void add_waiting_table(const std::string& name, const std::string& location_key,
+                         const std::string& why) override {
+    real_->add_waiting_table(name, location_key, why);
+  }
+  bool any_waits() const override { return real_->any_waits(); }
+  bool last_is_aside() const override { return real_->last_is_aside(); }
+  std::vector<std::string> last_definitions() const override { return real_->last_definitions(); }
+  void release_aside() override { real_->release_aside(); }
   bool has_room() const override { return real_->has_room(); }
   Result<void> on_record(const journal::Record& record, UnixMillis wall,
                          base::MonotonicMillis now) override {
@@ -184,7 +192,10 @@ class LakeWrap : public lake::Lake {
 class CatalogWrap : public table::Catalog {
  public:
   explicit CatalogWrap(table::Catalog& real) : real_(real) {}
-  Result<table::WriterEpoch> claim() override { return real_.claim(); }
+  using Catalog::claim;
+  Result<table::WriterEpoch> claim(table::WriterEpoch at_least) override {
+    return real_.claim(at_least);
+  }
   Result<std::vector<table::TableEntry>> list() override { return real_.list(); }
   Result<std::optional<std::string>> load(const std::string& table) override {
     return real_.load(table);
@@ -197,6 +208,7 @@ class CatalogWrap : public table::Catalog {
   Result<std::optional<std::string>> property(const std::string& key) override {
     return real_.property(key);
   }
+  Result<void> reopen() override { return real_.reopen(); }
   Result<void> set_property(table::WriterEpoch writer, const std::string& key,
                             const std::string& value) override {
     return real_.set_property(writer, key, value);

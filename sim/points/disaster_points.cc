@@ -218,7 +218,7 @@ void run_disaster(const Extent& extent, Report& report) {
     }
     ++report.second_crashes;
     run_plan({.stop_at = n, .lose_again = true}, call("lost again at disk", n), report);
-    for (const ErrorKind kind : {ErrorKind::kInternal, ErrorKind::kOverLimit, ErrorKind::kRetry,
+    for (const ErrorKind kind : {ErrorKind::kInternal, ErrorKind::kNoSpace, ErrorKind::kRetry,
                                  ErrorKind::kOutcomeUnknown}) {
       ++report.failures;
       run_plan({.stop_at = n, .disk_error = Error{kind, "injected"}},

@@ -96,15 +96,18 @@ class FlushWorld {
       identity_ = {found.parent_id, found.writer, journal_->id()};
       return {};
     }));
-    std::vector<table::TableState> states;
+    parent::LoadedTables loaded;
     EVODB_CHECK(catalog_retry([&]() -> Result<void> {
-      states = EVODB_TRY(parent::load_checked_tables(
-          disk_, "j", {journal_->id(), journal_->durable_end()}, store_, catalog_));
+      loaded = EVODB_TRY(parent::load_checked_tables(disk_, "j",
+                                                     {journal_->id(), journal_->durable_end()},
+                                                     store_, catalog_, identity_.writer, random_));
       return {};
     }));
+    identity_.writer = loaded.claim->record().writer;
+    identity_.claim = loaded.claim;
     commits_ = std::make_shared<table::CommitCache>(1u << 20);
     lake_ = lake::Lake::create({}, identity_);
-    for (auto& state : states) lake_->add_table(std::move(state));
+    for (auto& found : loaded.tables) lake_->add_table(std::move(found.state));
     cursor_ = journal_->read_from(journal_->first());
     return {};
   }

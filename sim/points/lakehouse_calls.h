@@ -93,8 +93,9 @@ class CountedCatalog final : public table::Catalog {
       : real_(std::move(real)), calls_(calls) {}
   void on_commit(OnCommit on_commit) { on_commit_ = std::move(on_commit); }
 
-  Result<table::WriterEpoch> claim() override {
-    return write<table::WriterEpoch>("claim", [&] { return real_->claim(); });
+  using Catalog::claim;
+  Result<table::WriterEpoch> claim(table::WriterEpoch at_least) override {
+    return write<table::WriterEpoch>("claim", [&] { return real_->claim(at_least); });
   }
   Result<std::vector<table::TableEntry>> list() override {
     return read<std::vector<table::TableEntry>>("list tables", [&] { return real_->list(); });
@@ -115,6 +116,7 @@ class CountedCatalog final : public table::Catalog {
     return read<std::optional<std::string>>("property " + key,
                                             [&] { return real_->property(key); });
   }
+  Result<void> reopen() override { return real_->reopen(); }
   Result<void> set_property(table::WriterEpoch writer, const std::string& key,
                             const std::string& value) override {
     return write<void>("set " + key, [&] { return real_->set_property(writer, key, value); });

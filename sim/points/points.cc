@@ -31,8 +31,8 @@ constexpr DiskFault disk_faults[] = {
     {"EIO", ErrorKind::kInternal, Effect::kNothing},
     {"EIO after a short write", ErrorKind::kInternal, Effect::kHalf},
     {"EIO after all was done", ErrorKind::kInternal, Effect::kAll},
-    {"ENOSPC after a short write", ErrorKind::kOverLimit, Effect::kHalf},
-    {"ENOSPC", ErrorKind::kOverLimit, Effect::kNothing},
+    {"ENOSPC after a short write", ErrorKind::kNoSpace, Effect::kHalf},
+    {"ENOSPC", ErrorKind::kNoSpace, Effect::kNothing},
     {"retry", ErrorKind::kRetry, Effect::kNothing},
     {"outcome unknown, done", ErrorKind::kOutcomeUnknown, Effect::kAll},
     {"outcome unknown, not done", ErrorKind::kOutcomeUnknown, Effect::kNothing},
@@ -187,7 +187,7 @@ class Enumeration {
 
   bool counts(const DiskFault& fault) const {
     return !points_.through_sqlite || fault.kind == ErrorKind::kInternal ||
-           (fault.kind == ErrorKind::kOverLimit && fault.effect == Effect::kHalf);
+           (fault.kind == ErrorKind::kNoSpace && fault.effect == Effect::kHalf);
   }
 
   // A sync fails and the process dies before it does anything about it. The next one reads what was

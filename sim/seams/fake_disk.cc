@@ -140,9 +140,9 @@ Result<std::unique_ptr<base::File>> FakeDisk::open(const std::string& path, base
   if (crashed_) return fail(off);
   auto found = names_.find(path);
   if (mode == base::OpenMode::kCreate) {
-    if (found != names_.end()) return fail(ErrorKind::kInvalid, path + ": exists");
+    if (found != names_.end()) return fail(ErrorKind::kExists, path + ": exists");
     if (!directories_.contains(directory_of(path))) {
-      return fail(ErrorKind::kInvalid, path + ": no such directory");
+      return fail(ErrorKind::kNotFound, path + ": no such directory");
     }
     const auto fault = next_mutation("create " + path);
     if (fault && fault->effect != Effect::kAll) return fail(fault->error);
@@ -151,7 +151,7 @@ Result<std::unique_ptr<base::File>> FakeDisk::open(const std::string& path, base
     if (fault) return fail(fault->error);
     return std::make_unique<Handle>(*this, std::move(inode), path, true);
   }
-  if (found == names_.end()) return fail(ErrorKind::kInvalid, path + ": no such file");
+  if (found == names_.end()) return fail(ErrorKind::kNotFound, path + ": no such file");
   return std::make_unique<Handle>(*this, found->second, path, mode != base::OpenMode::kRead);
 }
 
@@ -165,7 +165,7 @@ Result<void> FakeDisk::rename(const std::string& from, const std::string& to) {
   const std::lock_guard lock(mutex_);
   if (crashed_) return fail(off);
   const auto found = names_.find(from);
-  if (found == names_.end()) return fail(ErrorKind::kInvalid, from + ": no such file");
+  if (found == names_.end()) return fail(ErrorKind::kNotFound, from + ": no such file");
   const auto fault = next_mutation("rename " + from);
   if (fault && fault->effect != Effect::kAll) return fail(fault->error);
   change_names(
@@ -177,7 +177,7 @@ Result<void> FakeDisk::rename(const std::string& from, const std::string& to) {
 Result<void> FakeDisk::unlink(const std::string& path) {
   const std::lock_guard lock(mutex_);
   if (crashed_) return fail(off);
-  if (!names_.contains(path)) return fail(ErrorKind::kInvalid, path + ": no such file");
+  if (!names_.contains(path)) return fail(ErrorKind::kNotFound, path + ": no such file");
   const auto fault = next_mutation("unlink " + path);
   if (fault && fault->effect != Effect::kAll) return fail(fault->error);
   change_names({.directory = directory_of(path), .removes = path});
@@ -219,7 +219,7 @@ Result<void> FakeDisk::sync_directory(const std::string& path) {
 Result<std::vector<std::string>> FakeDisk::list(const std::string& path) {
   const std::lock_guard lock(mutex_);
   if (crashed_) return fail(off);
-  if (!directories_.contains(path)) return fail(ErrorKind::kInvalid, path + ": no such directory");
+  if (!directories_.contains(path)) return fail(ErrorKind::kNotFound, path + ": no such directory");
   std::vector<std::string> names;
   for (const auto& [name, inode] : names_) {
     if (directory_of(name) == path) names.push_back(name.substr(name.rfind('/') + 1));

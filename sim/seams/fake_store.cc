@@ -3,7 +3,8 @@
 namespace evodb::sim {
 namespace {
 
-constexpr std::string_view root = "mem://warehouse/";
+// As an S3Store in front of it says (fake_s3.h).
+constexpr std::string_view root = "s3://warehouse/";
 
 std::unexpected<Error> say(FakeStore::Fault fault, bool changes, const std::string& key) {
   if (fault == FakeStore::Fault::kInvalid) {
@@ -90,18 +91,24 @@ Result<void> FakeStore::put(const std::string& key, std::string_view bytes, stor
   const auto fault = begin(Kind::kPut, key);
   if (fault && *fault != Fault::kUnknownAfter) return say(*fault, true, key);
   if (mode == store::PutMode::kIfAbsent && objects_.contains(key)) {
-    return fail(ErrorKind::kOverLimit, "the object exists already: " + key);
+    return fail(store::object_exists(key));
   }
   objects_[key] = {std::string(bytes), clock_.wall()};
   if (fault) return say(*fault, true, key);
   return {};
 }
 
-Result<std::string> FakeStore::get(const std::string& key) {
+Result<std::string> FakeStore::get(const std::string& key) { return read(Kind::kGet, key); }
+Result<bool> FakeStore::holds(const std::string& key, std::string_view bytes) {
+  return EVODB_TRY(head(key)) == bytes;
+}
+Result<std::string> FakeStore::head(const std::string& key) { return read(Kind::kHead, key); }
+
+Result<std::string> FakeStore::read(Kind kind, const std::string& key) {
   const std::lock_guard lock(mutex_);
-  if (const auto fault = begin(Kind::kGet, key)) return say(*fault, false, key);
+  if (const auto fault = begin(kind, key)) return say(*fault, false, key);
   const auto it = objects_.find(key);
-  if (it == objects_.end()) return fail(store::missing_object(key));
+  if (it == objects_.end()) return fail(store::no_such_object(key));
   return it->second.bytes;
 }
 

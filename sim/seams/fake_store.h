@@ -21,7 +21,7 @@
 namespace evodb::sim {
 
 // Any thread.
-class FakeStore final : public store::ObjectStore {
+class FakeStore : public store::ObjectStore {
  public:
   enum class Fault : std::uint8_t {
     kRetry,          // nothing happened, kRetry
@@ -29,7 +29,7 @@ class FakeStore final : public store::ObjectStore {
     kUnknownAfter,   // it happened; a put or remove says kOutcomeUnknown, others kRetry
     kInvalid,        // nothing happened, kInvalid: as with wrong credentials
   };
-  enum class Kind : std::uint8_t { kPut, kGet, kRemove, kList, kCheck };
+  enum class Kind : std::uint8_t { kPut, kGet, kRemove, kList, kCheck, kHead };
   struct Call {
     std::uint64_t number = 0;  // from 1
     Kind kind = Kind::kPut;
@@ -57,6 +57,9 @@ class FakeStore final : public store::ObjectStore {
 
   Result<void> put(const std::string& key, std::string_view bytes, store::PutMode mode) override;
   Result<std::string> get(const std::string& key) override;
+  Result<bool> holds(const std::string& key, std::string_view bytes) override;
+  // One call of kind kHead: the object is looked at, its bytes are not asked for.
+  Result<std::string> head(const std::string& key);
   Result<void> remove(const std::string& key) override;
   Result<std::vector<store::ObjectInfo>> list(const std::string& prefix) override;
   std::string location(const std::string& key) const override;
@@ -69,6 +72,7 @@ class FakeStore final : public store::ObjectStore {
     UnixMillis modified;
   };
   std::optional<Fault> begin(Kind kind, const std::string& key);  // mutex_ held
+  Result<std::string> read(Kind kind, const std::string& key);
 
   base::Clock& clock_;
   mutable std::mutex mutex_;

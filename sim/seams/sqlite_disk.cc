@@ -102,7 +102,7 @@ struct SqliteDiskCalls {
     const auto done = f.file->pwrite(at, bytes);
     if (done) return SQLITE_OK;
     // Of all calls only this one tells a full disk from others, in SQLite's own VFS too.
-    return done.error().kind == ErrorKind::kOverLimit ? SQLITE_FULL : SQLITE_IOERR_WRITE;
+    return done.error().kind == ErrorKind::kNoSpace ? SQLITE_FULL : SQLITE_IOERR_WRITE;
   }
 
   static int truncate(sqlite3_file* handle, sqlite3_int64 size) {

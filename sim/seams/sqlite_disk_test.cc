@@ -147,7 +147,7 @@ TEST_P(Modes, WhicheverCallFailsSaysSoAndHarmsNothing) {
   const std::uint64_t all = calls();
   for (std::uint64_t n = 1; n <= all; ++n) {
     for (const Effect effect : {Effect::kNothing, Effect::kHalf, Effect::kAll}) {
-      for (const ErrorKind kind : {ErrorKind::kInternal, ErrorKind::kOverLimit}) {
+      for (const ErrorKind kind : {ErrorKind::kInternal, ErrorKind::kNoSpace}) {
         SCOPED_TRACE("call " + std::to_string(n) + " effect " +
                      std::to_string(static_cast<int>(effect)));
         World world(GetParam(), n);

@@ -17,13 +17,16 @@ std::uint32_t one_of(base::Random& random, std::initializer_list<std::uint32_t> 
   return choices.begin()[random.below(choices.size())];
 }
 
-constexpr std::array<Profile, 22> all_profiles = {{
+constexpr std::array<Profile, 23> all_profiles = {{
     {"swarm", "any of the others' features, each by chance"},
     {"calm", "nothing goes wrong at all"},
     {"kills", "parent and edges are killed"},
     {"power", "machines lose power, often in the middle of a disk call"},
     {"network", "cuts, partitions, slow readers, small windows"},
     {"store", "a store that fails, lies, is late, is away"},
+    {"odd-answers",
+     "an S3 server, and proxies that answer in its place: at length, HTML, 200 with "
+     "an error inside"},
     {"catalog", "swaps with lost answers, and commits of other engines"},
     {"disk", "failing syncs, EIO, short writes, full disks"},
     {"clocks", "wall clocks jump both ways"},
@@ -145,6 +148,12 @@ Result<Course> draw_course(std::string_view profile, std::uint64_t seed) {
     SeededRandom own(random.next());
     const bool forced = feature.profile == profile;
     if (forced || (by_chance && profile != "calm")) feature.apply(course, own);
+  }
+  // Drawn from a stream of its own: the courses of earlier seeds stay as they were.
+  SeededRandom odd(seed * 0xd1342543de82ef95u + 29);
+  if (profile == "odd-answers" || (odd.below(100) < 15 && profile != "calm")) {
+    course.speaks_s3 = true;
+    course.rate(Fault::kOddAnswer) = one_of(odd, {6, 15, 40});  // asked every request
   }
   if (profile == "churn") course.visitors = 1'200;
   if (random.below(8) == 0) course.snapshots_max = 100;

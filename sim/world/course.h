@@ -29,6 +29,7 @@ struct Course {
   bool wait_durable = false;        // some edges keep changes only until durable
   bool odd_values = false;          // values that do not fit their column; rows that are too large
   bool fills_journal = false;       // the store stays away until the journal is full
+  bool speaks_s3 = false;           // the store is reached as an S3 server is
   std::uint64_t first_lsn = 0;      // of every outbox
   std::int64_t sync_ms_max = 3;
   std::int64_t store_ms_max = 30;       // one call

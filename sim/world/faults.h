@@ -58,6 +58,7 @@ enum class Fault : std::uint8_t {
   kReplay,       // everything that a child once sent comes again, byte for byte
   kNewerMinor,   // a child of a later minor version of the wire
   kHandOver,     // a parent gives its place to the next one, sockets and all (docs/upgrade.md)
+  kOddAnswer,    // the store is an S3 server, and something answers in its place (fake_s3.h)
   kCount,
 };
 inline constexpr std::size_t fault_count = static_cast<std::size_t>(Fault::kCount);

@@ -58,8 +58,8 @@ Result<void> FaultyCatalog::really_swap(table::WriterEpoch writer, const std::st
   return done;
 }
 
-Result<table::WriterEpoch> FaultyCatalog::claim() {
-  auto claimed = catalog_->claim();
+Result<table::WriterEpoch> FaultyCatalog::claim(table::WriterEpoch at_least) {
+  auto claimed = catalog_->claim(at_least);
   if (claimed) newest_writer_ = std::max(newest_writer_, *claimed);
   return claimed;
 }

@@ -13,9 +13,9 @@
 #include "parent/store_runner.h"
 #include "sim/plants/plant.h"
 #include "sim/seams/fake_loop.h"
-#include "sim/seams/fake_store.h"
 #include "sim/world/course.h"
 #include "sim/world/faults.h"
+#include "store/store.h"
 #include "table/catalog.h"
 
 namespace evodb::sim {
@@ -50,7 +50,8 @@ class FaultyCatalog final : public table::Catalog {
     return catalog_->swap(newest_writer_, table, expected, metadata_location);
   }
 
-  Result<table::WriterEpoch> claim() override;
+  using Catalog::claim;
+  Result<table::WriterEpoch> claim(table::WriterEpoch at_least) override;
   Result<std::vector<table::TableEntry>> list() override { return catalog_->list(); }
   Result<std::optional<std::string>> load(const std::string& table) override;
   Result<void> swap(table::WriterEpoch writer, const std::string& table,
@@ -59,6 +60,7 @@ class FaultyCatalog final : public table::Catalog {
   Result<std::optional<std::string>> property(const std::string& key) override {
     return catalog_->property(key);
   }
+  Result<void> reopen() override { return catalog_->reopen(); }
   Result<void> set_property(table::WriterEpoch writer, const std::string& key,
                             const std::string& value) override {
     return catalog_->set_property(writer, key, value);
@@ -84,7 +86,7 @@ class SimStoreRunner final : public parent::StoreRunner {
  public:
   struct Lakehouse {
     FakeLoop& ground;
-    FakeStore& store;
+    store::ObjectStore& store;
     table::Catalog& catalog;
     const Course& course;
     FaultPlan& plan;

@@ -31,6 +31,7 @@ parent::ParentOptions ParentLife::options(const Course& course) {
   options.flush.retry_ms_max = 2'000;
   options.flush.snapshots_max = options.flush.metadata_files_max = course.snapshots_max;
   options.orphan_age_ms_min = 3'600'000;
+  options.store_health.probe_retry_ms_max = 2'000;
   return options;
 }
 

@@ -15,7 +15,7 @@ class QuietStore final : public store::ObjectStore {
   explicit QuietStore(const FakeStore& store) : store_(store) {}
   Result<std::string> get(const std::string& key) override {
     auto bytes = store_.peek(key);
-    if (!bytes) return fail(store::missing_object(key));
+    if (!bytes) return fail(store::no_such_object(key));
     return *std::move(bytes);
   }
   std::string location(const std::string& key) const override { return store_.location(key); }

@@ -5,6 +5,8 @@
 
 #include "base/assert.h"
 #include "sim/world/world.h"
+#include "store/s3_store.h"
+#include "store/sigv4.h"
 
 namespace evodb::sim {
 
@@ -54,6 +56,29 @@ std::optional<FakeStore::Fault> World::on_store_call(const FakeStore::Call& call
                                  : FakeStore::Fault::kUnknownAfter;
   }
   return std::nullopt;
+}
+
+// The shipped S3Store, over a server in front of the same objects.
+void World::speak_s3() {
+  auto server = std::make_unique<FakeS3>(
+      store_, [](std::string_view bytes) { return "\"" + store::md5_hex(bytes) + "\""; },
+      [this](const store::S3Request& request) { return on_s3_request(request); });
+  s3_ = store::S3Store::open({.url = "s3://warehouse", .side_by_side = false},
+                             plant_.s3(std::move(server)))
+            .value();
+}
+
+std::optional<FakeS3::Odd> World::on_s3_request(const store::S3Request& request) {
+  auto odd = strike(Fault::kOddAnswer);
+  if (!odd) return std::nullopt;
+  const auto what = static_cast<FakeS3::Oddity>(
+      odd->random.below(static_cast<std::uint64_t>(FakeS3::Oddity::kCount)));
+  counts_.coverage.insert("odd-answer:" + std::string(oddity_name(what)) + " to " + request.method);
+  // A server that sends us elsewhere has done nothing before.
+  const bool carried_out = odd->chance(50) && what != FakeS3::Oddity::kRedirect;
+  tell(request.what + ": " + std::string(oddity_name(what)) +
+       (carried_out ? ", carried out" : ", not carried out"));
+  return FakeS3::Odd{what, carried_out};
 }
 
 void World::make_trouble() {
@@ -134,7 +159,7 @@ void World::trouble_disk() {
   }
   if (auto full = strike(Fault::kDiskFull)) {
     disk_may_fail_ = true;
-    disk_->fail_all_mutations(Error{ErrorKind::kOverLimit, "no space left on device"});
+    disk_->fail_all_mutations(Error{ErrorKind::kNoSpace, "no space left on device"});
     disk_has_room_at_ms_ = now() + full->ms_below(3'000);
   }
   if (auto flip = strike(Fault::kBitRot)) rot(*flip);

@@ -71,6 +71,7 @@ World::World(WorldOptions options)
         oracle_.on_commit(table, location);
       });
   store_.fail_if([this](const FakeStore::Call& call) { return on_store_call(call); });
+  if (course_.speaks_s3) speak_s3();
   network_.options().delay_us_max = course_.delay_us_max;
   network_.options().window_bytes = course_.window_bytes;
 }

@@ -29,6 +29,7 @@
 #include "sim/seams/fake_disk.h"
 #include "sim/seams/fake_loop.h"
 #include "sim/seams/fake_network.h"
+#include "sim/seams/fake_s3.h"
 #include "sim/seams/fake_store.h"
 #include "sim/world/course.h"
 #include "sim/world/edge_life.h"
@@ -171,6 +172,9 @@ class World final : public EdgeWitness {
   void note(const Strike& strike);
   std::string where() const;
   std::optional<FakeStore::Fault> on_store_call(const FakeStore::Call& call);
+  void speak_s3();
+  std::optional<FakeS3::Odd> on_s3_request(const store::S3Request& request);
+  store::ObjectStore& lakehouse_store() { return s3_ ? *s3_ : store_; }
   void make_trouble();
   void trouble_parent();
   void trouble_disk();
@@ -194,6 +198,7 @@ class World final : public EdgeWitness {
   FakeLoop app_clock_;  // of the machine with the real database
   std::unique_ptr<FakeDisk> disk_;
   FakeStore store_;
+  std::unique_ptr<store::ObjectStore> s3_;  // in front of it, where the course says so
   FaultyCatalog catalog_;
   lake::ParquetEncoder encoder_;
   std::vector<Edge> edges_;

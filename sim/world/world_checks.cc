@@ -143,9 +143,9 @@ void World::check_status(const parent::ParentStatus& status) {
                                     std::to_string(gate.connections));
   }
   counts_.rejects = std::max(counts_.rejects, status.lake.entries_rejected);
-  const bool halted = status.trouble.starts_with("landing has stopped");
+  const bool halted = status.landing_halted.has_value();
   if (halted && !halted_ && !disk_may_fail_ && !rotten_ && !disk_->crashed()) {
-    violate(Invariant::kStarts, status.trouble);
+    violate(Invariant::kStarts, status.landing_halted->text);
   }
   halted_ = halted_ || halted;
 }

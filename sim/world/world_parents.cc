@@ -20,8 +20,8 @@ void World::start_parent() {
       ParentLife::Surroundings{network_,
                                random_,
                                *disk_,
-                               {ground_, store_, plant_.catalog(catalog_), course_, plan_,
-                                [this](const Strike& s) { note(s); }},
+                               {ground_, lakehouse_store(), plant_.catalog(catalog_), course_,
+                                plan_, [this](const Strike& s) { note(s); }},
                                encoder_,
                                course_,
                                plant_});

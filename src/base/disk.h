@@ -5,9 +5,10 @@
 //   (*f)->sync();                      // only now is it there after a power loss
 //   disk.sync_directory("journal");    // and only now is its name
 //
-// Calls block and return an error, never throw. kOverLimit means the disk is full, kRetry never
-// occurs: **a failed sync must not be retried** (the kernel may have dropped the dirty pages), so
-// sync reports kCorrupt and the caller abandons the file.
+// Calls block and return an error, never throw. kNoSpace means the disk is full, kOverLimit that no
+// more files may be open, kNotFound and kExists are about names. kRetry never occurs: **a failed
+// sync must not be retried** (the kernel may have dropped the dirty pages), so sync reports
+// kCorrupt and the caller abandons the file.
 //
 // Threads: one File is used by one thread at a time; a Disk by any.
 // The simulator's Disk forgets what was not synced: see sim/fake_disk.h.
@@ -47,7 +48,7 @@ class Disk {
   virtual Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) = 0;
   virtual Result<bool> exists(const std::string& path) = 0;
   virtual Result<void> rename(const std::string& from, const std::string& to) = 0;
-  virtual Result<void> unlink(const std::string& path) = 0;  // absent is an error (kInvalid)
+  virtual Result<void> unlink(const std::string& path) = 0;  // absent is an error (kNotFound)
   virtual Result<void> make_directories(const std::string& path) = 0;
   virtual Result<void> sync_directory(const std::string& path) = 0;
   // Names (not paths) of the files in a directory, sorted.

@@ -112,7 +112,7 @@ class Histories {
         }
         break;
       case 3:
-        w_.disk.fail_all_mutations(Error{ErrorKind::kOverLimit, "ENOSPC"});
+        w_.disk.fail_all_mutations(Error{ErrorKind::kNoSpace, "ENOSPC"});
         (void)w_.commit();
         w_.disk.fail_all_mutations(std::nullopt);
         break;

@@ -8,6 +8,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -85,7 +86,7 @@ class IngestMachine final : public Ingest {
   HelloOutcome new_epoch(const wire::Hello& hello, std::string text);
   HelloOutcome welcome(SessionId id, const SourceState& state, bool chain_known);
   // Empty: the two histories may be one. Otherwise why they are not.
-  std::string divergence(const SourceState& state, const wire::Hello& hello) const;
+  std::optional<std::string> divergence(const SourceState& state, const wire::Hello& hello) const;
   // Whether the tables have what the child has trimmed, and we have not.
   bool landed_before_us(SourceIndex index, const wire::Hello& hello) const;
   bool has_inflight(SourceIndex index) const;

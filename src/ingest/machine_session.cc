@@ -116,14 +116,15 @@ HelloOutcome IngestMachine::new_epoch(const wire::Hello& hello, std::string text
   return outcome;
 }
 
-std::string IngestMachine::divergence(const SourceState& state, const wire::Hello& hello) const {
+std::optional<std::string> IngestMachine::divergence(const SourceState& state,
+                                                     const wire::Hello& hello) const {
   const auto lsn = [](Lsn l) { return std::to_string(l.value); };
   if (state.rebuilt) {
     if (state.persisted > hello.head) {
       return "the lakehouse holds changes up to LSN " + lsn(state.persisted) +
              ", the child's log ends at " + lsn(hello.head) + " (restored from a copy?)";
     }
-    if (hello.trimmed.value == 0) return "";
+    if (hello.trimmed.value == 0) return std::nullopt;
     if (hello.wait != WaitLevel::kPersisted) {
       return "the parent lost its journal, and the child had trimmed at level durable up to LSN " +
              lsn(hello.trimmed);
@@ -132,7 +133,7 @@ std::string IngestMachine::divergence(const SourceState& state, const wire::Hell
       return "the child has trimmed up to LSN " + lsn(hello.trimmed) +
              ", the lakehouse holds no more than " + lsn(state.persisted);
     }
-    return "";
+    return std::nullopt;
   }
   if (state.received > hello.head) {
     return "the parent has changes up to LSN " + lsn(state.received) +
@@ -145,7 +146,7 @@ std::string IngestMachine::divergence(const SourceState& state, const wire::Hell
   if (state.received == hello.trimmed && state.chain != hello.trimmed_chain) {
     return "parent and child hold different changes up to LSN " + lsn(hello.trimmed);
   }
-  return "";
+  return std::nullopt;
 }
 
 // The first hello behind a lost journal may have been one of long ago, said again by who replays a
@@ -215,12 +216,12 @@ HelloOutcome IngestMachine::on_hello(SessionId id, const wire::Hello& hello, Uni
     SourceState known = sources_.at(index);
     known.rebuilt = true;  // as if this were the first hello
     sources_.put(index, known);
-  } else if (std::string why = divergence(sources_.at(index), hello); !why.empty()) {
+  } else if (auto why = divergence(sources_.at(index), hello)) {
     const SourceState known = sources_.at(index);
     if (!known.rebuilt && known.received == hello.trimmed) {
       ++stats_.chain_mismatches;  // everything else about the two agrees
     }
-    return new_epoch(hello, std::move(why));
+    return new_epoch(hello, *std::move(why));
   }
   if (hello.epoch < sources_.newest_epoch(hello.source)) ++stats_.older_epochs;
 

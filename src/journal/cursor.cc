@@ -34,6 +34,9 @@ Result<bool> SegmentCursor::find_more() {
     file_.reset();
     chunk_size_ = 0;
     auto file = disk_.open(segment_.path, base::OpenMode::kRead);
+    if (!file && file.error().kind == ErrorKind::kOverLimit) {
+      return fail(ErrorKind::kRetry, std::move(file).error().text);  // somebody will close one
+    }
     if (!file) return broken(file.error().kind, file.error().text);
     file_ = std::move(*file);
   }

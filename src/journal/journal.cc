@@ -307,7 +307,10 @@ Result<Position> FileJournal::commit() {
       break;
     }
     if (auto written = write_group(); !written) {
-      if (written.error().kind == ErrorKind::kOverLimit) return fail(std::move(written).error());
+      const ErrorKind kind = written.error().kind;
+      if (kind == ErrorKind::kNoSpace || kind == ErrorKind::kOverLimit) {
+        return fail(std::move(written).error());
+      }
       return poison(written.error());
     }
   }

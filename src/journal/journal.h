@@ -11,8 +11,9 @@
 // Group commit: whatever was appended while the last commit ran is written by the next one; no
 // artificial delay. A failed write or sync poisons the journal: every later append and commit
 // fails, nothing more is acknowledged, and only a reopen (which reads what is really there) mends
-// it. The one exception is a full disk while writing: commit() says kOverLimit, all stays queued,
-// and a later commit() tries again. Format: docs/formats/journal.md.
+// it. The exceptions are a full disk while writing (commit() says kNoSpace) and too many open
+// files (kOverLimit): all stays queued, and a later commit() tries again. Format:
+// docs/formats/journal.md.
 //
 // A Position is the byte offset at which a record begins; the position *after* a record is where
 // the next one begins. Positions never go back within one journal id. A directory without a journal
@@ -109,8 +110,9 @@ class Journal {
   // Most that segment_of_next may be asked for: what a segment holds.
   virtual std::size_t segment_room_bytes() const = 0;
 
-  // Writes and syncs all that is queued; returns the end of what is durable now. Errors: kOverLimit
-  // (the disk is full: everything stays queued, call again later), kInternal (poisoned).
+  // Writes and syncs all that is queued; returns the end of what is durable now. Errors: kNoSpace
+  // (the disk is full) and kOverLimit (no more files may be open): everything stays queued, call
+  // again later; kInternal (poisoned).
   virtual Result<Position> commit() = 0;
   virtual bool has_pending() const = 0;
 

@@ -83,7 +83,8 @@ TEST(JournalCrash, whichever_call_fails_what_was_acknowledged_stays) {
       calls = world.disk.mutations();
     }
     for (std::uint64_t n = 1; n <= calls; ++n) {
-      for (const ErrorKind kind : {ErrorKind::kOverLimit, ErrorKind::kCorrupt}) {
+      for (const ErrorKind kind :
+           {ErrorKind::kNoSpace, ErrorKind::kOverLimit, ErrorKind::kCorrupt}) {
         for (const CrashModel after : {CrashModel::kKilled, CrashModel::kLost, CrashModel::kTorn}) {
           SCOPED_TRACE("seed " + std::to_string(seed) + " call " + std::to_string(n) + " kind " +
                        std::to_string(static_cast<int>(kind)) + " then " +

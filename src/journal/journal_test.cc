@@ -257,10 +257,10 @@ TEST_F(JournalTest, a_full_disk_stops_it_only_as_long_as_it_is_full) {
   for (int i = 0; i < 30; ++i) {
     ASSERT_TRUE(append(*journal, std::string(900, static_cast<char>('a' + i % 26))));
     if (i % 4 != 3) continue;
-    disk_.fail_all_mutations(Error{ErrorKind::kOverLimit, "ENOSPC"});
+    disk_.fail_all_mutations(Error{ErrorKind::kNoSpace, "ENOSPC"});
     const auto full = journal->commit();
     ASSERT_FALSE(full);
-    EXPECT_EQ(full.error().kind, ErrorKind::kOverLimit);
+    EXPECT_EQ(full.error().kind, ErrorKind::kNoSpace);
     EXPECT_FALSE(journal->poisoned());
     EXPECT_TRUE(append(*journal, "meanwhile"));
     disk_.fail_all_mutations(std::nullopt);

@@ -62,7 +62,7 @@ Result<void> SegmentWriter::zero_ahead(std::uint64_t offset) {
     auto written = file_->pwrite(allocated_, {zeros, n});
     if (!written) {
       // Zeros are a convenience: a full disk matters only when records do not fit.
-      if (written.error().kind == ErrorKind::kOverLimit) return {};
+      if (written.error().kind == ErrorKind::kNoSpace) return {};
       return written;
     }
     allocated_ += n;

@@ -6,8 +6,8 @@
 //
 // Grows the file by zeroed chunks, so that most syncs find their blocks there (1.6 to 2.9 times
 // faster), and takes trimmed segments for new ones. Threads: the one that commits. Errors: see
-// journal.h; this class only passes them on and says by kOverLimit that the same call may be made
-// again.
+// journal.h; this class only passes them on and says by kNoSpace and kOverLimit that the same call
+// may be made again.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ class SegmentWriter {
   // Continues a segment that is there already.
   Result<void> resume(const SegmentHeader& header, std::uint64_t file_bytes);
   // Makes a new one. What was written to the one before must be synced. Until this succeeds the one
-  // before stays. kOverLimit: the disk is full, nothing changed.
+  // before stays. kNoSpace, kOverLimit: nothing changed.
   Result<void> begin(const SegmentHeader& header);
 
   const SegmentHeader& header() const { return header_; }

@@ -25,6 +25,7 @@ struct FlushJob {
   std::vector<std::int32_t> sort_by;
   std::optional<table::Watermark> expected;
   table::Watermark watermark;
+  std::shared_ptr<table::Claim> claim;
   // Shared: the lake keeps the rows until they are committed, so that a flush that failed for good
   // can be begun anew. Nobody changes them any more.
   std::shared_ptr<const RowBuffer> rows;

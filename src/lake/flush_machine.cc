@@ -17,6 +17,29 @@ std::string hex16(std::uint64_t v) {
   return out;
 }
 
+std::string describe(const table::IoRequest& io) {
+  struct {
+    std::string operator()(const table::PutObjects& put) const {
+      return "put of " + std::to_string(put.objects.size()) + " objects" +
+             (put.objects.empty() ? "" : ", " + put.objects.front().key + " the first");
+    }
+    std::string operator()(const table::GetObject& get) const { return "get of " + get.key; }
+    std::string operator()(const table::RemoveObject& gone) const {
+      return "removal of " + gone.key;
+    }
+    std::string operator()(const table::ListObjects& list) const {
+      return "list of " + list.prefix;
+    }
+    std::string operator()(const table::LoadTable& load) const {
+      return "load of " + load.table + " from the catalog";
+    }
+    std::string operator()(const table::SwapTable& swap) const {
+      return "commit of " + swap.table + " to the catalog";
+    }
+  } const names;
+  return std::visit(names, io);
+}
+
 }  // namespace
 
 struct FlushMachine::Impl {
@@ -57,7 +80,8 @@ struct FlushMachine::Impl {
 
   mutable std::mutex
       mutex;  // guards what follows: status, hurry and give_up come from other threads
-  std::string last_error;
+  std::optional<Error> last_error;
+  std::optional<StoreCall> under_way;
   std::optional<base::MonotonicMillis> wait_until;
   bool hurried = false;
   bool given_up = false;
@@ -72,7 +96,7 @@ struct FlushMachine::Impl {
     puts.objects.clear();
     commit.reset();
     const std::lock_guard lock(mutex);
-    last_error = outcome ? std::string() : outcome.error().text;
+    last_error = outcome ? std::nullopt : std::optional(outcome.error());
   }
 
   // Full jitter above half, so that many tables do not come back at once.
@@ -81,14 +105,14 @@ struct FlushMachine::Impl {
     const std::int64_t half = std::max<std::int64_t>(retry_ms / 2, 1);
     const auto jitter = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(half)));
     const std::lock_guard lock(mutex);
-    last_error = error.text;
+    last_error = error;
     wait_until = base::MonotonicMillis(clock.monotonic().value + half + jitter);
   }
 
   void all_is_well() {
     retry_ms = 0;
     const std::lock_guard lock(mutex);
-    last_error.clear();
+    last_error.reset();
   }
 
   // How long to wait still; 0: go on. Gives the flush up if that was asked.
@@ -105,7 +129,7 @@ struct FlushMachine::Impl {
         return 0;
       }
       wait_until.reset();
-      error = last_error;
+      if (last_error) error = last_error->text;
     }
     finish(fail(ErrorKind::kRetry, "given up while waiting: " + error));
     return 0;
@@ -134,7 +158,17 @@ struct FlushMachine::Impl {
     return io;
   }
 
+  table::IoRequest begin_call(table::IoRequest io) {
+    const std::lock_guard lock(mutex);
+    under_way = StoreCall{describe(io), clock.monotonic()};
+    return io;
+  }
+
   void on_response(table::IoResponse response) {
+    {
+      const std::lock_guard lock(mutex);
+      under_way.reset();
+    }
     if (std::exchange(putting_all, false) && response) {
       puts.objects.clear();
       all_is_well();
@@ -158,6 +192,7 @@ struct FlushMachine::Impl {
     request.expected = job->expected;
     request.watermark = job->watermark;
     request.now = clock.wall();
+    request.claim = job->claim;
     request.snapshots_max = options.snapshots_max;
     request.metadata_log_max = options.metadata_files_max;
     commit.emplace(std::move(request), store, random, cache);
@@ -194,7 +229,7 @@ FlushStep FlushMachine::next() {
       case Impl::State::kEncode: m.encode(); break;
       case Impl::State::kCommit: {
         if (!m.commit || m.resume) m.begin_commit();
-        if (auto io = m.commit->next()) return {.io = m.with_files(*std::move(io))};
+        if (auto io = m.commit->next()) return {.io = m.begin_call(m.with_files(*std::move(io)))};
         m.end_commit();
         break;
       }
@@ -209,9 +244,14 @@ void FlushMachine::on_response(table::IoResponse response) {
   m.on_response(std::move(response));
 }
 
-std::string FlushMachine::last_error() const {
+std::optional<Error> FlushMachine::last_error() const {
   const std::lock_guard lock(impl_->mutex);
   return impl_->last_error;
+}
+
+std::optional<StoreCall> FlushMachine::call_under_way() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->under_way;
 }
 
 void FlushMachine::hurry() {

@@ -60,6 +60,12 @@ struct FlushStep {
   bool done() const { return !io && wait_ms == 0; }
 };
 
+// A call to store or catalog that has not been answered.
+struct StoreCall {
+  std::string what;  // for people: "put of 3 objects, evodb/t/data/x.parquet the first"
+  base::MonotonicMillis since;
+};
+
 class FlushMachine {
  public:
   FlushMachine(std::unique_ptr<FlushJob> job, FileEncoder& encoder, const store::ObjectStore& store,
@@ -72,8 +78,10 @@ class FlushMachine {
   const std::string& table() const;
   FlushStep next();
   void on_response(table::IoResponse response);
-  // What the retries are about, for status; "" while all is well. Any thread.
-  std::string last_error() const;
+  // What the retries are about; nothing while all is well. Any thread.
+  std::optional<Error> last_error() const;
+  // The request that was given and not answered yet. Any thread.
+  std::optional<StoreCall> call_under_way() const;
   // The store answered again (or seems to): end a wait early. Any thread.
   void hurry();
   // Shutdown: give up waiting; the outcome is kRetry and the journal still holds the data.

@@ -54,17 +54,32 @@ class LakeImpl final : public Lake {
         tables_(options.rejects_table) {}
 
   void add_table(table::TableState state) override { tables_.add(std::move(state)); }
+  void add_waiting_table(const std::string& name, const std::string& location_key,
+                         const std::string& why) override {
+    tables_.add_waiting(name, location_key, why);
+  }
   void set_landed_filter(std::unique_ptr<LandedFilter> filter) override {
     filter_ = std::move(filter);
   }
 
   bool has_room() const override {
     // A lake that stopped takes the next record in order to say why.
-    return !stopped_.text.empty() ||
+    return stopped_.has_value() ||
            (bytes_ < options_.buffer_bytes_max && entries_ < options_.buffer_entries_max);
   }
   Result<void> on_record(const journal::Record& record, UnixMillis wall,
                          MonotonicMillis now) override;
+
+  bool any_waits() const override {
+    return std::ranges::any_of(tables_.all(), [](const auto& of) { return of.second->waits(); });
+  }
+  bool last_is_aside() const override { return last_is_aside_; }
+  std::vector<std::string> last_definitions() const override;
+  void release_aside() override {
+    for (const LandingProgress::Ticket ticket : std::exchange(aside_, {})) {
+      progress_.set_aside(ticket);
+    }
+  }
 
   std::unique_ptr<FlushJob> next_flush(MonotonicMillis now) override;
   std::optional<MonotonicMillis> next_deadline() const override;
@@ -90,6 +105,7 @@ class LakeImpl final : public Lake {
                  wire::ChangeView& change, MonotonicMillis now);
   void reject(const RecordContext& record, const wire::ChangeView& change, std::string_view table,
               std::string_view reason, MonotonicMillis now);
+  void put_aside();
   void touch(LakeTable& table, Position record);
   void settle();
   bool is_due(const LakeTable& table, MonotonicMillis now) const;
@@ -106,24 +122,27 @@ class LakeImpl final : public Lake {
   TableSet tables_;
   std::vector<LakeTable*> touched_;  // by the current record
   std::vector<BoundTable> bound_;
+  bool last_is_aside_ = false;
+  std::vector<LandingProgress::Ticket> aside_;  // of records that are not kept elsewhere yet
 
   std::map<std::uint64_t, LakeTable*> running_;  // by FlushId
   std::uint64_t next_flush_id_ = 1;
   std::uint64_t bytes_ = 0, entries_ = 0;  // over all tables, filling and sealed
   std::uint64_t rejected_ = 0, skipped_ = 0, flushes_ = 0, failures_ = 0;
-  Error stopped_;  // why nothing goes on; no text: it does
+  std::optional<Error> stopped_;  // why nothing goes on
 };
 
 // --- records ------------------------------------------------------------------------------------
 
 std::unexpected<Error> LakeImpl::stop(Error error) {
-  if (stopped_.text.empty()) stopped_ = error;
+  if (!stopped_) stopped_ = error;
   return fail(std::move(error));
 }
 
 Result<void> LakeImpl::on_record(const journal::Record& record, UnixMillis /*wall*/,
                                  MonotonicMillis now) {
-  if (!stopped_.text.empty()) return fail(stopped_);
+  if (stopped_) return fail(*stopped_);
+  last_is_aside_ = false;
   if (record.type == journal::RecordType::kTableDef) {
     if (auto added = definitions_.add(record.payload, record.position); !added) {
       return stop(std::move(added).error());
@@ -207,6 +226,10 @@ bool LakeImpl::on_change(const RecordContext& record, BoundTable& bound, wire::B
   }
   if (definition.table == nullptr) definition.table = &tables_.of(def.name);
   LakeTable& table = *definition.table;
+  if (table.waits()) {
+    put_aside();
+    return reader.close(&change);
+  }
   if (filter_ && !bound.filter_known) {
     bound.filter_known = true;
     bound.landed = filter_->find(table.name(), record.source, record.epoch);
@@ -226,6 +249,7 @@ bool LakeImpl::on_change(const RecordContext& record, BoundTable& bound, wire::B
 void LakeImpl::reject(const RecordContext& record, const wire::ChangeView& change,
                       std::string_view table, std::string_view reason, MonotonicMillis now) {
   LakeTable& rejects = tables_.rejects();
+  if (rejects.waits()) return put_aside();
   if (rejects.has_landed(identity_.journal, record.end) ||
       (filter_ && filter_->contains(rejects.name(), record.source, record.epoch, change.lsn))) {
     rejects.count_skipped();
@@ -235,6 +259,20 @@ void LakeImpl::reject(const RecordContext& record, const wire::ChangeView& chang
   touch(rejects, record.position);
   rejects.append_reject(record, change, table, reason, now);
   ++rejected_;
+}
+
+// The current record has a change of a table that waits.
+void LakeImpl::put_aside() {
+  if (std::exchange(last_is_aside_, true)) return;
+  aside_.push_back(progress_.hold());
+}
+
+std::vector<std::string> LakeImpl::last_definitions() const {
+  std::vector<std::string> encoded;
+  for (const BoundTable& bound : bound_) {
+    wire::encode_table_def(encoded.emplace_back(), bound.definition->def);
+  }
+  return encoded;
 }
 
 // Before a table gets rows of the current record.
@@ -295,7 +333,7 @@ LakeTable* LakeImpl::most_urgent(MonotonicMillis now) {
 }
 
 std::unique_ptr<FlushJob> LakeImpl::next_flush(MonotonicMillis now) {
-  if (!stopped_.text.empty() || running_.size() >= options_.flushes_max) return nullptr;
+  if (stopped_ || running_.size() >= options_.flushes_max) return nullptr;
   LakeTable* table = most_urgent(now);
   if (table == nullptr) return nullptr;
   const FlushId id(next_flush_id_++);
@@ -305,7 +343,7 @@ std::unique_ptr<FlushJob> LakeImpl::next_flush(MonotonicMillis now) {
 }
 
 std::optional<MonotonicMillis> LakeImpl::next_deadline() const {
-  if (!stopped_.text.empty() || running_.size() >= options_.flushes_max) return std::nullopt;
+  if (stopped_ || running_.size() >= options_.flushes_max) return std::nullopt;
   std::optional<MonotonicMillis> earliest;
   for (const auto& [name, table] : tables_.all()) {
     MonotonicMillis at;

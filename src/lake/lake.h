@@ -75,9 +75,10 @@ struct TableStats {
   std::uint64_t entries_landed = 0, entries_skipped = 0, files = 0, commits = 0;
   std::uint64_t unfit_values = 0;
   Position watermark;
-  UnixMillis last_commit_at;  // 0: none in this life
-  std::string last_error;     // of the latest failed flush, "" after a success
-  std::string note;           // a warning, such as why its name has a suffix; mostly ""
+  UnixMillis last_commit_at;        // 0: none in this life
+  std::optional<Error> last_error;  // of the latest flush, if it failed
+  std::string waits;                // why nothing lands in it; its changes are set aside
+  std::string note;                 // a warning, such as why its name has a suffix; mostly ""
 };
 
 struct LakeStats {
@@ -94,11 +95,16 @@ class Lake {
     std::string parent;
     table::WriterEpoch writer;
     journal::JournalId journal;
+    std::shared_ptr<table::Claim> claim = nullptr;  // of the lakehouse: table/claim.h
   };
   static std::unique_ptr<Lake> create(const LakeOptions& options, const Identity& identity);
   virtual ~Lake() = default;
 
   virtual void add_table(table::TableState state) = 0;
+  // One that cannot be written just now, and why: nothing lands in it. A record with changes of it
+  // must be kept elsewhere by whoever feeds us (see last_is_aside()), and is not persisted.
+  virtual void add_waiting_table(const std::string& name, const std::string& location_key,
+                                 const std::string& why) = 0;
   // After the loss of a journal: what each table already holds (a table is named as in the
   // catalog).
   virtual void set_landed_filter(std::unique_ptr<LandedFilter> filter) = 0;
@@ -108,6 +114,14 @@ class Lake {
   // could never have written.
   virtual Result<void> on_record(const journal::Record& record, UnixMillis wall,
                                  base::MonotonicMillis now) = 0;
+
+  virtual bool any_waits() const = 0;
+  // Did the last record hold changes of a table that waits? Then these are the definitions that it
+  // refers to, encoded.
+  virtual bool last_is_aside() const = 0;
+  virtual std::vector<std::string> last_definitions() const = 0;
+  // All such records so far are kept elsewhere: they need not hold up the journal any more.
+  virtual void release_aside() = 0;
 
   // A sealed flush that is due: threshold, age, memory pressure, or asked for.
   virtual std::unique_ptr<FlushJob> next_flush(base::MonotonicMillis now) = 0;

@@ -155,7 +155,7 @@ TEST_F(Flushes, AFailedFlushKeepsItsRowsBacksOffAndGoesOn) {
   auto job = lake->next_flush(now);
   lake->on_flush_done(job->id, fail(ErrorKind::kInvalid, "somebody dropped the table"), now);
   EXPECT_EQ(lake->next_flush(now), nullptr);
-  EXPECT_EQ(lake->stats(now).tables[0].last_error, "somebody dropped the table");
+  EXPECT_EQ(lake->stats(now).tables[0].last_error->text, "somebody dropped the table");
   EXPECT_EQ(lake->stats(now).flush_failures, 1u);
   EXPECT_EQ(marks(), Marks{});
   const auto deadline = lake->next_deadline();
@@ -168,7 +168,7 @@ TEST_F(Flushes, AFailedFlushKeepsItsRowsBacksOffAndGoesOn) {
   commit(*job);
   flush_all();
   EXPECT_EQ(lsns("goods_changes"), (std::vector<std::string>{"s:1", "s:2"}));
-  EXPECT_EQ(lake->stats(now).tables[0].last_error, "");
+  EXPECT_FALSE(lake->stats(now).tables[0].last_error);
 }
 
 TEST_F(Flushes, AFencedLakeStopsAndSaysSo) {

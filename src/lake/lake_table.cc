@@ -76,6 +76,14 @@ LakeTable::LakeTable(table::TableState state, TableColumns columns)
   if (watermark_) counts_.watermark = watermark_->position;
 }
 
+LakeTable::LakeTable(std::string name, std::string location_key, std::string waits)
+    : name_(std::move(name)),
+      location_key_(std::move(location_key)),
+      columns_(TableColumns::for_changes()) {
+  counts_.name = name_;
+  counts_.waits = std::move(waits);
+}
+
 std::vector<std::uint32_t> LakeTable::plan(const wire::TableDef& def) {
   std::vector<std::uint32_t> plan;
   plan.reserve(def.columns.size());
@@ -256,6 +264,7 @@ std::unique_ptr<FlushJob> LakeTable::start_flush(FlushId id, const Lake::Identit
     job.sort_by = columns_.sort_by();
     job.expected = watermark_;
     job.watermark = {identity.parent, identity.writer, identity.journal.value, read_through};
+    job.claim = identity.claim;
     job.rows = sealed_;
     sealed_job_ = std::move(job);
   }
@@ -273,7 +282,7 @@ void LakeTable::on_committed(table::TableState state, LandingProgress& progress)
   columns_.raise_ids(state.last_column_id);
   counts_.watermark = watermark_->position;
   counts_.last_commit_at = state.last_updated;
-  counts_.last_error.clear();
+  counts_.last_error.reset();
   counts_.entries_landed += sealed_->rows();
   counts_.files = static_cast<std::uint64_t>(std::max<std::int64_t>(state.total_files, 0));
   ++counts_.commits;
@@ -286,7 +295,7 @@ void LakeTable::on_committed(table::TableState state, LandingProgress& progress)
 
 void LakeTable::on_failed(const Error& error, base::MonotonicMillis now) {
   flushing_ = false;
-  counts_.last_error = error.text;
+  counts_.last_error = error;
   retry_ms_ = std::clamp(retry_ms_ * 2, retry_ms_min, retry_ms_max);
   retry_at_ = base::MonotonicMillis(now.value + retry_ms_);
 }

@@ -43,7 +43,11 @@ class LakeTable {
   // One of the catalog's.
   LakeTable(table::TableState state, TableColumns columns);
 
+  // One that cannot be written just now.
+  LakeTable(std::string name, std::string location_key, std::string waits);
+
   const std::string& name() const { return name_; }
+  bool waits() const { return !counts_.waits.empty(); }
   const std::string& location_key() const { return location_key_; }
 
   // True if the catalog's table holds its changes of this record already.

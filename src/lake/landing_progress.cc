@@ -1,5 +1,7 @@
 #include "lake/landing_progress.h"
 
+#include <algorithm>
+
 #include "base/assert.h"
 #include "base/bytes.h"
 
@@ -63,6 +65,13 @@ void LandingProgress::release(Ticket ticket) {
   free_records_.push_back(ticket);
 }
 
+void LandingProgress::set_aside(Ticket ticket) {
+  const Record& record = records_[ticket];
+  Source& source = sources_[record.source];
+  if (!source.aside) source.aside = record.before;  // records are set aside in their order
+  release(ticket);
+}
+
 void LandingProgress::complete(const Record& record) {
   incomplete_.erase(record.position);
   by_source_.erase({record.source, record.position});
@@ -81,12 +90,13 @@ void LandingProgress::take(std::vector<PersistedMark>* marks) {
     source.moved = false;
     const auto first = by_source_.lower_bound({index, 0});
     const bool all = source.incomplete == 0;
-    const Lsn mark = all ? source.last : records_[first->second].before;
+    Lsn mark = all ? source.last : records_[first->second].before;
+    if (source.aside) mark = std::min(mark, *source.aside);
     if (mark.value != 0 && mark != source.reported) {
       source.reported = mark;
       marks->push_back({source.key.substr(sizeof(std::uint64_t)), source.epoch, mark});
     }
-    if (all) {
+    if (all && !source.aside) {
       index_.erase(source.key);
       source = {};
       free_sources_.push_back(index);

@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -36,6 +37,9 @@ class LandingProgress {
   // A record without changes (a table definition) ends here.
   void skip_to(Position end) { read_through_ = end; }
   void release(Ticket ticket);
+  // Released, for the journal need not keep the record; but it has not landed, so its source's mark
+  // stays before it. REQUIRES: the record has ended.
+  void set_aside(Ticket ticket);
 
   Position read_through() const { return read_through_; }
   Position landed_through() const {
@@ -53,6 +57,7 @@ class LandingProgress {
     Lsn reported;
     bool moved = false;
     std::uint32_t incomplete = 0;
+    std::optional<Lsn> aside;  // the mark never comes beyond it
   };
   struct Record {
     std::uint64_t position = 0;

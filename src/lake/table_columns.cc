@@ -164,6 +164,7 @@ std::optional<TableColumns> TableColumns::from_schema(const table::Schema& schem
     const std::uint32_t index = columns.add(std::move(column));
     if (is_key) columns.key_column_ = index;
   }
+  for (const std::string& name : schema.other_names) columns.folded_names_.insert(fold_case(name));
   if (rejects) {
     for (const auto& [name, type] :
          {std::pair{"table", Type::kString}, {"reason", Type::kString}, {"bytes", Type::kBinary}}) {

@@ -6,13 +6,23 @@
 
 namespace evodb::lake {
 
+bool TableSet::is_rejects_location(const std::string& location) const {
+  const std::string ours = own_location_key(rejects_name_);
+  return location == ours || location.starts_with(ours + "..2");
+}
+
 void TableSet::add(table::TableState state) {
-  const std::string rejects_location = own_location_key(rejects_name_);
-  const bool is_rejects = state.location_key == rejects_location ||
-                          state.location_key.starts_with(rejects_location + "..2");
+  const bool is_rejects = is_rejects_location(state.location_key);
   auto columns = state.watermark
                      ? TableColumns::from_schema(state.schema, state.last_column_id, is_rejects)
                      : std::nullopt;
+  if (!columns && state.watermark && !state.schema.fields.empty()) {
+    return add_waiting(
+        state.name, state.location_key,
+        "another engine has renamed or dropped columns that every table of ours has "
+        "(_source, _epoch, _lsn, _txn, _op, _committed_at, _received_at), or changed "
+        "their types: give them their names back");
+  }
   if (!columns) {
     // Without a watermark, or with other system columns: no row of ours may go there.
     foreign_names_.insert(state.name);
@@ -21,6 +31,12 @@ void TableSet::add(table::TableState state) {
   }
   LakeTable& table = keep(std::make_unique<LakeTable>(std::move(state), *std::move(columns)));
   if (is_rejects) rejects_ = &table;
+}
+
+void TableSet::add_waiting(const std::string& name, const std::string& location,
+                           const std::string& why) {
+  LakeTable& table = keep(std::make_unique<LakeTable>(name, location, why));
+  if (is_rejects_location(location)) rejects_ = &table;
 }
 
 LakeTable& TableSet::keep(std::unique_ptr<LakeTable> table) {

@@ -25,6 +25,7 @@ class TableSet {
   explicit TableSet(std::string rejects_name) : rejects_name_(std::move(rejects_name)) {}
 
   void add(table::TableState state);
+  void add_waiting(const std::string& name, const std::string& location, const std::string& why);
   LakeTable& of(const std::string& source_table);
   LakeTable& rejects();
   // Ours, by name in the catalog. References to tables stay valid.
@@ -34,6 +35,7 @@ class TableSet {
   // The table at the location, or null and the location at which to make it.
   LakeTable* find(std::string* location);
   LakeTable& keep(std::unique_ptr<LakeTable> table);
+  bool is_rejects_location(const std::string& location) const;
   bool is_taken(const std::string& name) const {
     return tables_.contains(name) || foreign_names_.contains(name);
   }

@@ -48,10 +48,10 @@ void HandOver::rest() {
 }
 
 void HandOver::wait_for_answers() {
-  std::string busy = rooms_.busy();
-  if (busy.empty() && rooms_.gate.requests_waiting() > 0) busy = "an HTTP request waits";
-  if (busy.empty()) return write_checkpoint();
-  if (too_late(busy)) return;
+  auto busy = rooms_.busy();
+  if (!busy && rooms_.gate.requests_waiting() > 0) busy = "an HTTP request waits";
+  if (!busy) return write_checkpoint();
+  if (too_late(*busy)) return;
   rooms_.loop.after(answers_look_ms, [self = shared_from_this()] { self->wait_for_answers(); });
 }
 

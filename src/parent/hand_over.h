@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,8 +43,8 @@ class HandOver : public std::enable_shared_from_this<HandOver> {
     journal::Journal& journal;
     ingest::Ingest& ingest;
     gate::Gate& gate;
-    std::unique_ptr<Landing>& landing;  // destroyed on its executor
-    std::function<std::string()> busy;  // why the journal is not at rest; "" if it is
+    std::unique_ptr<Landing>& landing;                 // destroyed on its executor
+    std::function<std::optional<std::string>()> busy;  // why the journal is not at rest
   };
   using Done = std::function<void(Result<HandedOver>)>;
 

@@ -26,13 +26,14 @@ struct LandingLife {
   }
 };
 
-Landing::Landing(const Seams& seams, journal::Journal& journal,
+Landing::Landing(const Seams& seams, journal::Journal& journal, std::unique_ptr<SetAside> aside,
                  const lake::FlushOptions& flush_options, Events& events)
     : seams_(seams),
       journal_(journal),
       flush_options_(flush_options),
       commits_(std::make_shared<table::CommitCache>(flush_options.metadata_cache_bytes_max)),
       events_(events),
+      aside_(std::move(aside)),
       life_(std::make_shared<LandingLife>()) {
   life_->landing = this;
 }
@@ -50,15 +51,21 @@ void Landing::look_again() {
 }
 
 void Landing::start(std::unique_ptr<lake::Lake> lake) {
-  EVODB_ASSERT(!lake_, "landing starts once");
+  EVODB_ASSERT(!lake_ || running_.empty(), "a lake is replaced when nothing of it runs any more");
+  stopping_ = false;
+  stopped_ = nullptr;
   lake_ = std::move(lake);
-  cursor_ = journal_.read_from(journal_.first());
+  any_waits_ = lake_->any_waits();
+  aside_error_.clear();
+  const Position first = journal_.first();
+  cursor_ = aside_->cursor_before(first, journal_.read_from(first));
   pump();
 }
 
 void Landing::pump() {
   if (!lake_) return settle_pending_flushes();
   const Read read = read_some();
+  settle_aside();
   start_flushes();
   report();
   settle_pending_flushes();
@@ -69,7 +76,7 @@ void Landing::pump() {
 
 // kHasMore: and there is room for it right now.
 Landing::Read Landing::read_some() {
-  if (!halted_.empty() || stopping_) return Read::kNothing;
+  if (halted_ || stopping_) return Read::kNothing;
   std::uint64_t bytes = 0;
   while (lake_->has_room()) {
     journal::Record record;
@@ -78,17 +85,43 @@ Landing::Read Landing::read_some() {
     if (got) {
       const auto taken = lake_->on_record(record, seams_.clock.wall(), seams_.clock.monotonic());
       bytes += record.payload.size();
-      if (!taken) halted_ = taken.error().text;
+      if (!taken) halted_ = taken.error();
+      if (taken && lake_->last_is_aside()) set_aside(record);
     } else if (got.error().kind == ErrorKind::kRetry) {
       wake_at(base::MonotonicMillis(seams_.clock.monotonic().value + 100));
       return Read::kNothing;
     } else {
-      halted_ = got.error().text;
+      halted_ = got.error();
     }
-    if (!halted_.empty()) return Read::kNothing;
+    if (halted_) return Read::kNothing;
     if (bytes >= pump_bytes_max) return Read::kHasMore;
   }
   return Read::kNothing;  // a finished flush makes room and pumps again
+}
+
+// Where that does not go, the journal keeps the record, and all behind it, as it did before.
+void Landing::set_aside(const journal::Record& record) {
+  if (!aside_error_.empty()) return;
+  const auto kept = aside_->append(record, lake_->last_definitions());
+  if (!kept) {
+    aside_error_ = kept.error().text;
+  } else if (!*kept) {
+    aside_error_ = "what is set aside for tables that wait has reached " +
+                   std::to_string(aside_->bytes()) + " bytes (fallback.set_aside_max_bytes)";
+  }
+}
+
+void Landing::settle_aside() {
+  if (!aside_error_.empty()) return;
+  if (any_waits_) {
+    if (auto synced = aside_->sync(); !synced) {
+      aside_error_ = synced.error().text;
+      return;
+    }
+    return lake_->release_aside();
+  }
+  if (aside_->empty() || lake_->landed_through() < aside_->last_end()) return;
+  if (auto cleared = aside_->clear(); !cleared) aside_error_ = cleared.error().text;
 }
 
 void Landing::start_flushes() {
@@ -107,8 +140,12 @@ void Landing::start_flushes() {
         self->lake_->on_flush_done(machine->id(), machine->outcome(),
                                    self->seams_.clock.monotonic());
         // The store answers again: the other flushes need not sit out their wait.
-        if (machine->outcome()) {
+        const auto outcome = machine->outcome();
+        if (outcome) {
           for (auto& [other, waiting] : self->running_) waiting->hurry();
+        } else if (outcome.error().kind == ErrorKind::kStale ||
+                   outcome.error().kind == ErrorKind::kCorrupt) {
+          self->events_.on_stale(machine->table(), outcome.error().text);
         }
         if (self->stopping_ && self->running_.empty() && self->stopped_) {
           self->report();
@@ -126,8 +163,7 @@ void Landing::report() {
   lake_->take_persisted(&marks);
   if (!marks.empty()) events_.on_persisted(std::move(marks));
   const Position landed = lake_->landed_through();
-  if (landed != reported_landed_) {
-    EVODB_ASSERT(landed > reported_landed_, "landing never goes back");
+  if (landed > reported_landed_) {  // a lake that was started anew comes back to it
     reported_landed_ = landed;
     events_.on_landed(landed);
   }
@@ -151,7 +187,7 @@ void Landing::settle_pending_flushes() {
   for (auto& pending : std::exchange(pending_flushes_, {})) {
     if (landed >= pending.target) {
       pending.done(true);
-    } else if (now >= pending.deadline || !halted_.empty()) {
+    } else if (now >= pending.deadline || halted_) {
       pending.done(false);  // it goes on landing all the same; only this caller stops waiting
     } else {
       waiting.push_back(std::move(pending));
@@ -179,7 +215,7 @@ void Landing::wake_at(base::MonotonicMillis when) {
 }
 
 void Landing::flush(std::int64_t timeout_ms, std::function<void(bool)> done) {
-  if (stopping_ || !halted_.empty()) return done(false);
+  if (stopping_ || halted_) return done(false);
   const auto deadline =
       base::MonotonicMillis(seams_.clock.monotonic().value + std::max<std::int64_t>(timeout_ms, 1));
   pending_flushes_.push_back(
@@ -211,10 +247,16 @@ LandingStats Landing::stats() const {
   stats.started = lake_ != nullptr;
   stats.halted = halted_;
   stats.flushes_running = running_.size();
+  stats.set_aside_bytes = aside_->bytes();
+  stats.set_aside_error = aside_error_;
   if (lake_) stats.lake = lake_->stats(seams_.clock.monotonic());
   for (const auto& [id, machine] : running_) {
+    if (auto call = machine->call_under_way();
+        call && (!stats.oldest_call || call->since < stats.oldest_call->since)) {
+      stats.oldest_call = std::move(call);
+    }
     auto error = machine->last_error();
-    if (error.empty()) continue;
+    if (!error) continue;
     // The lake hears of a flush only when it ends; one that is still trying has its trouble now.
     for (auto& table : stats.lake.tables) {
       if (table.name == machine->table()) table.last_error = error;

@@ -27,15 +27,19 @@
 #include "journal/journal.h"
 #include "lake/flush_machine.h"
 #include "lake/lake.h"
+#include "parent/set_aside.h"
 #include "parent/store_runner.h"
 
 namespace evodb::parent {
 
 struct LandingStats {
   bool started = false;
-  std::string halted;       // why landing stopped for good; "" while it runs
-  std::string store_error;  // what the running flushes are waiting for; "" while all is well
+  std::optional<Error> halted;                 // why landing stopped for good
+  std::optional<Error> store_error;            // what the running flushes are waiting for
+  std::optional<lake::StoreCall> oldest_call;  // of the running flushes
   std::uint64_t flushes_running = 0;
+  std::uint64_t set_aside_bytes = 0;
+  std::string set_aside_error;  // why no more is set aside; "" while it is
   lake::LakeStats lake;
 };
 
@@ -46,6 +50,9 @@ class Landing {
     virtual ~Events() = default;
     virtual void on_persisted(std::vector<lake::PersistedMark> marks) = 0;
     virtual void on_landed(Position landed_through) = 0;
+    // A flush found catalog or table otherwise than we know them: what is known must be read anew,
+    // and landing started again with it. Nothing of that table lands before.
+    virtual void on_stale(std::string table, std::string why) = 0;
   };
 
   struct Seams {
@@ -56,11 +63,13 @@ class Landing {
     lake::FileEncoder& encoder;
   };
 
-  Landing(const Seams& seams, journal::Journal& journal, const lake::FlushOptions& flush_options,
-          Events& events);
+  Landing(const Seams& seams, journal::Journal& journal, std::unique_ptr<SetAside> aside,
+          const lake::FlushOptions& flush_options, Events& events);
   ~Landing();
 
   // --- on the landing executor ---------------------------------------------------------------
+  // Also instead of an earlier lake, once stop() is done: reads the journal from its beginning;
+  // what has landed is passed over.
   void start(std::unique_ptr<lake::Lake> lake);
   void pump();
   // Calls `done` once every record that is durable now has landed; false: it did not within
@@ -86,6 +95,8 @@ class Landing {
 
   enum class Read { kNothing, kAll, kHasMore };
   Read read_some();
+  void set_aside(const journal::Record& record);
+  void settle_aside();
   void start_flushes();
   void report();
   void settle_pending_flushes();
@@ -99,13 +110,17 @@ class Landing {
   std::shared_ptr<table::CommitCache> commits_;  // with the flushes that run, which may outlive us
   Events& events_;
 
+  std::unique_ptr<SetAside> aside_;
+  bool any_waits_ = false;
+  std::string aside_error_;
+
   std::unique_ptr<lake::Lake> lake_;
   std::unique_ptr<journal::JournalCursor> cursor_;
   std::map<std::uint64_t, std::shared_ptr<lake::FlushMachine>> running_;  // by FlushId
   std::vector<PendingFlush> pending_flushes_;
   std::function<void()> stopped_;
   bool stopping_ = false;
-  std::string halted_;
+  std::optional<Error> halted_;
   Position reported_landed_;
   std::optional<base::MonotonicMillis> wake_scheduled_;
   std::shared_ptr<struct LandingLife> life_;  // lets late timers and flushes find us gone

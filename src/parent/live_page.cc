@@ -38,7 +38,7 @@ async function show() {
   try {
     const s = await (await fetch('/status')).json(), now = performance.now();
     $('phase').textContent = s.phase; $('phase').className = s.ready ? 'ready' : 'bad';
-    $('trouble').textContent = s.trouble;
+    $('trouble').textContent = s.degraded_reasons.map(r => r.text).join('; ');
     $('about').textContent = `version ${s.version}, parent ${s.parent_id}, up ${n(Math.floor(s.uptime_ms / 1000))} s`;
     const rate = before ? (s.ingest.entries - before.entries) / (now - before.now) * 1000 : 0;
     before = {entries: s.ingest.entries, now};

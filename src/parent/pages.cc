@@ -29,7 +29,13 @@ std::string hex_id(std::uint64_t id) {
   return text;
 }
 
+std::string text_of(const std::optional<Error>& error) { return error ? error->text : ""; }
+
 Json to_json(const ParentStatus& s) {
+  Json reasons = Json::array();
+  for (const Error& reason : s.degraded) {
+    reasons.push_back({{"kind", error_kind_name(reason.kind)}, {"text", reason.text}});
+  }
   Json tables = Json::object();
   for (const auto& t : s.lake.tables) {
     tables[t.name] = {
@@ -44,7 +50,8 @@ Json to_json(const ParentStatus& s) {
         {"commits", t.commits},
         {"files", t.files},
         {"last_commit_at_ms", t.last_commit_at.value},
-        {"last_error", t.last_error},
+        {"last_error", text_of(t.last_error)},
+        {"waits", t.waits},
         {"note", t.note},
     };
   }
@@ -54,7 +61,9 @@ Json to_json(const ParentStatus& s) {
       {"version", s.version},
       {"phase", s.phase},
       {"ready", s.phase == "ready"},
-      {"trouble", s.trouble},
+      {"trouble", s.degraded.empty() ? "" : s.degraded.front().text},
+      {"degraded_reasons", reasons},
+      {"sick", s.sick},
       {"uptime_ms", s.uptime_ms},
       {"address", s.address},
       {"parent_id", s.parent_id},
@@ -100,7 +109,11 @@ Json to_json(const ParentStatus& s) {
         {"entries_rejected", s.lake.entries_rejected},
         {"flushes", s.lake.flushes},
         {"flush_failures", s.lake.flush_failures},
-        {"store_error", s.store_error},
+        {"store_error", text_of(s.store_error)},
+        {"store_probe", s.probed        ? "passed"
+                        : s.probe_error ? s.probe_error->text
+                                        : "under way"},
+        {"set_aside_bytes", s.set_aside_bytes},
         {"orphans_removed", s.orphans_removed}}},
       {"tables", tables},
   };
@@ -208,8 +221,12 @@ std::string metrics_text(const ParentStatus& s) {
             s.lake.entries_rejected);
   m.counter("evodb_flushes_total", "Flushes committed.", s.lake.flushes);
   m.counter("evodb_flush_failures_total", "Flushes that failed for good.", s.lake.flush_failures);
-  m.gauge("evodb_store_away", "1 while a flush waits for the store.", !s.store_error.empty());
+  m.gauge("evodb_store_away", "1 while a flush waits for the store.", s.store_error.has_value());
   m.gauge("evodb_tables", "Tables.", s.lake.tables.size());
+  m.gauge("evodb_tables_sick", "Tables that wait, or whose files are gone; see /status.",
+          static_cast<double>(s.sick.size()));
+  m.gauge("evodb_set_aside_bytes", "Changes of tables that wait, on disk.",
+          static_cast<double>(s.set_aside_bytes));
   m.counter("evodb_orphans_removed_total", "Files of crashed flushes removed at start.",
             s.orphans_removed);
   return m.take();
@@ -250,9 +267,14 @@ void answer_http(const gate::HttpRequest& request, std::function<void(gate::Http
       respond({.content_type = "text/plain; version=0.0.4; charset=utf-8",
                .body = metrics_text(status)});
     } else if (status.phase == "ready") {
-      respond({.body = "ready\n"});
+      // One sick table is one sick table: the rest is served.
+      std::string body = "ready\n";
+      for (const std::string& line : status.sick) body += line + "\n";
+      respond({.body = std::move(body)});
     } else {
-      respond({.status = 503, .body = status.phase + ": " + status.trouble + "\n"});
+      std::string body;
+      for (const Error& reason : status.degraded) body += status.phase + ": " + reason.text + "\n";
+      respond({.status = 503, .body = body.empty() ? status.phase + "\n" : std::move(body)});
     }
   });
 }

@@ -1,6 +1,7 @@
 #include "parent/parent.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -19,6 +20,11 @@ namespace {
 constexpr std::int64_t recovery_retry_ms_min = 100;
 constexpr std::int64_t recovery_retry_ms_max = 10'000;
 constexpr std::int64_t disk_full_retry_ms = 500;
+constexpr std::int64_t reload_ms_min = 1'000, reload_ms_max = 60'000;
+
+Error because(const std::string& what, const Error& why) {
+  return {why.kind, what + ": " + why.text};
+}
 }  // namespace
 
 // Lives on the loop. Work posted to other executors holds it alive by shared_ptr (that is why it is
@@ -38,22 +44,30 @@ struct Parent::Impl : gate::GateHandlers,
   std::unique_ptr<ingest::Ingest> ingest;
   std::unique_ptr<gate::Gate> gate;
   std::unique_ptr<Landing> landing;  // on the landing executor
+  std::shared_ptr<StoreHealth> health;
   std::unique_ptr<lake::LandedFilter> landed_filter;
 
   std::function<void(Result<std::string>)> on_open;
   std::string address;
-  std::string trouble = "starting";
+  // Why it is not ready, by who says so; landing and the tables keep their own (make_status).
+  std::optional<Error> not_recovered = Error{ErrorKind::kRetry, "starting"};
+  std::optional<Error> journal_failure;  // a full disk, or poisoned
+  std::optional<Error> trim_failure;
   bool open = false;
   bool tables_loaded = false;
+  bool reloading = false;  // what is known of catalog and tables is read anew
+  std::int64_t reload_ms = 0;
+  base::MonotonicMillis reloaded_at;
   bool stopping = false;
   RecoveredCatalog identity;
-  Position recovered_end;  // of the journal, when this process began
+  std::shared_ptr<table::Claim> claim;
+  Position recovered_end;  // of the journal, when the tables were last to be compared with it
   base::MonotonicMillis started_at;
   std::uint64_t orphans_removed = 0;
+  std::map<std::string, std::string> incomplete;  // tables whose data files are gone, and which
   std::uint64_t commits = 0;
 
   bool commit_running = false;
-  bool disk_full = false;
   std::uint64_t checkpoint_bytes = 0;  // of the newest one
   bool trim_running = false;
   Position landed_through;
@@ -61,7 +75,6 @@ struct Parent::Impl : gate::GateHandlers,
   std::function<void()> stopped;
 
   bool handing_over = false;
-  bool trim_failed = false;
   std::optional<HandOverContents> adopted;  // until it was put into the rooms
   std::vector<base::StreamId> adopted_streams;
 
@@ -79,9 +92,15 @@ struct Parent::Impl : gate::GateHandlers,
     ingest = std::move(recovered.ingest);
     landed_filter = std::move(recovered.landed);
     gate = gate::Gate::create(seams.loop, seams.random, *ingest, *this, options.gate);
+    auto aside = EVODB_TRY(SetAside::open(seams.disk, options.journal_directory, journal->id(),
+                                          options.set_aside_bytes_max));
     landing = std::make_unique<Landing>(
         Landing::Seams{seams.landing, seams.store, seams.clock, seams.random, seams.encoder},
-        *journal, options.flush, *this);
+        *journal, std::move(aside), options.flush, *this);
+    health = std::make_shared<StoreHealth>(
+        StoreHealth::Seams{seams.loop, seams.store, seams.clock, seams.random},
+        options.store_health, options.say);
+    if (!adopted) health->probe();
     find_catalog(recovery_retry_ms_min);
     return {};
   }
@@ -102,7 +121,7 @@ struct Parent::Impl : gate::GateHandlers,
   void on_catalog(Result<RecoveredCatalog>& found, std::int64_t retry_ms) {
     if (stopping) return;
     if (!found) {
-      trouble = "cannot read the catalog or the tables: " + found.error().text;
+      not_recovered = because("cannot read the catalog or the tables", found.error());
       if (found.error().kind != ErrorKind::kRetry &&
           found.error().kind != ErrorKind::kOutcomeUnknown) {
         return on_open(fail(found.error()));
@@ -112,8 +131,7 @@ struct Parent::Impl : gate::GateHandlers,
       });
       return;
     }
-    identity = std::move(*found);
-    if (identity.landed) landed_filter = std::move(identity.landed);
+    take_identity(*found);
     if (landed_filter) {
       std::vector<ingest::LandedMark> marks;
       for (auto& highest : landed_filter->highest()) {
@@ -127,87 +145,291 @@ struct Parent::Impl : gate::GateHandlers,
     address = *listening;
     if (adopting) return on_open(address);  // resume() goes on
     open = true;
-    trouble = "reading the tables' state";
+    not_recovered = Error{ErrorKind::kRetry, "reading the tables' state"};
     on_open(address);
     if (!identity.tables) return find_tables(recovery_retry_ms_min);
-    Result<std::vector<table::TableState>> states = *std::exchange(identity.tables, std::nullopt);
+    Result<LoadedTables> states = *std::exchange(identity.tables, std::nullopt);
     on_tables(states, recovery_retry_ms_min);
   }
 
-  void find_tables(std::int64_t retry_ms) {
-    seams.store.run(
-        [self = shared_from_this(), retry_ms](store::ObjectStore& store, table::Catalog& catalog) {
-          auto states = std::make_shared<Result<std::vector<table::TableState>>>(
-              load_checked_tables(self->seams.disk, self->options.journal_directory,
-                                  {self->journal->id(), self->recovered_end}, store, catalog));
-          self->seams.loop.post([self, states, retry_ms] { self->on_tables(*states, retry_ms); });
-        });
+  void take_identity(RecoveredCatalog& found) {
+    identity = std::move(found);
+    if (identity.landed) landed_filter = std::move(identity.landed);
   }
 
-  void on_tables(Result<std::vector<table::TableState>>& states, std::int64_t retry_ms) {
+  void find_tables(std::int64_t retry_ms) {
+    seams.store.run([self = shared_from_this(), writer = identity.writer, retry_ms](
+                        store::ObjectStore& store, table::Catalog& catalog) {
+      table::WriterEpoch claimed = writer;
+      auto states = std::make_shared<Result<LoadedTables>>(load_checked_tables(
+          self->seams.disk, self->options.journal_directory,
+          {self->journal->id(), self->recovered_end}, store, catalog, claimed, self->seams.random));
+      self->seams.loop.post([self, states, claimed, retry_ms] {
+        self->identity.writer = claimed;
+        self->on_tables(*states, retry_ms);
+      });
+    });
+  }
+
+  void on_tables(Result<LoadedTables>& states, std::int64_t retry_ms) {
     if (stopping) return;
-    if (!states && states.error().kind == ErrorKind::kCorrupt) {
+    if (!states && states.error().kind != ErrorKind::kRetry) {
       // Nothing lands any more, and nobody else is let in: its operator must choose.
-      trouble = states.error().text;
-      return gate->drain(trouble);
+      not_recovered = states.error();
+      return gate->drain(not_recovered->text);
     }
     if (!states) {
       // Children are served meanwhile: the journal holds what they send.
-      trouble = "cannot read the tables: " + states.error().text;
+      not_recovered = because("cannot read the tables", states.error());
       seams.loop.after(retry_ms, [self = shared_from_this(), retry_ms] {
         self->find_tables(std::min(retry_ms * 2, recovery_retry_ms_max));
       });
       return;
     }
-    trouble.clear();
+    not_recovered.reset();
     tables_loaded = true;
-    auto lake = wraps.lake(
-        lake::Lake::create(options.lake, {identity.parent_id, identity.writer, journal->id()}));
-    std::vector<std::string> names;
-    for (auto& state : *states) {
-      if (state.watermark) names.push_back(state.name);
+    reloading = false;
+    for (const std::string& note : states->notes) say(note);
+    claim = std::move(states->claim);
+    identity.writer = claim->record().writer;
+    auto lake = wraps.lake(lake::Lake::create(
+        options.lake, {identity.parent_id, identity.writer, journal->id(), claim}));
+    std::vector<std::pair<std::string, bool>> names;  // and whether orphans may be removed there
+    sick_tables.clear();
+    for (auto& found : states->tables) {
+      if (const auto refused = refusals.find(found.state.name);
+          !found.sick && refused != refusals.end() && refused->second.waits(seams.clock)) {
+        found.sick = refused->second.why;
+      }
+      if (found.sick) {
+        say("table " + found.state.name + " waits: " + found.sick->text);
+        lake->add_waiting_table(found.state.name, found.state.location_key, found.sick->text);
+        sick_tables.push_back(std::move(found));
+        continue;
+      }
+      auto& state = found.state;
+      if (state.watermark) {
+        names.emplace_back(state.name, claim->may_sweep() && claim->may_remove(state.location_key));
+      }
       lake->add_table(std::move(state));
     }
     if (landed_filter) lake->set_landed_filter(std::move(landed_filter));
     auto shared = std::make_shared<std::unique_ptr<lake::Lake>>(std::move(lake));
     seams.landing.post(
         [self = shared_from_this(), shared] { self->landing->start(std::move(*shared)); });
-    remove_orphans(std::move(names));
+    look_at_sick_later();
+    tidy(std::move(names));
+    tend_later();
   }
 
-  // What crashed flushes left behind; never anything young enough to belong to a live one.
-  void remove_orphans(std::vector<std::string> tables) {
+  void say(const std::string& line) const {
+    if (options.say) options.say(line);
+  }
+
+  // --- what others do to the catalog ------------------------------------------------------------
+
+  void tend_later() {
+    seams.loop.after(options.tend_ms, [self = shared_from_this(), of = claim] {
+      if (self->claim == of) self->tend();
+    });
+  }
+
+  void tend() {
+    if (stopping || reloading) return;
+    if (handing_over) return tend_later();
+    seams.store.run([self = shared_from_this(), of = claim](store::ObjectStore& store,
+                                                            table::Catalog& catalog) {
+      const auto tended = table::tend_lakehouse(store, catalog, *of);
+      self->seams.loop.post([self, of, tended] {
+        if (self->claim != of) return;  // it was opened anew meanwhile
+        if (!tended && tended.error().kind == ErrorKind::kStale) {
+          return self->reload(tended.error().text);
+        }
+        if (!tended && tended.error().kind == ErrorKind::kFenced) {
+          self->not_recovered = tended.error();  // for good: the next flush would say it, too
+          return self->say(tended.error().text);
+        }
+        self->tend_later();
+      });
+    });
+  }
+
+  void on_stale(std::string table, std::string why) override {
+    seams.loop.post([self = shared_from_this(), table = std::move(table), why = std::move(why)] {
+      self->refusals[table].note(why, self->options.refused_retry_ms, self->seams.clock);
+      self->reload(why);
+    });
+  }
+
+  // --- tables that wait -------------------------------------------------------------------------
+
+  // A table that is read well and cannot be written all the same: after some times it waits, too.
+  struct Refusal {
+    static constexpr int times_max = 3;
+    Error why;
+    int times = 0;
+    base::MonotonicMillis until;
+
+    void note(const std::string& text, std::int64_t for_ms, base::Clock& clock) {
+      const auto now = clock.monotonic();
+      times = times > 0 && now < until ? times + 1 : 1;
+      until = base::MonotonicMillis(now.value + for_ms);
+      why = {ErrorKind::kStale, text};
+    }
+    bool waits(base::Clock& clock) const { return times >= times_max && clock.monotonic() < until; }
+  };
+  std::map<std::string, Refusal> refusals;  // by table
+  std::vector<table::FoundTable> sick_tables;
+
+  void look_at_sick_later() {
+    if (sick_tables.empty()) return;
+    seams.loop.after(options.sick_retry_ms, [self = shared_from_this(), of = claim] {
+      if (self->claim == of) self->look_at_sick();
+    });
+  }
+
+  void look_at_sick() {
+    if (stopping || reloading) return;
+    if (handing_over) return look_at_sick_later();
+    std::vector<table::FoundTable> to_ask;
+    for (const auto& found : sick_tables) {
+      const auto refused = refusals.find(found.state.name);
+      if (refused == refusals.end() || !refused->second.waits(seams.clock)) to_ask.push_back(found);
+    }
+    seams.store.run([self = shared_from_this(), of = claim, to_ask = std::move(to_ask)](
+                        store::ObjectStore& store, table::Catalog& catalog) {
+      std::string well;
+      for (const auto& found : to_ask) {
+        const auto now = table::is_well(store, catalog, found);
+        if (now && *now) well = found.state.name;
+      }
+      self->seams.loop.post([self, of, well] {
+        if (self->claim != of) return;
+        if (!well.empty()) return self->reload("table " + well + " can be read again");
+        self->look_at_sick_later();
+      });
+    });
+  }
+
+  // Landing ends what runs; catalog and tables are read as at a start, and landing begins anew with
+  // what they are now. Children are served meanwhile.
+  void reload(const std::string& why) {
+    if (stopping || reloading || handing_over || !tables_loaded) return;
+    reloading = true;
+    tables_loaded = false;
+    recovered_end = journal->durable_end();
+    landed_through = Position();  // nothing is trimmed before landing has come there again
+    not_recovered = Error{ErrorKind::kRetry, why};
+    say(why + ": reading the catalog and the tables anew");
+    const auto now = seams.clock.monotonic();
+    // What comes again at once is not mended by reading: then more slowly each time.
+    const bool again = reload_ms != 0 && now.value - reloaded_at.value < 2 * reload_ms_max;
+    reload_ms = again ? std::min(reload_ms * 2, reload_ms_max) : reload_ms_min;
+    reloaded_at = now;
+    const std::int64_t wait_ms = again ? reload_ms : 0;
+    seams.landing.post([self = shared_from_this(), wait_ms] {
+      if (!self->landing) return;
+      self->landing->stop([impl = self.get(), wait_ms] {
+        impl->seams.loop.post([self = impl->shared_from_this(), wait_ms] {
+          self->seams.loop.after(wait_ms, [self] { self->reopen(recovery_retry_ms_min); });
+        });
+      });
+    });
+  }
+
+  void reopen(std::int64_t retry_ms) {
+    if (stopping) return;
+    if (trim_running) {
+      seams.loop.after(10, [self = shared_from_this(), retry_ms] { self->reopen(retry_ms); });
+      return;
+    }
+    seams.store.run(
+        [self = shared_from_this(), retry_ms](store::ObjectStore& store, table::Catalog& catalog) {
+          auto found = std::make_shared<Result<RecoveredCatalog>>(self->read_anew(store, catalog));
+          self->seams.loop.post([self, found, retry_ms] { self->on_reopened(*found, retry_ms); });
+        });
+  }
+
+  // On a store thread, where nothing lands.
+  Result<RecoveredCatalog> read_anew(store::ObjectStore& store, table::Catalog& catalog) {
+    EVODB_CHECK(catalog.reopen());
+    auto found =
+        EVODB_TRY(recover_catalog(seams.disk, options.journal_directory,
+                                  {journal->id(), recovered_end}, store, catalog, seams.random));
+    if (!found.landed) {
+      found.landed = EVODB_TRY(load_landed_filter(seams.disk, options.journal_directory));
+    }
+    return found;
+  }
+
+  void on_reopened(Result<RecoveredCatalog>& found, std::int64_t retry_ms) {
+    if (stopping) return;
+    if (!found) {
+      not_recovered = because("cannot read the catalog or the tables", found.error());
+      seams.loop.after(retry_ms, [self = shared_from_this(), retry_ms] {
+        self->reopen(std::min(retry_ms * 2, recovery_retry_ms_max));
+      });
+      return;
+    }
+    take_identity(*found);
+    if (!identity.tables) return find_tables(recovery_retry_ms_min);
+    Result<LoadedTables> states = *std::exchange(identity.tables, std::nullopt);
+    on_tables(states, recovery_retry_ms_min);
+  }
+
+  // What crashed flushes left behind goes; never anything young enough to belong to a live one. And
+  // it is seen whether somebody has removed what the tables refer to.
+  void tidy(std::vector<std::pair<std::string, bool>> tables) {
+    incomplete.clear();
     if (tables.empty()) return;
-    seams.store.run([self = shared_from_this(), tables = std::move(tables)](
+    seams.store.run([self = shared_from_this(), of = claim, tables = std::move(tables)](
                         store::ObjectStore& store, table::Catalog& catalog) {
       std::uint64_t removed = 0;
-      for (const auto& name : tables) {
-        const auto gone = table::remove_orphans(
-            store, catalog, name, self->options.orphan_age_ms_min, self->seams.clock.wall());
-        if (!gone) break;  // it is only tidying; the next start tries again
-        removed += *gone;
+      std::map<std::string, std::string> incomplete;
+      for (const auto& [name, may_remove] : tables) {
+        const auto tidied =
+            table::tidy_table(store, catalog, name, may_remove, self->options.orphan_age_ms_min,
+                              self->seams.clock.wall());
+        if (tidied) {
+          removed += tidied->removed;
+          if (!tidied->missing.empty()) incomplete[name] = describe_missing(tidied->missing);
+        } else if (tidied.error().kind == ErrorKind::kNotFound ||
+                   tidied.error().kind == ErrorKind::kCorrupt) {
+          incomplete[name] = tidied.error().text;
+        }
+        // Otherwise: it is only tidying; the next start tries again.
       }
-      self->seams.loop.post([self, removed] { self->orphans_removed += removed; });
+      self->seams.loop.post([self, of, removed, incomplete = std::move(incomplete)] {
+        self->orphans_removed += removed;
+        if (self->claim != of) return;
+        for (const auto& [name, why] : incomplete) self->say("table " + name + ": " + why);
+        self->incomplete = incomplete;
+      });
     });
+  }
+
+  static std::string describe_missing(const std::vector<std::string>& missing) {
+    return std::to_string(missing.size()) + " of its data files " +
+           (missing.size() == 1 ? "is" : "are") + " gone, such as " + missing.front() +
+           ": put them back, or let an engine delete their rows; new changes land all the same";
   }
 
   // --- changing hands ---------------------------------------------------------------------------
 
-  std::string not_now() const {
+  std::optional<std::string> not_now() const {
     if (stopping) return "the parent is stopping";
     if (handing_over) return "it is being upgraded already";
+    if (reloading) return "the catalog and the tables are being read anew";
     if (!open || !tables_loaded) {
-      return "the parent is still recovering" + (trouble.empty() ? "" : ": " + trouble);
+      return "the parent is still recovering" + (not_recovered ? ": " + not_recovered->text : "");
     }
-    if (journal->poisoned()) return "the journal has failed: only a restart mends it";
-    if (disk_full) return "the disk is full: what was received cannot be synced";
-    return "";
+    if (journal->poisoned()) return "the journal has failed: only a restart repairs it";
+    if (journal_failure) return "what was received cannot be synced: " + journal_failure->text;
+    return std::nullopt;
   }
 
   void hand_over(const HandOverLimits& limits, std::function<void(Result<HandedOver>)> done) {
-    if (std::string why = not_now(); !why.empty()) {
-      return done(fail(ErrorKind::kRetry, std::move(why)));
-    }
+    if (auto why = not_now()) return done(fail(ErrorKind::kRetry, *std::move(why)));
     handing_over = true;
     HandOver::Rooms rooms{shared_from_this(),
                           seams.loop,
@@ -235,15 +457,17 @@ struct Parent::Impl : gate::GateHandlers,
         ->begin();
   }
 
-  std::string busy() const {
-    if (journal->poisoned() || disk_full) return trouble;
+  std::optional<std::string> busy() const {
+    if (journal_failure) return journal_failure->text;
     if (commit_running || journal->has_pending()) return "the journal has been syncing";
-    return trim_running ? "the journal is being trimmed" : "";
+    if (trim_running) return "the journal is being trimmed";
+    return std::nullopt;
   }
 
   // Whatever still runs elsewhere finds a parent that has stopped. The journal's files are closed.
   void bury() {
     stopping = true;
+    health->stop();
     gate.reset();
     ingest.reset();
     journal.reset();
@@ -286,12 +510,13 @@ struct Parent::Impl : gate::GateHandlers,
 
   void resume() {
     open = true;
-    trouble = "reading the tables' state";
+    not_recovered = Error{ErrorKind::kRetry, "reading the tables' state"};
     gate->resume();
     (void)seams.loop.rest_sockets(false);
     effects.clear();
     ingest->on_room(effects);  // whom only room could wake: nobody else will
     gate->deliver(effects);
+    health->probe();
     find_tables(recovery_retry_ms_min);
   }
 
@@ -310,26 +535,24 @@ struct Parent::Impl : gate::GateHandlers,
   void on_committed(const Result<Position>& end) {
     commit_running = false;
     ++commits;
-    if (!end && end.error().kind == ErrorKind::kOverLimit) {
-      // Everything stays queued; nothing is acknowledged, and children run out of credit.
-      trouble = end.error().text;
-      disk_full = true;
+    if (!end && !journal->poisoned()) {
+      // A full disk. Everything stays queued; nothing is acknowledged, and children run out of
+      // credit.
+      journal_failure = end.error();
       if (stopping) return maybe_finish_stop();
       seams.loop.after(disk_full_retry_ms, [self = shared_from_this()] {
         if (!self->stopping) self->on_appended();
       });
       return;
     }
-    if (disk_full) {
-      disk_full = false;
-      trouble.clear();
-    }
     if (!end) {
       // The journal is poisoned: it refuses every append, and nothing more is acknowledged.
-      trouble = "the journal failed: " + end.error().text + "; restart to recover what it holds";
+      journal_failure = because("the journal failed", end.error());
+      journal_failure->text += "; restart to recover what it holds";
       maybe_finish_stop();
       return;
     }
+    journal_failure.reset();
     effects.clear();
     ingest->on_durable(*end, effects);
     gate->deliver(effects);
@@ -373,7 +596,7 @@ struct Parent::Impl : gate::GateHandlers,
 
   // Only whole segments go, and only after a checkpoint holds every mark that they gave.
   void maybe_trim() {
-    if (stopping || trim_running || handing_over || journal->poisoned()) return;
+    if (stopping || trim_running || handing_over || reloading || journal->poisoned()) return;
     if (landed_through.value < journal->first().value + trim_step_bytes()) return;
     trim_running = true;
     std::string checkpoint = ingest->checkpoint();
@@ -386,12 +609,11 @@ struct Parent::Impl : gate::GateHandlers,
           return [self, done, landed] {
             self->trim_running = false;
             if (!done) {
-              self->trouble = "cannot trim the journal: " + done.error().text;
-              self->trim_failed = true;
+              self->trim_failure = because("cannot trim the journal", done.error());
               self->seams.loop.after(disk_full_retry_ms, [self] { self->maybe_trim(); });
               return;
             }
-            if (std::exchange(self->trim_failed, false)) self->trouble.clear();
+            self->trim_failure.reset();
             self->effects.clear();
             self->ingest->on_room(self->effects);
             self->gate->deliver(self->effects);
@@ -406,6 +628,7 @@ struct Parent::Impl : gate::GateHandlers,
   void stop(std::int64_t deadline_ms, std::function<void()> done) {
     EVODB_ASSERT(!stopping, "a parent stops once");
     stopping = true;
+    if (health) health->stop();
     stopped = std::move(done);
     if (!gate) return finish_stop();
     gate->drain("the parent is shutting down");
@@ -438,7 +661,7 @@ struct Parent::Impl : gate::GateHandlers,
   void maybe_finish_stop() {
     if (!stopping || !landing_stopped || commit_running || finishing) return;
     // On a full disk what is queued was never acknowledged, and its children hold it.
-    if (!journal->poisoned() && !disk_full && journal->has_pending()) return on_appended();
+    if (!journal->poisoned() && !journal_failure && journal->has_pending()) return on_appended();
     finish_stop();
   }
 
@@ -523,26 +746,40 @@ struct Parent::Impl : gate::GateHandlers,
     if (gate) s.gate = gate->stats();
     s.ingest = ingest->stats();
     s.lake = landing_stats.lake;
+    s.landing_halted = landing_stats.halted;
     s.store_error = landing_stats.store_error;
     s.orphans_removed = orphans_removed;
 
-    s.trouble = trouble;
-    if (s.trouble.empty() && !landing_stats.halted.empty()) {
-      s.trouble = "landing has stopped: " + landing_stats.halted;
+    const auto add = [&](const std::string& what, const std::optional<Error>& why) {
+      if (why) s.degraded.push_back(what.empty() ? *why : because(what, *why));
+    };
+    add("", not_recovered);
+    add("", journal_failure);
+    add("", trim_failure);
+    add("landing has stopped", s.landing_halted);
+    if (health) {
+      for (Error& reason : health->reasons(landing_stats)) s.degraded.push_back(std::move(reason));
+      s.probe_error = health->probe_error();
+      s.probed = health->passed();
     }
-    if (s.trouble.empty() && !s.store_error.empty()) s.trouble = "the store: " + s.store_error;
-    if (s.trouble.empty()) {
-      for (const auto& table : s.lake.tables) {
-        if (!table.last_error.empty()) {
-          s.trouble = "table " + table.name + ": " + table.last_error;
-        }
-      }
+    add("the store", s.store_error);
+    for (const auto& table : s.lake.tables) add("table " + table.name, table.last_error);
+    s.set_aside_bytes = landing_stats.set_aside_bytes;
+    for (const auto& table : s.lake.tables) {
+      if (!table.waits.empty()) s.sick.push_back("table " + table.name + " waits: " + table.waits);
     }
-    s.phase = stopping            ? "stopping"
-              : !open             ? "starting"
-              : !tables_loaded    ? "recovering"
-              : s.trouble.empty() ? "ready"
-                                  : "degraded";
+    if (!landing_stats.set_aside_error.empty()) {
+      s.sick.push_back(
+          "the changes of tables that wait are held by the journal, which will be full "
+          "in the end: " +
+          landing_stats.set_aside_error);
+    }
+    for (const auto& [table, why] : incomplete) s.sick.push_back("table " + table + ": " + why);
+    s.phase = stopping             ? "stopping"
+              : !open              ? "starting"
+              : !tables_loaded     ? "recovering"
+              : s.degraded.empty() ? "ready"
+                                   : "degraded";
     return s;
   }
 };

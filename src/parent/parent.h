@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,7 @@
 #include "journal/journal.h"
 #include "lake/flush_machine.h"
 #include "lake/lake.h"
+#include "parent/store_health.h"
 #include "parent/store_runner.h"
 
 namespace evodb::parent {
@@ -48,6 +50,13 @@ struct ParentOptions {
   lake::FlushOptions flush;
   std::int64_t orphan_age_ms_min = 24 * 3600 * 1000;  // younger files may belong to a live flush
   std::int64_t flush_timeout_ms = 30'000;             // how long POST /flush waits
+  StoreHealthOptions store_health;
+  // Told what an operator's log should have, in lines without an end. Loop thread.
+  std::function<void(const std::string&)> say;
+  std::int64_t tend_ms = 10'000;                 // how often the catalog is looked after
+  std::int64_t sick_retry_ms = 30'000;           // how often a table that waits is looked at
+  std::int64_t refused_retry_ms = 600'000;       // the same, where it only refuses to be written
+  std::uint64_t set_aside_bytes_max = 1u << 30;  // on disk, for all tables that wait
 };
 
 // What a parent's rooms are wrapped in: nothing. The simulator plants known bugs around them here,
@@ -81,8 +90,8 @@ struct ParentSeams {
 struct ParentStatus {
   std::string version;
   std::string address;
-  std::string phase;    // "starting", "recovering", "ready", "degraded", "stopping"
-  std::string trouble;  // why it is not ready, for people; "" if it is
+  std::string phase;            // "starting", "recovering", "ready", "degraded", "stopping"
+  std::vector<Error> degraded;  // every reason why it is not ready, the gravest first
   std::int64_t uptime_ms = 0;
   std::string parent_id;
   std::uint64_t writer_epoch = 0;
@@ -92,8 +101,13 @@ struct ParentStatus {
   gate::GateStats gate;
   ingest::IngestStats ingest;
   lake::LakeStats lake;
-  std::string store_error;
+  std::optional<Error> landing_halted, store_error;  // see LandingStats
+  std::optional<Error> probe_error;                  // see StoreHealth
+  bool probed = false;
   std::uint64_t orphans_removed = 0;
+  std::uint64_t set_aside_bytes = 0;
+  // A line for each table that is not well, though all others are: "table x waits: why".
+  std::vector<std::string> sick;
 };
 
 // What one Parent gives to the next: docs/upgrade.md.

@@ -1,9 +1,10 @@
 #include "parent/recovery.h"
 
+#include <algorithm>
 #include <optional>
+#include <span>
 #include <utility>
 
-#include "base/bytes.h"
 #include "ingest/checkpoint_store.h"
 #include "parent/parent.h"
 
@@ -12,15 +13,8 @@ namespace evodb::parent {
 namespace {
 
 constexpr char journal_property[] = "evodb.journal-id";
-constexpr char parent_property[] = "evodb.parent-id";
 
 std::string landed_path(const std::string& directory) { return directory + "/landed.filter"; }
-
-std::string random_hex(base::Random& random) {
-  std::string bytes;
-  base::put_u64(bytes, random.next());
-  return base::to_hex(bytes);
-}
 
 // Behind a lost journal every object must be read, in one go: a store that fails one call in a
 // hundred would never let a parent start that has a few hundred objects. So each read is tried some
@@ -29,12 +23,17 @@ class PatientReads final : public store::ObjectStore {
  public:
   explicit PatientReads(store::ObjectStore& store) : store_(store) {}
   Result<void> put(const std::string& key, std::string_view bytes, store::PutMode mode) override {
-    return store_.put(key, bytes, mode);
+    return refused_is_away(store_.put(key, bytes, mode));
+  }
+  Result<void> put_all(std::span<const store::NewObject> objects) override {
+    return refused_is_away(store_.put_all(objects));
   }
   Result<std::string> get(const std::string& key) override {
     return again([&] { return store_.get(key); });
   }
-  Result<void> remove(const std::string& key) override { return store_.remove(key); }
+  Result<void> remove(const std::string& key) override {
+    return refused_is_away(store_.remove(key));
+  }
   Result<std::vector<store::ObjectInfo>> list(const std::string& prefix) override {
     return again([&] { return store_.list(prefix); });
   }
@@ -42,6 +41,8 @@ class PatientReads final : public store::ObjectStore {
   Result<std::string> key_of(const std::string& location) const override {
     return store_.key_of(location);
   }
+  Result<bool> is_at(const std::string& location) override { return store_.is_at(location); }
+  void spell_as(const std::string& location) override { store_.spell_as(location); }
   Result<void> check() override { return store_.check(); }
 
  private:
@@ -51,54 +52,45 @@ class PatientReads final : public store::ObjectStore {
   static auto again(Call call) -> decltype(call()) {
     for (int attempt = 1;; ++attempt) {
       auto result = call();
-      // A refusal (403) may be a moment's too: proxies and large stores give some.
-      const bool hopeless =
-          !result && result.error().kind != ErrorKind::kRetry &&
-          (result.error().kind != ErrorKind::kInvalid || store::is_missing(result.error()));
-      if (result || hopeless || attempt == attempts_max) return result;
+      // A refusal (403) may be a moment's too: proxies and large stores give some; and so may an
+      // answer that ended early.
+      const bool hopeless = !result && result.error().kind != ErrorKind::kRetry &&
+                            result.error().kind != ErrorKind::kInvalid &&
+                            result.error().kind != ErrorKind::kCorrupt &&
+                            result.error().kind != ErrorKind::kOverLimit;
+      if (result || hopeless || attempt == attempts_max) return refused_is_away(std::move(result));
     }
+  }
+  // Somebody mends credentials or a bucket's policy, and we wait.
+  template <class T>
+  static Result<T> refused_is_away(Result<T> result) {
+    if (result || (result.error().kind != ErrorKind::kInvalid &&
+                   result.error().kind != ErrorKind::kOverLimit)) {
+      return result;
+    }
+    return fail(ErrorKind::kRetry, std::move(result).error().text);
   }
 
   store::ObjectStore& store_;
 };
 
-Result<std::vector<table::TableState>> load_tables(store::ObjectStore& store,
-                                                   table::Catalog& catalog) {
-  std::vector<table::TableState> states;
-  for (const auto& entry : EVODB_TRY(catalog.list())) {
-    // Somebody else's table in our namespace, outside of our warehouse or of a kind that we do not
-    // write: its name is taken, nothing else of it concerns us.
-    table::TableState foreign;
-    foreign.name = entry.name;
-    const auto key = store.key_of(entry.metadata_location);
-    if (!key) {
-      states.push_back(std::move(foreign));
-      continue;
-    }
-    const std::string json = EVODB_TRY(store.get(*key));
-    auto state = table::parse_table_state(entry.name, entry.metadata_location, json, store);
-    if (!state && state.error().kind == ErrorKind::kInvalid) state = std::move(foreign);
-    states.push_back(EVODB_TRY(std::move(state)));
-  }
-  return states;
-}
-
 // A full disk may have room the next time.
 Result<void> keep_end(base::Disk& disk, const std::string& directory,
                       const JournalExtent& journal) {
   auto kept = keep_unchecked_end(disk, directory, journal);
-  if (!kept && kept.error().kind == ErrorKind::kOverLimit) {
+  if (!kept && kept.error().kind == ErrorKind::kNoSpace) {
     return fail(ErrorKind::kRetry, std::move(kept).error().text);
   }
   return kept;
 }
 
 // What every table holds, by (table, source, epoch).
-Result<std::unique_ptr<lake::LandedFilter>> scan_tables(store::ObjectStore& store,
-                                                        table::Catalog& catalog) {
+Result<std::unique_ptr<lake::LandedFilter>> scan_tables(
+    store::ObjectStore& store, const std::vector<table::FoundTable>& tables) {
   auto filter = std::make_unique<lake::LandedFilter>();
-  for (const auto& state : EVODB_TRY(load_tables(store, catalog))) {
-    if (!state.watermark) continue;  // somebody else's table in our namespace
+  for (const auto& [state, sick] : tables) {
+    // What a sick one holds nobody can tell now. Nothing lands in it before that is known.
+    if (sick || !state.watermark) continue;  // or somebody else's table in our namespace
     const auto live = EVODB_TRY(table::list_live_files(store, state.metadata_location));
     for (const auto& file : live.data) {
       const std::string key = EVODB_TRY(store.key_of(file.location));
@@ -109,6 +101,19 @@ Result<std::unique_ptr<lake::LandedFilter>> scan_tables(store::ObjectStore& stor
     }
   }
   return filter;
+}
+
+// True if this journal and its checkpoint hold every mark that the tables' changes gave: then it
+// does not matter that the catalog does not know it.
+bool wrote_all(const JournalExtent& journal, const std::vector<table::FoundTable>& tables) {
+  bool any = false;
+  for (const auto& [state, sick] : tables) {
+    if (sick) return false;
+    if (!state.watermark) continue;
+    if (state.watermark->journal != journal.id.value) return false;
+    any = true;
+  }
+  return any;
 }
 
 }  // namespace
@@ -154,11 +159,15 @@ Result<RecoveredJournal> recover_journal(base::Disk& disk, const std::string& di
   journal::Record record;
   while (EVODB_TRY(cursor->next(&record))) EVODB_CHECK(recovered.ingest->replay(record));
 
-  if (EVODB_TRY(disk.exists(landed_path(directory)))) {
-    const std::string bytes = EVODB_TRY(base::read_whole_file(disk, landed_path(directory)));
-    recovered.landed = EVODB_TRY(lake::LandedFilter::decode(bytes));
-  }
+  recovered.landed = EVODB_TRY(load_landed_filter(disk, directory));
   return recovered;
+}
+
+Result<std::unique_ptr<lake::LandedFilter>> load_landed_filter(base::Disk& disk,
+                                                               const std::string& directory) {
+  if (!EVODB_TRY(disk.exists(landed_path(directory)))) return nullptr;
+  const std::string bytes = EVODB_TRY(base::read_whole_file(disk, landed_path(directory)));
+  return EVODB_TRY(lake::LandedFilter::decode(bytes));
 }
 
 Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& journal_directory,
@@ -167,50 +176,56 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
                                          LoadTables load) {
   RecoveredCatalog recovered;
   recovered.writer = EVODB_TRY(catalog.claim());
-  if (auto id = EVODB_TRY(catalog.property(parent_property))) {
-    recovered.parent_id = *id;
-  } else {
-    recovered.parent_id = random_hex(random);
-    EVODB_CHECK(catalog.set_property(recovered.writer, parent_property, recovered.parent_id));
-  }
-
   const std::string ours = std::to_string(journal.id.value);
   const auto remembered = EVODB_TRY(catalog.property(journal_property));
-  if (remembered == ours) {
+  const auto parent_id = EVODB_TRY(catalog.property(table::parent_id_property));
+  if (remembered == ours && parent_id) {
+    recovered.parent_id = *parent_id;
     if (load == LoadTables::kLater) return recovered;
-    auto states = load_checked_tables(disk, journal_directory, journal, store, catalog);
-    if (states) {
-      recovered.tables = *std::move(states);
+    auto tables = load_checked_tables(disk, journal_directory, journal, store, catalog,
+                                      recovered.writer, random);
+    if (tables) {
+      recovered.tables = *std::move(tables);
       return recovered;
     }
-    if (states.error().kind == ErrorKind::kCorrupt) return fail(std::move(states).error());
+    if (tables.error().kind != ErrorKind::kRetry) return fail(std::move(tables).error());
     // Where the store is away, children are served all the same.
     EVODB_CHECK(keep_end(disk, journal_directory, journal));
     return recovered;
   }
 
-  // Another journal, or none, wrote what the tables hold. First the filter on disk, then the
-  // catalog's word that this journal is the one: a crash between the two scans again.
+  // Another journal, or none, wrote what the catalog knows. What the tables hold is asked of the
+  // store.
   PatientReads reads(store);
-  auto scanned = scan_tables(reads, catalog);
-  // Refused (credentials, a bucket's policy) is as good as away: somebody mends it, and we wait.
-  if (!scanned && scanned.error().kind == ErrorKind::kInvalid) {
-    return fail(ErrorKind::kRetry, std::move(scanned).error().text);
-  }
-  recovered.landed = EVODB_TRY(std::move(scanned));
-  if (!recovered.landed->empty()) {
-    EVODB_CHECK(base::write_file_atomically(disk, landed_path(journal_directory),
-                                            recovered.landed->encode()));
+  auto opened = table::open_lakehouse(reads, catalog, random, recovered.writer);
+  if (!opened) return fail(std::move(opened).error());
+  recovered.parent_id = opened->claim->record().parent;
+  if (!wrote_all(journal, opened->tables)) {
+    // First the filter on disk, then the catalog's word that this journal is the one: a crash
+    // between the two scans again.
+    auto scanned = scan_tables(reads, opened->tables);
+    // An object that a table names is not there: somebody repairs it, and we wait.
+    if (!scanned && scanned.error().kind == ErrorKind::kNotFound) {
+      return fail(ErrorKind::kRetry, std::move(scanned).error().text);
+    }
+    recovered.landed = EVODB_TRY(std::move(scanned));
+    if (!recovered.landed->empty()) {
+      EVODB_CHECK(base::write_file_atomically(disk, landed_path(journal_directory),
+                                              recovered.landed->encode()));
+    }
   }
   // This journal may have been the catalog's once before, and have lost its end since.
   EVODB_CHECK(keep_end(disk, journal_directory, journal));
-  EVODB_CHECK(catalog.set_property(recovered.writer, journal_property, ours));
+  // What a sick table holds is not known yet: the next start scans again.
+  const bool all_known = std::ranges::none_of(
+      opened->tables, [](const table::FoundTable& found) { return found.sick.has_value(); });
+  if (all_known) EVODB_CHECK(catalog.set_property(recovered.writer, journal_property, ours));
   return recovered;
 }
 
 Result<void> check_watermarks(const JournalExtent& journal,
-                              const std::vector<table::TableState>& states) {
-  for (const auto& state : states) {
+                              const std::vector<table::FoundTable>& tables) {
+  for (const auto& [state, sick] : tables) {
     if (!state.watermark || state.watermark->journal != journal.id.value) continue;
     if (state.watermark->position <= journal.durable_end) continue;
     return fail(ErrorKind::kCorrupt,
@@ -225,21 +240,24 @@ Result<void> check_watermarks(const JournalExtent& journal,
   return {};
 }
 
-Result<std::vector<table::TableState>> load_checked_tables(base::Disk& disk,
-                                                           const std::string& journal_directory,
-                                                           const JournalExtent& journal,
-                                                           store::ObjectStore& store,
-                                                           table::Catalog& catalog) {
-  // Whatever is wrong with the store may be mended while children are served.
-  auto states = load_tables(store, catalog);
-  if (!states) return fail(ErrorKind::kRetry, std::move(states).error().text);
+Result<LoadedTables> load_checked_tables(base::Disk& disk, const std::string& journal_directory,
+                                         const JournalExtent& journal, store::ObjectStore& store,
+                                         table::Catalog& catalog, table::WriterEpoch& writer,
+                                         base::Random& random) {
+  PatientReads reads(store);
+  auto opened = table::open_lakehouse(reads, catalog, random, writer);
+  if (!opened && opened.error().kind == ErrorKind::kOutcomeUnknown) {
+    return fail(ErrorKind::kRetry, std::move(opened).error().text);
+  }
+  if (!opened) return fail(std::move(opened).error());
   const Position end = EVODB_TRY(lowest_unchecked_end(disk, journal_directory, journal));
-  EVODB_CHECK(check_watermarks({journal.id, end}, *states));
+  EVODB_CHECK(check_watermarks({journal.id, end}, opened->tables));
   // Before anything lands: what lands then lies behind that end and proves nothing against it.
   if (auto gone = forget_unchecked_end(disk, journal_directory); !gone) {
     return fail(ErrorKind::kRetry, std::move(gone).error().text);
   }
-  return states;
+  return LoadedTables{std::move(opened->claim), std::move(opened->tables),
+                      std::move(opened->notes)};
 }
 
 }  // namespace evodb::parent

@@ -2,7 +2,8 @@
 //
 //   recover_journal     blocking, on the journal's disk: journal, checkpoint, replayed marks
 //   recover_catalog     where blocking on store and catalog is allowed: fencing, lost-journal check
-//   load_checked_tables the same: every table's state, held against the journal
+//   load_checked_tables the same: the lakehouse is claimed and put together; every table's state,
+//                       held against the journal
 #pragma once
 
 #include <memory>
@@ -20,6 +21,7 @@
 #include "store/store.h"
 #include "table/append.h"
 #include "table/catalog.h"
+#include "table/open_lakehouse.h"
 
 namespace evodb::parent {
 
@@ -37,6 +39,17 @@ Result<RecoveredJournal> recover_journal(base::Disk& disk, const std::string& di
                                          const ingest::IngestOptions& ingest_options,
                                          base::Random& random, RoomWraps* wraps = nullptr);
 
+// The lakehouse, claimed, and every table's state held against the journal.
+struct LoadedTables {
+  std::shared_ptr<table::Claim> claim;
+  std::vector<table::FoundTable> tables;
+  std::vector<std::string> notes;  // what was found otherwise than expected
+};
+
+// What an earlier loss of a journal left beside this one, or null.
+Result<std::unique_ptr<lake::LandedFilter>> load_landed_filter(base::Disk& disk,
+                                                               const std::string& directory);
+
 struct RecoveredCatalog {
   std::string parent_id;
   table::WriterEpoch writer;
@@ -45,7 +58,7 @@ struct RecoveredCatalog {
   std::unique_ptr<lake::LandedFilter> landed;
   // Every table's state, checked, where the store could be asked. Otherwise load_checked_tables is
   // to be called later.
-  std::optional<std::vector<table::TableState>> tables;
+  std::optional<LoadedTables> tables;
 };
 
 // A scan sees all that ever landed, also from before an earlier loss. Errors: kRetry (store or
@@ -60,16 +73,16 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
 // kCorrupt: a table holds what this journal no longer does. Damage in a journal's last group may
 // look like a torn tail (docs/formats/journal.md); going on would give old positions new meanings.
 Result<void> check_watermarks(const JournalExtent& journal,
-                              const std::vector<table::TableState>& states);
+                              const std::vector<table::FoundTable>& tables);
 
 // A table without a watermark is somebody else's; of one that we could not even write to, the name
-// is all that is given. What is compared is the lowest end that was not compared yet
-// (unchecked_end.h). Errors: kCorrupt as check_watermarks, or that file; kRetry (the store, the
-// catalog or the disk; call again).
-Result<std::vector<table::TableState>> load_checked_tables(base::Disk& disk,
-                                                           const std::string& journal_directory,
-                                                           const JournalExtent& journal,
-                                                           store::ObjectStore& store,
-                                                           table::Catalog& catalog);
+// is all that is given. `writer` is as in table::open_lakehouse. What is compared is the lowest end
+// that was not compared yet (unchecked_end.h). Errors: kCorrupt as check_watermarks, or that file;
+// kFenced, kInvalid (another warehouse: says what to do); kRetry (the store, the catalog or the
+// disk; call again).
+Result<LoadedTables> load_checked_tables(base::Disk& disk, const std::string& journal_directory,
+                                         const JournalExtent& journal, store::ObjectStore& store,
+                                         table::Catalog& catalog, table::WriterEpoch& writer,
+                                         base::Random& random);
 
 }  // namespace evodb::parent

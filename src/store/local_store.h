@@ -32,10 +32,15 @@ class LocalStore final : public ObjectStore {
   Result<void> put(const std::string& key, std::string_view bytes, PutMode mode) override;
   Result<void> put_all(std::span<const NewObject> objects) override;
   Result<std::string> get(const std::string& key) override;
+  Result<bool> holds(const std::string& key, std::string_view bytes) override;
   Result<void> remove(const std::string& key) override;
   Result<std::vector<ObjectInfo>> list(const std::string& prefix) override;
   std::string location(const std::string& key) const override;
   Result<std::string> key_of(const std::string& location) const override;
+  // By device and inode: a symbolic link, a bind mount, or another working directory's path.
+  Result<bool> is_at(const std::string& location) override;
+  // REQUIRES: is_at(location). Before others use the store.
+  void spell_as(const std::string& location) override;
   Result<void> check() override;
 
  private:
@@ -54,6 +59,7 @@ class LocalStore final : public ObjectStore {
                     std::vector<ObjectInfo>& found) const;
 
   const std::string root_;  // absolute, no trailing slash
+  std::string spelled_;     // the same, as locations name it
   std::atomic<std::uint64_t> serial_{0};
   std::mutex mutex_;
   // Folders whose names are known to survive a power loss: two a table.

@@ -50,15 +50,15 @@ TEST_F(LocalStoreTest, PutGetListRemove) {
   EXPECT_EQ(store_->list("nothing/here").value().size(), 0u);
   ASSERT_TRUE(store_->remove("a/c"));
   ASSERT_TRUE(store_->remove("a/c")) << "absent is no error";
-  EXPECT_TRUE(is_missing(store_->get("a/c").error()));
-  EXPECT_TRUE(is_missing(store_->get("a").error())) << "a directory is no object";
+  EXPECT_EQ(store_->get("a/c").error().kind, ErrorKind::kNotFound);
+  EXPECT_EQ(store_->get("a").error().kind, ErrorKind::kNotFound) << "a directory is no object";
   EXPECT_EQ(temporaries(), 0u);
   EXPECT_TRUE(store_->check());
 }
 
 TEST_F(LocalStoreTest, IfAbsentRefusesToReplace) {
   ASSERT_TRUE(store_->put("k", "one", PutMode::kIfAbsent));
-  EXPECT_EQ(store_->put("k", "two", PutMode::kIfAbsent).error().kind, ErrorKind::kOverLimit);
+  EXPECT_EQ(store_->put("k", "two", PutMode::kIfAbsent).error().kind, ErrorKind::kExists);
   EXPECT_EQ(store_->get("k").value(), "one");
   ASSERT_TRUE(store_->put("k", "two", PutMode::kOverwrite));
   EXPECT_EQ(store_->get("k").value(), "two");
@@ -68,7 +68,7 @@ TEST_F(LocalStoreTest, IfAbsentRefusesToReplace) {
 TEST_F(LocalStoreTest, PutAllPutsAllAndLeavesWhatAnEarlierTryLeft) {
   ASSERT_TRUE(store_->put("t/data/x", "mine", PutMode::kIfAbsent));
   const std::vector<NewObject> objects = {
-      {"t/data/x", "another"}, {"t/data/y", "two"}, {"t/metadata/z", ""}};
+      {"t/data/x", "mine"}, {"t/data/y", "two"}, {"t/metadata/z", ""}};
   ASSERT_TRUE(store_->put_all(objects));
   EXPECT_EQ(store_->get("t/data/x").value(), "mine");
   EXPECT_EQ(store_->get("t/data/y").value(), "two");
@@ -76,9 +76,17 @@ TEST_F(LocalStoreTest, PutAllPutsAllAndLeavesWhatAnEarlierTryLeft) {
   EXPECT_EQ(temporaries(), 0u);
   ASSERT_TRUE(store_->put_all(objects)) << "the same once more";
   ASSERT_TRUE(store_->put_all({}));
+  for (const char* bytes : {"another", "ours"}) {  // of another size, and of the same
+    const std::vector<NewObject> another_is_there = {{"t/data/x", bytes}};
+    EXPECT_EQ(store_->put_all(another_is_there).error().kind, ErrorKind::kExists) << bytes;
+  }
+  EXPECT_EQ(store_->get("t/data/x").value(), "mine");
+  EXPECT_TRUE(store_->holds("t/data/x", "mine").value());
+  EXPECT_FALSE(store_->holds("t/data/x", "ours").value());
+  EXPECT_EQ(store_->holds("t/data", "").error().kind, ErrorKind::kNotFound);
   const std::vector<NewObject> one_is_wrong = {{"t/data/v", "v"}, {"../w", "w"}};
   EXPECT_EQ(store_->put_all(one_is_wrong).error().kind, ErrorKind::kInvalid);
-  EXPECT_TRUE(is_missing(store_->get("t/data/v").error())) << "nothing is begun";
+  EXPECT_EQ(store_->get("t/data/v").error().kind, ErrorKind::kNotFound) << "nothing is begun";
 }
 
 TEST_F(LocalStoreTest, LocationsRoundTripAndOthersAreRefused) {
@@ -97,7 +105,7 @@ TEST_F(LocalStoreTest, RefusesKeysThatLeaveTheWarehouse) {
        {"", "/etc/passwd", "../x", "a/../x", "a//b", "a/", "./a", "a\nb", ".evodb-tmp/x"}) {
     EXPECT_EQ(store_->put(key, "x", PutMode::kOverwrite).error().kind, ErrorKind::kInvalid) << key;
     EXPECT_EQ(store_->get(key).error().kind, ErrorKind::kInvalid) << key;
-    EXPECT_FALSE(is_missing(store_->get(key).error())) << key;
+    EXPECT_NE(store_->get(key).error().kind, ErrorKind::kNotFound) << key;
   }
   EXPECT_FALSE(store_->put(std::string(300, 'a'), "x", PutMode::kOverwrite));
 }
@@ -133,8 +141,8 @@ TEST_F(LocalStoreTest, AFullDiskIsRetryAndSaysSoAndLeavesNothing) {
   EXPECT_NE(put.error().text.find("full"), std::string::npos) << put.error().text;
   ASSERT_FALSE(all);
   EXPECT_EQ(all.error().kind, ErrorKind::kRetry);
-  EXPECT_TRUE(is_missing(store_->get("t/x").error()));
-  EXPECT_TRUE(is_missing(store_->get("t/small").error()));
+  EXPECT_EQ(store_->get("t/x").error().kind, ErrorKind::kNotFound);
+  EXPECT_EQ(store_->get("t/small").error().kind, ErrorKind::kNotFound);
   EXPECT_EQ(temporaries(), 0u);
   EXPECT_TRUE(store_->put("t/x", "x", PutMode::kIfAbsent)) << "it goes on by itself";
 }

@@ -1,91 +1,15 @@
 #include "store/s3_store.h"
 
 #include <algorithm>
-#include <chrono>
 #include <system_error>
 #include <thread>
 
-#include <curl/curl.h>
-
-#include "base/assert.h"
+#include "store/curl_transport.h"
 #include "store/key.h"
-#include "store/s3_xml.h"
+#include "store/sigv4.h"
 
 namespace evodb::store {
 namespace {
-
-UnixMillis wall_now() {
-  // A signature needs the time that the server has; this class is the real end of the store's seam.
-  return UnixMillis{std::chrono::duration_cast<std::chrono::milliseconds>(
-                        std::chrono::system_clock::now().time_since_epoch())
-                        .count()};
-}
-
-struct Upload {
-  std::string_view bytes;
-  std::size_t done = 0;
-};
-
-std::size_t read_upload(char* into, std::size_t size, std::size_t count, void* opaque) {
-  auto& upload = *static_cast<Upload*>(opaque);
-  const std::size_t n = std::min(size * count, upload.bytes.size() - upload.done);
-  std::memcpy(into, upload.bytes.data() + upload.done, n);
-  upload.done += n;
-  return n;
-}
-
-int seek_upload(void* opaque, curl_off_t offset, int origin) {
-  auto& upload = *static_cast<Upload*>(opaque);
-  if (origin != SEEK_SET || offset < 0 || static_cast<std::size_t>(offset) > upload.bytes.size()) {
-    return CURL_SEEKFUNC_CANTSEEK;
-  }
-  upload.done = static_cast<std::size_t>(offset);
-  return CURL_SEEKFUNC_OK;
-}
-
-struct Download {
-  std::string bytes;
-  std::uint64_t bytes_max = answer_bytes_max;
-};
-
-std::size_t write_download(char* from, std::size_t size, std::size_t count, void* opaque) {
-  auto& download = *static_cast<Download*>(opaque);
-  if (download.bytes.size() + size * count > download.bytes_max) return 0;  // CURLE_WRITE_ERROR
-  download.bytes.append(from, size * count);
-  return size * count;
-}
-
-struct Head {
-  std::string bucket_region;
-  bool bounded = false;   // says where its body ends
-  bool complete = false;  // came to its empty line
-};
-
-bool starts_with_name(std::string_view line, std::string_view name) {
-  return line.size() > name.size() &&
-         std::equal(name.begin(), name.end(), line.begin(), [](char want, char c) {
-           return want == (c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c);
-         });
-}
-
-std::size_t read_header(char* from, std::size_t size, std::size_t count, void* opaque) {
-  constexpr std::string_view region = "x-amz-bucket-region:";
-  const std::string_view line(from, size * count);
-  auto& head = *static_cast<Head*>(opaque);
-  if (line.starts_with("HTTP/")) {
-    head = {};  // another one: behind a "100 Continue", or a connection tried again
-  } else if (line == "\r\n" || line == "\n") {
-    head.complete = true;
-  } else if (starts_with_name(line, region)) {
-    std::string_view value = line.substr(region.size());
-    value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
-    head.bucket_region = value.substr(0, value.find_first_of("\r\n "));
-  } else if (starts_with_name(line, "content-length:") ||
-             starts_with_name(line, "transfer-encoding:")) {
-    head.bounded = true;
-  }
-  return size * count;
-}
 
 bool valid_bucket(std::string_view name) {
   return name.size() >= 3 && name.size() <= 63 && std::all_of(name.begin(), name.end(), [](char c) {
@@ -94,240 +18,127 @@ bool valid_bucket(std::string_view name) {
          });
 }
 
-void set_up_curl() {
-  static std::once_flag once;  // libcurl's own demand: once a process, before any handle
-  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
-}
-
-}  // namespace
-
-struct S3Store::Call {
-  std::string what;  // for people: "put evodb/t/x.parquet"
-  std::string method;
-  std::string key;  // with the prefix; "" is the bucket
-  Pairs query, headers;
-  std::string_view body;
-  std::uint64_t answer_max = answer_bytes_max;
-  bool changes = false;  // a lost answer leaves the outcome open
+struct Place {
+  std::string bucket, prefix;  // the prefix without a slash at its end
 };
 
-struct S3Store::Answer {
-  long status = 0;
-  std::string body;
-  std::string bucket_region;
-};
-
-Result<std::unique_ptr<S3Store>> S3Store::open(const StoreOptions& options) {
+Result<Place> parse_url(const std::string& url) {
   constexpr std::string_view scheme = "s3://";
-  if (!options.url.starts_with(scheme)) {
-    return fail(ErrorKind::kInvalid, "store.url '" + options.url + "' is no s3://bucket/prefix");
+  if (!url.starts_with(scheme)) {
+    return fail(ErrorKind::kInvalid, "store.url '" + url + "' is no s3://bucket/prefix");
   }
-  const std::string rest = options.url.substr(scheme.size());
-  const std::string bucket = rest.substr(0, rest.find('/'));
-  if (!valid_bucket(bucket)) {
-    return fail(ErrorKind::kInvalid, "store.url names the bucket '" + bucket +
+  const std::string rest = url.substr(scheme.size());
+  Place place{.bucket = rest.substr(0, rest.find('/'))};
+  if (!valid_bucket(place.bucket)) {
+    return fail(ErrorKind::kInvalid, "store.url names the bucket '" + place.bucket +
                                          "', which S3 does not allow: 3 to 63 of a-z 0-9 - . _");
   }
-  std::string prefix = rest.size() > bucket.size() ? rest.substr(bucket.size() + 1) : "";
-  while (prefix.ends_with('/')) prefix.pop_back();
-  if (!prefix.empty()) EVODB_CHECK(check_key(prefix));
-  if (prefix.find_first_of("?#%") != std::string::npos) {
+  if (rest.size() > place.bucket.size()) place.prefix = rest.substr(place.bucket.size() + 1);
+  while (place.prefix.ends_with('/')) place.prefix.pop_back();
+  if (!place.prefix.empty()) EVODB_CHECK(check_key(place.prefix));
+  if (place.prefix.find_first_of("?#%") != std::string::npos) {
     return fail(ErrorKind::kInvalid,
                 "the prefix in store.url has one of ? # %, which Iceberg "
                 "readers misread: choose another");
   }
-  if (options.access_key_id.empty() || options.secret_access_key.empty()) {
-    return fail(ErrorKind::kInvalid,
-                "the S3 store needs keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
-                "store.access_key_id and store.secret_access_key");
-  }
-  std::string endpoint = options.endpoint;
-  while (endpoint.ends_with('/')) endpoint.pop_back();
-  // us-east-1 is what nearly every S3 server calls itself; R2 takes it for its own "auto".
-  std::string region = options.region;
-  if (region.empty() || region == "auto") region = "us-east-1";
-  if (endpoint.empty()) endpoint = "https://s3." + region + ".amazonaws.com";
-  const std::size_t mark = endpoint.find("://");
-  const std::string protocol = endpoint.substr(0, mark == std::string::npos ? 0 : mark);
-  if (protocol != "http" && protocol != "https") {
-    return fail(ErrorKind::kInvalid,
-                "store.endpoint '" + options.endpoint + "' must begin with http:// or https://");
-  }
-  std::string host = endpoint.substr(mark + 3);
-  if (host.empty() || host.find_first_of("/?#@ ") != std::string::npos) {
-    return fail(ErrorKind::kInvalid, "store.endpoint '" + options.endpoint +
-                                         "' must be scheme, host and port alone; the bucket "
-                                         "belongs into store.url");
-  }
-  // A default port is not in the Host header that libcurl sends, so it must not be signed.
-  const std::string default_port = protocol == "http" ? ":80" : ":443";
-  if (host.ends_with(default_port)) host.resize(host.size() - default_port.size());
+  return place;
+}
 
-  set_up_curl();
-  auto store = std::unique_ptr<S3Store>(new S3Store(options));
-  store->credentials_ = {options.access_key_id, options.secret_access_key, options.session_token,
-                         region, "s3"};
-  store->bucket_ = bucket;
-  store->prefix_ = prefix.empty() ? "" : prefix + "/";
-  store->scheme_ = protocol;
-  store->host_ = options.path_style ? host : bucket + "." + host;
-  store->base_ = options.path_style ? "/" + bucket + "/" : "/";
+// What an entity tag says of most objects: MD5 in hex. Empty where it is something else (parts, or
+// keys of KMS, where it only looks like one: a difference proves nothing).
+std::string_view md5_in(std::string_view etag) {
+  if (etag.starts_with('"') && etag.ends_with('"') && etag.size() > 1) {
+    etag = etag.substr(1, etag.size() - 2);
+  }
+  const bool hex = etag.size() == 32 && std::all_of(etag.begin(), etag.end(), [](char c) {
+                     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+                   });
+  return hex ? etag : std::string_view();
+}
+
+bool is_md5_of(std::string_view etag, std::string_view bytes) {
+  const std::string_view said = md5_in(etag);
+  return !said.empty() && said == md5_hex(bytes);
+}
+
+bool is_page(const S3Answer& answer) {
+  return answer.content_type.find("text/html") != std::string::npos;
+}
+
+bool is_blank(std::string_view body) {
+  return body.find_first_not_of(" \t\r\n") == std::string_view::npos;
+}
+
+// The server says that the object is there, or is not, in its own words.
+bool says_exists(const S3Answer& answer) {
+  return answer.status == 412 && parse_s3_error(answer.body).code == "PreconditionFailed";
+}
+bool says_missing(const S3Answer& answer) {
+  if (answer.status != 404) return false;
+  const std::string code = parse_s3_error(answer.body).code;
+  return code == "NoSuchKey" || code == "NotFound";
+}
+
+}  // namespace
+
+Result<std::unique_ptr<S3Store>> S3Store::open(const StoreOptions& options) {
+  const Place place = EVODB_TRY(parse_url(options.url));
+  return open(options, EVODB_TRY(CurlTransport::open(options, place.bucket)));
+}
+
+Result<std::unique_ptr<S3Store>> S3Store::open(const StoreOptions& options,
+                                               std::unique_ptr<S3Transport> transport) {
+  const Place place = EVODB_TRY(parse_url(options.url));
+  auto store = std::unique_ptr<S3Store>(new S3Store(options, std::move(transport)));
+  store->bucket_ = place.bucket;
+  store->prefix_ = place.prefix.empty() ? "" : place.prefix + "/";
   return store;
 }
 
-S3Store::S3Store(const StoreOptions& options) : options_(options) {}
+S3Store::S3Store(StoreOptions options, std::unique_ptr<S3Transport> transport)
+    : options_(std::move(options)), transport_(std::move(transport)) {}
 
-S3Store::~S3Store() {
-  for (void* handle : idle_) curl_easy_cleanup(handle);
+S3Request S3Store::request(const char* method, const std::string& what,
+                           const std::string& key) const {
+  return {.what = what + " " + key,
+          .method = method,
+          .key = full_key(key),
+          .answer_bytes_max = answer_bytes_max,
+          .timeout_ms = options_.request_timeout_ms};
 }
 
-void* S3Store::take_handle() {
-  {
-    const std::lock_guard lock(mutex_);
-    if (!idle_.empty()) {
-      void* handle = idle_.back();
-      idle_.pop_back();
-      return handle;
-    }
+Result<S3Answer> S3Store::read(const S3Request& request) {
+  auto answer = transport_->exchange(request);
+  if (!answer && answer.error().kind == ErrorKind::kOutcomeUnknown) {
+    return fail(ErrorKind::kRetry, std::move(answer).error().text);
   }
-  CURL* handle = curl_easy_init();
-  EVODB_ASSERT(handle != nullptr, "libcurl gives a handle unless memory is out");
-  return handle;
-}
-
-void S3Store::give_back(void* handle) {
-  curl_easy_reset(handle);  // forgets options, keeps connections
-  {
-    const std::lock_guard lock(mutex_);
-    if (idle_.size() < idle_connections_max) {
-      idle_.push_back(handle);
-      return;
-    }
+  if (answer && answer->cut && answer->status < 300) {
+    return fail(ErrorKind::kOverLimit,
+                "S3 " + request.what + ": the answer is larger than we take");
   }
-  curl_easy_cleanup(handle);
-}
-
-Result<S3Store::Answer> S3Store::perform(const Call& call) {
-  // The listing of a bucket in path style goes to "/bucket", without the slash.
-  std::string path = base_ + call.key;
-  if (call.key.empty() && path.size() > 1) path.pop_back();
-  SignedRequest request{.method = call.method,
-                        .host = host_,
-                        .path = path,
-                        .query = call.query,
-                        .payload_sha256 = sha256_hex(call.body),
-                        .headers = call.headers};
-  const std::string query = canonical_query(call.query);
-  const std::string url =
-      scheme_ + "://" + host_ + percent_encode(path, true) + (query.empty() ? "" : "?" + query);
-
-  curl_slist* lines = nullptr;
-  const auto add_line = [&lines](const std::string& line) {
-    lines = curl_slist_append(lines, line.c_str());
-  };
-  const auto add_headers = [&add_line](const Pairs& headers) {
-    for (const auto& [name, value] : headers) {
-      std::string line = name;
-      line += ": ";
-      line += value;
-      add_line(line);
-    }
-  };
-  add_headers(call.headers);
-  add_headers(sign(credentials_, request, wall_now()));
-  add_line("Expect:");  // waiting for "100 Continue" costs a round trip, and R2 a second
-  if (call.method == "PUT") add_line("content-type: application/octet-stream");
-
-  Upload upload{call.body};
-  Download download{.bytes_max = call.answer_max};
-  Answer answer;
-  Head head;
-  char detail[CURL_ERROR_SIZE] = "";
-  // Room for the bytes on a slow line: a kilobyte a millisecond, on top.
-  const long timeout_ms = static_cast<long>(options_.request_timeout_ms +
-                                            static_cast<std::int64_t>(call.body.size() >> 10));
-  CURL* curl = take_handle();
-  curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
-  curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
-  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
-  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
-  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options_.connect_timeout_ms));
-  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, timeout_ms);
-  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, lines);
-  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
-  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &write_download);
-  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &download);
-  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, &read_header);
-  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &head);
-  if (call.method == "PUT") {
-    curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
-    curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(call.body.size()));
-    curl_easy_setopt(curl, CURLOPT_READFUNCTION, &read_upload);
-    curl_easy_setopt(curl, CURLOPT_READDATA, &upload);
-    curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, &seek_upload);
-    curl_easy_setopt(curl, CURLOPT_SEEKDATA, &upload);
-  } else {
-    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call.method.c_str());
-  }
-  const CURLcode code = curl_easy_perform(curl);
-  long request_bytes = 0;
-  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer.status);
-  curl_easy_getinfo(curl, CURLINFO_REQUEST_SIZE, &request_bytes);
-  curl_slist_free_all(lines);
-  give_back(curl);
-  if (code != CURLE_OK) {
-    return fail(transport_error(call, code, request_bytes > 0, detail));
-  }
-  // A connection cut within the head is a success to curl, with whatever had come: an empty object.
-  // And a body without a length ends wherever it is cut.
-  if (!head.complete || (!head.bounded && !download.bytes.empty())) {
-    return fail(transport_error(call, CURLE_PARTIAL_FILE, true,
-                                head.complete ? "the answer does not say how long it is"
-                                              : "the answer was cut off within its head"));
-  }
-  answer.bucket_region = std::move(head.bucket_region);
-  answer.body = std::move(download.bytes);
   return answer;
 }
 
-Error S3Store::transport_error(const Call& call, int code, bool sent, const char* detail) const {
-  const std::string why =
-      detail[0] != '\0' ? detail : curl_easy_strerror(static_cast<CURLcode>(code));
-  const std::string text = "S3 " + call.what + " at " + scheme_ + "://" + host_ + ": " + why;
-  switch (code) {
-    case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
-      return {ErrorKind::kInvalid, text + ": correct store.endpoint"};
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CACERT_BADFILE:
-      return {ErrorKind::kInvalid, text + ": the endpoint's certificate is not trusted here"};
-    case CURLE_WRITE_ERROR:
-      return {ErrorKind::kOverLimit, text + ": the answer is larger than we take"};
-    default: break;
-  }
-  if (sent && call.changes) {
-    return {ErrorKind::kOutcomeUnknown, text + " (sent; it may have happened)"};
-  }
-  return {ErrorKind::kRetry, text};
-}
-
-Error S3Store::error_of(const Call& call, const Answer& answer) const {
+// What the caller of a request must do after an answer that is no success, whatever its status.
+Error S3Store::error_of(const S3Request& request, const S3Answer& answer) const {
   const S3Error said = parse_s3_error(answer.body);
-  const std::string text = "S3 " + call.what + ": " + std::to_string(answer.status) +
-                           (said.code.empty() ? "" : " " + said.code) +
-                           (said.message.empty() ? "" : " (" + said.message.substr(0, 200) + ")");
+  const bool changes = request.method == "PUT" || request.method == "DELETE";
+  const ErrorKind no_word = changes ? ErrorKind::kOutcomeUnknown : ErrorKind::kRetry;
+  const std::string text =
+      "S3 " + request.what + ": " + std::to_string(answer.status) +
+      (said.code.empty() ? (is_page(answer) ? " (a page of HTML)" : "") : " " + said.code) +
+      (said.message.empty() ? "" : " (" + said.message.substr(0, 200) + ")");
   const auto invalid = [&](const std::string& advice) {
     return Error{ErrorKind::kInvalid, text + ": " + advice};
   };
+  const std::string key_id = options_.access_key_id;
   if (said.code == "SignatureDoesNotMatch") {
-    return invalid("the secret key is wrong; set AWS_SECRET_ACCESS_KEY to the one of '" +
-                   credentials_.access_key_id + "'");
+    return invalid("the secret key is wrong; set AWS_SECRET_ACCESS_KEY to the one of '" + key_id +
+                   "'");
   }
   if (said.code == "InvalidAccessKeyId" || said.code == "Unauthorized" ||
       said.code == "XAdminUserNotFound" /* versitygw's word */) {
-    return invalid("the server does not know the access key '" + credentials_.access_key_id +
+    return invalid("the server does not know the access key '" + key_id +
                    "'; set AWS_ACCESS_KEY_ID");
   }
   if (said.code == "NoSuchBucket") {
@@ -338,11 +149,20 @@ Error S3Store::error_of(const Call& call, const Answer& answer) const {
       said.code == "TokenRefreshRequired") {
     return invalid("the session token has expired; set new keys and a new AWS_SESSION_TOKEN");
   }
+  // The names of a new bucket are still on their way around the world.
+  if (said.code == "TemporaryRedirect") return {ErrorKind::kRetry, text};
   if (said.code == "AuthorizationHeaderMalformed" || said.code == "InvalidRegion" ||
       said.code == "PermanentRedirect" || (answer.status >= 300 && answer.status < 400)) {
     const std::string region = !said.region.empty() ? said.region : answer.bucket_region;
-    return invalid(region.empty() ? "set store.region and store.endpoint to the bucket's own"
-                                  : "the bucket is in '" + region + "'; set store.region to it");
+    if (!region.empty()) {
+      return invalid("the bucket is in '" + region + "'; set store.region to it");
+    }
+    // Nobody asked for "not modified".
+    if (answer.status == 304) return {no_word, text};
+    return invalid((answer.location.empty()
+                        ? std::string()
+                        : "it sends us to " + answer.location.substr(0, 200) + "; ") +
+                   "set store.region and store.endpoint to the bucket's own");
   }
   // Damaged or cut on the way: nothing was stored.
   if (said.code == "RequestTimeout" || said.code == "BadDigest" || said.code == "IncompleteBody" ||
@@ -351,21 +171,52 @@ Error S3Store::error_of(const Call& call, const Answer& answer) const {
   }
   switch (answer.status) {
     case 403:
-      return invalid("the key '" + credentials_.access_key_id + "' may not do this in bucket '" +
-                     bucket_ + "'; grant it GetObject, PutObject, DeleteObject and ListBucket");
+      return invalid("the key '" + key_id + "' may not do this in bucket '" + bucket_ +
+                     "'; grant it GetObject, PutObject, DeleteObject and ListBucket");
     case 404:
-      return invalid("store.endpoint " + scheme_ + "://" + host_ +
+      return invalid("store.endpoint " + transport_->endpoint() +
                      " is no S3 server, or not its root");
-    case 408: break;
+    case 408: return {no_word, text};
     case 409:
+      // Two conditional puts of one key met. Of somebody who is no S3 server it means nothing.
+      return {said.code.empty() ? no_word : ErrorKind::kRetry, text};
+    case 412: return {no_word, text + ": not the word of an S3 server"};
     case 429: return {ErrorKind::kRetry, text};
-    case 412: return {ErrorKind::kOverLimit, text + ": the object exists already"};
+    case 405:
     case 501:
       return invalid("this server lacks what EvoDB needs (conditional puts, ListObjectsV2)");
-    default:
-      if (answer.status < 500) return invalid("the server refuses the request");
+    default: break;
   }
-  return {call.changes ? ErrorKind::kOutcomeUnknown : ErrorKind::kRetry, text};
+  // 2xx that is no success: an error document, a page, or nothing where something is promised.
+  if (answer.status < 300) {
+    return {no_word, text + ": the status says yes, the answer does not"};
+  }
+  if (answer.status < 500) return invalid("the server refuses the request");
+  return {no_word, text};
+}
+
+// `seen`: the server says in its own words whether this put is done. Else only a look tells.
+Result<void> S3Store::put_once(const std::string& key, std::string_view bytes, PutMode mode,
+                               bool* seen) {
+  S3Request put = request("PUT", "put", key);
+  put.body = bytes;
+  // Room for the bytes on a slow line: a kilobyte a millisecond, on top.
+  put.timeout_ms += static_cast<std::int64_t>(bytes.size() >> 10);
+  if (mode == PutMode::kIfAbsent) put.headers = {{"if-none-match", "*"}};
+  *seen = false;
+  const S3Answer answer = EVODB_TRY(transport_->exchange(put));
+  if (says_exists(answer)) {
+    *seen = true;
+    return fail(object_exists(key));
+  }
+  const bool done = answer.status == 200 || answer.status == 201 || answer.status == 204;
+  if (done && !answer.cut && is_blank(answer.body)) {
+    // Every S3 server gives the tag of what it has stored; who gives none may be somebody else.
+    if (!answer.etag.empty()) return {};
+    return fail(ErrorKind::kOutcomeUnknown, "S3 put " + key + ": " + std::to_string(answer.status) +
+                                                " without an ETag: not the word of an S3 server");
+  }
+  return fail(error_of(put, answer));
 }
 
 Result<void> S3Store::put(const std::string& key, std::string_view bytes, PutMode mode) {
@@ -373,20 +224,21 @@ Result<void> S3Store::put(const std::string& key, std::string_view bytes, PutMod
   if (bytes.size() > object_bytes_max) {
     return fail(ErrorKind::kInvalid, "an object over 5 GiB would need a multipart upload: " + key);
   }
-  Call call{
-      .what = "put " + key, .method = "PUT", .key = full_key(key), .body = bytes, .changes = true};
-  if (mode == PutMode::kIfAbsent) call.headers = {{"if-none-match", "*"}};
-  const Answer answer = EVODB_TRY(perform(call));
-  if (answer.status == 200 || answer.status == 201 || answer.status == 204) return {};
-  return fail(error_of(call, answer));
+  bool seen = false;
+  auto put = put_once(key, bytes, mode, &seen);
+  if (put || seen || put.error().kind != ErrorKind::kOutcomeUnknown) return put;
+  // The object is what tells. That it is not there tells nothing: the request may still be on its
+  // way, and then it is the caller who must look again.
+  const auto same = holds(key, bytes);
+  if (same && *same) return {};
+  if (same && mode == PutMode::kIfAbsent) return fail(object_exists(key));
+  return fail(ErrorKind::kOutcomeUnknown, put.error().text + " (sent; it may have happened)");
 }
 
 Result<void> S3Store::put_all(std::span<const NewObject> objects) {
+  if (!options_.side_by_side) return ObjectStore::put_all(objects);
   std::vector<Result<void>> answers(objects.size());
-  const auto put_one = [&](std::size_t i) {
-    answers[i] =
-        there_already(put(std::string(objects[i].key), objects[i].bytes, PutMode::kIfAbsent));
-  };
+  const auto put_one = [&](std::size_t i) { answers[i] = put_or_find(*this, objects[i]); };
   std::vector<std::jthread> others;
   for (std::size_t i = 1; i < objects.size(); ++i) {
     try {
@@ -402,38 +254,62 @@ Result<void> S3Store::put_all(std::span<const NewObject> objects) {
 
 Result<std::string> S3Store::get(const std::string& key) {
   EVODB_CHECK(check_key(full_key(key)));
-  const Call call{
-      .what = "get " + key, .method = "GET", .key = full_key(key), .answer_max = object_bytes_max};
-  Answer answer = EVODB_TRY(perform(call));
-  if (answer.status == 200) return std::move(answer.body);
-  if (answer.status == 404) {
-    const std::string code = parse_s3_error(answer.body).code;
-    if (code == "NoSuchKey" || code == "NotFound") return fail(missing_object(key));
+  S3Request get = request("GET", "get", key);
+  get.answer_bytes_max = object_bytes_max;
+  S3Answer answer = EVODB_TRY(read(get));
+  if (says_missing(answer)) return fail(no_such_object(key));
+  if (answer.status != 200) return fail(error_of(get, answer));
+  // None of our objects looks like this, and a proxy's excuse does.
+  if (is_page(answer) || !parse_s3_error(answer.body).code.empty()) {
+    return fail(error_of(get, answer));
   }
-  return fail(error_of(call, answer));
+  return std::move(answer.body);
+}
+
+// Size and tag prove it mostly, for the price of a HEAD; otherwise the bytes themselves do.
+Result<bool> S3Store::holds(const std::string& key, std::string_view bytes) {
+  EVODB_CHECK(check_key(full_key(key)));
+  S3Request head = request("HEAD", "look at", key);
+  head.timeout_ms = std::min(head.timeout_ms, look_ms_max);
+  const S3Answer answer = EVODB_TRY(read(head));
+  if (answer.status == 404) return fail(no_such_object(key));  // or no bucket: a HEAD cannot say
+  if (answer.status != 200) return fail(error_of(head, answer));
+  if (answer.content_length && *answer.content_length != bytes.size() && !is_page(answer)) {
+    return false;
+  }
+  if (answer.content_length && is_md5_of(answer.etag, bytes)) return true;
+  return EVODB_TRY(get(key)) == bytes;
 }
 
 Result<void> S3Store::remove(const std::string& key) {
   EVODB_CHECK(check_key(full_key(key)));
-  const Call call{
-      .what = "remove " + key, .method = "DELETE", .key = full_key(key), .changes = true};
-  const Answer answer = EVODB_TRY(perform(call));
-  if (answer.status == 200 || answer.status == 202 || answer.status == 204) return {};
-  if (answer.status == 404 && parse_s3_error(answer.body).code == "NoSuchKey") return {};
-  return fail(error_of(call, answer));
+  const S3Request remove = request("DELETE", "remove", key);
+  const S3Answer answer = EVODB_TRY(transport_->exchange(remove));
+  const bool done = answer.status == 200 || answer.status == 202 || answer.status == 204;
+  if (done && !answer.cut && is_blank(answer.body)) return {};
+  if (says_missing(answer)) return {};
+  return fail(error_of(remove, answer));
+}
+
+Result<ListPage> S3Store::page_of(const S3Request& request, const S3Answer& answer) const {
+  const bool excuse = is_page(answer) || !parse_s3_error(answer.body).code.empty();
+  if (answer.status != 200 || excuse) return fail(error_of(request, answer));
+  auto page = parse_list_page(answer.body);
+  if (page) return page;
+  // Nothing is damaged: what answers is something else.
+  return fail(ErrorKind::kInvalid, "S3 " + request.what + ": " + page.error().text);
 }
 
 Result<std::vector<ObjectInfo>> S3Store::list(const std::string& prefix) {
   std::vector<ObjectInfo> found;
   std::string continuation;
   while (true) {
-    Call call{.what = "list " + prefix,
-              .method = "GET",
-              .query = {{"list-type", "2"}, {"prefix", full_key(prefix)}}};
-    if (!continuation.empty()) call.query.emplace_back("continuation-token", continuation);
-    const Answer answer = EVODB_TRY(perform(call));
-    if (answer.status != 200) return fail(error_of(call, answer));
-    ListPage page = EVODB_TRY(parse_list_page(answer.body));
+    S3Request list = request("GET", "list", prefix);
+    list.key.clear();
+    list.query = {{"list-type", "2"}, {"prefix", full_key(prefix)}};
+    if (!continuation.empty()) list.query.emplace_back("continuation-token", continuation);
+    const S3Answer answer = EVODB_TRY(read(list));
+    ListPage page = EVODB_TRY(page_of(list, answer));
     for (ObjectInfo& object : page.objects) {
       if (!object.key.starts_with(prefix_)) {
         return fail(ErrorKind::kCorrupt, "S3 list " + prefix + ": the server listed '" +
@@ -478,13 +354,12 @@ Result<std::string> S3Store::key_of(const std::string& location) const {
 
 Result<void> S3Store::check() {
   // A listing, not a HEAD: the answer to a HEAD has no body that says what is wrong.
-  const Call call{.what = "check of bucket " + bucket_,
-                  .method = "GET",
-                  .query = {{"list-type", "2"}, {"max-keys", "1"}, {"prefix", prefix_}}};
-  const Answer answer = EVODB_TRY(perform(call));
-  if (answer.status != 200) return fail(error_of(call, answer));
-  const auto page = parse_list_page(answer.body);
-  if (!page) return fail(page.error());
+  S3Request check = request("GET", "check of bucket", "");
+  check.what = "check of bucket " + bucket_;
+  check.key.clear();
+  check.query = {{"list-type", "2"}, {"max-keys", "1"}, {"prefix", prefix_}};
+  const S3Answer answer = EVODB_TRY(read(check));
+  EVODB_CHECK(page_of(check, answer));
   return {};
 }
 

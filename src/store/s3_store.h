@@ -3,38 +3,48 @@
 //   auto store = S3Store::open({.url = "s3://bucket/prefix", .endpoint = "http://127.0.0.1:7070",
 //                               .access_key_id = "k", .secret_access_key = "secret"});
 //
-// libcurl carries, sigv4.h signs. No retry happens here: the caller knows what a lost answer means
-// for it, we do not. What a status means is said once, in error_of().
+// A transport carries; what an answer means is said here. No retry happens: the caller knows what a
+// lost answer means for it, we do not. But before a put's outcome is called unknown, the object is
+// looked at: what is there with the same bytes was put.
+//
+// What is believed:
+//   a put is done         2xx with an ETag and without a body; or the object is there, byte by byte
+//   an object exists      412 with S3's own code
+//   an object is missing  404 with S3's own code
+//   an object's bytes     200, whole, not an error document, not a page of HTML
+// Everything else is an error, whatever its status says.
 #pragma once
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "store/sigv4.h"
+#include "store/s3_transport.h"
+#include "store/s3_xml.h"
 #include "store/store.h"
 
 namespace evodb::store {
 
-inline constexpr std::size_t idle_connections_max = 16;  // four flushes of four objects
 inline constexpr std::uint64_t object_bytes_max = std::uint64_t{5} << 30;  // a PUT's, without parts
 inline constexpr std::size_t answer_bytes_max = 16u << 20;  // a listing or an error, not an object
+inline constexpr std::int64_t look_ms_max = 5'000;          // a look at what a lost answer left
 
-// Owner: whoever opened it. Any thread: each call takes a connection of its own from a small pool.
-// Destroyed only when no call is running.
+// Owner: whoever opened it. Any thread. Destroyed only when no call is running.
 class S3Store final : public ObjectStore {
  public:
   // Checks the options, not the server: see check(). kInvalid says which option is wrong.
   static Result<std::unique_ptr<S3Store>> open(const StoreOptions& options);
-  ~S3Store() override;
+  // The same over another transport, as in the simulator.
+  static Result<std::unique_ptr<S3Store>> open(const StoreOptions& options,
+                                               std::unique_ptr<S3Transport> transport);
 
   Result<void> put(const std::string& key, std::string_view bytes, PutMode mode) override;
   // Side by side, each over a connection of its own.
   Result<void> put_all(std::span<const NewObject> objects) override;
   Result<std::string> get(const std::string& key) override;
+  Result<bool> holds(const std::string& key, std::string_view bytes) override;
   Result<void> remove(const std::string& key) override;
   Result<std::vector<ObjectInfo>> list(const std::string& prefix) override;
   std::string location(const std::string& key) const override;
@@ -42,22 +52,18 @@ class S3Store final : public ObjectStore {
   Result<void> check() override;
 
  private:
-  struct Call;
-  struct Answer;
-  explicit S3Store(const StoreOptions& options);
-  Result<Answer> perform(const Call& call);
-  Error error_of(const Call& call, const Answer& answer) const;
-  Error transport_error(const Call& call, int code, bool sent, const char* detail) const;
+  S3Store(StoreOptions options, std::unique_ptr<S3Transport> transport);
+  S3Request request(const char* method, const std::string& what, const std::string& key) const;
+  // A lost answer to a request that changes nothing is kRetry.
+  Result<S3Answer> read(const S3Request& request);
+  Error error_of(const S3Request& request, const S3Answer& answer) const;
+  Result<ListPage> page_of(const S3Request& request, const S3Answer& answer) const;
+  Result<void> put_once(const std::string& key, std::string_view bytes, PutMode mode, bool* seen);
   std::string full_key(const std::string& key) const { return prefix_ + key; }
-  void* take_handle();
-  void give_back(void* handle);
 
   StoreOptions options_;
-  Credentials credentials_;
-  std::string bucket_, prefix_;       // the prefix is empty or ends with a slash
-  std::string scheme_, host_, base_;  // base_ is the path before the key: "/bucket/" or "/"
-  std::mutex mutex_;
-  std::vector<void*> idle_;  // CURL*, kept with their connections
+  std::unique_ptr<S3Transport> transport_;
+  std::string bucket_, prefix_;  // the prefix is empty or ends with a slash
 };
 
 }  // namespace evodb::store

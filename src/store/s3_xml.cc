@@ -99,6 +99,12 @@ std::optional<std::int64_t> parse_digits(std::string_view text) {
   return v;
 }
 
+std::string trimmed(std::string_view text) {
+  const std::size_t begin = std::min(text.find_first_not_of(" \t\r\n"), text.size());
+  text.remove_prefix(begin);
+  return std::string(text.substr(0, text.find_last_not_of(" \t\r\n") + 1));
+}
+
 }  // namespace
 
 UnixMillis parse_iso_time(std::string_view text) {
@@ -167,17 +173,25 @@ Result<ListPage> parse_list_page(std::string_view xml) {
 }
 
 S3Error parse_s3_error(std::string_view xml) {
+  constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+  if (xml.starts_with(byte_order_mark)) xml.remove_prefix(byte_order_mark.size());
+  xml.remove_prefix(std::min(xml.find_first_not_of(" \t\r\n"), xml.size()));
   S3Error error;
-  const bool well_formed = read_xml(xml, [&](const auto& path, std::string& text) {
-    if (path.size() != 2 || path[0] != "Error") return;
-    if (path[1] == "Code")
-      error.code = std::move(text);
-    else if (path[1] == "Message")
-      error.message = std::move(text);
-    else if (path[1] == "Region")
-      error.region = std::move(text);
+  if (!xml.starts_with('<')) return error;  // as any object of ours: not read through
+  // Broken or not, what it says before is an error's word.
+  (void)read_xml(xml, [&](const auto& path, std::string& text) {
+    const std::size_t depth = path.size();
+    if (depth < 2 || path[depth - 2] != "Error") return;
+    const std::string_view name = path[depth - 1];
+    if (name == "Code") {
+      error.code = trimmed(text);
+    } else if (name == "Message") {
+      error.message = trimmed(text);
+    } else if (name == "Region") {
+      error.region = trimmed(text);
+    }
   });
-  return well_formed ? error : S3Error{};
+  return error;
 }
 
 }  // namespace evodb::store

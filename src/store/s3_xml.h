@@ -25,7 +25,9 @@ Result<ListPage> parse_list_page(std::string_view xml);
 struct S3Error {
   std::string code, message, region;  // empty where absent
 };
-// Anything that is no Error document gives empty fields.
+// Leniently: an Error element at any depth counts (servers wrap it in a response of their own), and
+// so does what stands before the place where a document breaks off. Anything else gives empty
+// fields.
 S3Error parse_s3_error(std::string_view xml);
 
 // "2026-11-24T08:35:10.123Z" in milliseconds since 1970; 0 if it is not one.

@@ -51,6 +51,22 @@ TEST(S3Xml, ReadsAnError) {
   EXPECT_EQ(error.message, "gone & away");
   EXPECT_EQ(error.region, "eu");
   EXPECT_EQ(parse_s3_error("<html>502</html>").code, "");
+  EXPECT_EQ(parse_s3_error("").code, "");
+  EXPECT_EQ(parse_s3_error("{\"Error\": \"<Error><Code>x</Code></Error>\"}").code, "");
+}
+
+TEST(S3Xml, ReadsAnErrorWhereverItStandsAndWhereverItBreaksOff) {
+  EXPECT_EQ(parse_s3_error("\xef\xbb\xbf\r\n<?xml version=\"1.0\"?>\n<Error>\n <Code> SlowDown\n"
+                           "</Code></Error>")
+                .code,
+            "SlowDown");
+  EXPECT_EQ(parse_s3_error("<ErrorResponse><Error><Code>InternalError</Code></Error>"
+                           "<RequestId>1</RequestId></ErrorResponse>")
+                .code,
+            "InternalError");
+  EXPECT_EQ(parse_s3_error("<Error><Code>InternalError</Code><Message>We encount").code,
+            "InternalError");
+  EXPECT_EQ(parse_s3_error("<Error><Code>Internal").code, "");
 }
 
 TEST(S3Xml, ReadsTimes) {

@@ -56,6 +56,15 @@ std::string sha256_hex(std::string_view bytes) {
   return base::to_hex(std::string_view(reinterpret_cast<const char*>(digest.data()), length));
 }
 
+std::string md5_hex(std::string_view bytes) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+  unsigned int length = 0;
+  if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), &length, EVP_md5(), nullptr) != 1) {
+    return "";
+  }
+  return base::to_hex(std::string_view(reinterpret_cast<const char*>(digest.data()), length));
+}
+
 std::string percent_encode(std::string_view text, bool keep_slash) {
   static constexpr char digits[] = "0123456789ABCDEF";
   std::string out;

@@ -44,5 +44,7 @@ std::string percent_encode(std::string_view text, bool keep_slash);
 std::string canonical_query(const Pairs& query);
 
 std::string sha256_hex(std::string_view bytes);
+// What most entity tags are. Empty where this OpenSSL has no MD5 (FIPS).
+std::string md5_hex(std::string_view bytes);
 
 }  // namespace evodb::store

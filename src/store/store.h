@@ -5,12 +5,16 @@
 //   EVODB_CHECK(store->put(key, bytes, PutMode::kIfAbsent));
 //
 // Calls block; a store is used from several threads at once. Errors:
-//   kRetry           away, throttled, timed out before anything was sent: try again later
-//   kOutcomeUnknown  a put, remove or swap that timed out or got a 5xx after it was sent: look
-//   first kInvalid         credentials, bucket, endpoint or key are wrong: says which and what to
-//   do kOverLimit       PutMode::kIfAbsent and the key exists kCorrupt         fewer bytes than
-//   promised
-// A missing key on get is a kInvalid of its own: see is_missing().
+//   kRetry           away, throttled, full, timed out before anything was sent: try again later
+//   kOutcomeUnknown  a put or remove that timed out or got a 5xx after it was sent: look first
+//   kNotFound        get: the store says that there is no such object
+//   kExists          put with PutMode::kIfAbsent: the store says that there is one already
+//   kInvalid         credentials, bucket, endpoint or key are wrong: says which and what to do
+//   kOverLimit       the answer is larger than we take; it says nothing about what is there
+//   kCorrupt         fewer bytes than promised, or an answer that contradicts itself
+//
+// Only the store's own word counts: a "404" of something that is no object store is no kNotFound,
+// and a "412" is no kExists.
 #pragma once
 
 #include <cstdint>
@@ -41,12 +45,15 @@ class ObjectStore {
  public:
   virtual ~ObjectStore() = default;
   virtual Result<void> put(const std::string& key, std::string_view bytes, PutMode mode) = 0;
-  // Puts objects whose names are the caller's alone: one that exists is what an earlier try of this
-  // call left, and stays. Ok: all are there, as after a put() of each. An error: some may be there;
-  // it is the worst that one of them met (final, then kOutcomeUnknown, then kRetry). A store that
-  // can do better than one after the other does: by syncing them together, or side by side.
+  // Puts objects whose names are the caller's alone: one that exists with the same bytes is what an
+  // earlier try of this call left, and stays; with other bytes it is kExists. Ok: all are there, as
+  // after a put() of each. An error: some may be there; it is the worst that one of them met
+  // (final, then kOutcomeUnknown, then kRetry). A store that can do better than one after the other
+  // does: by syncing them together, or side by side.
   virtual Result<void> put_all(std::span<const NewObject> objects);
   virtual Result<std::string> get(const std::string& key) = 0;
+  // Whether the object has exactly these bytes. Errors as get(), kNotFound among them.
+  virtual Result<bool> holds(const std::string& key, std::string_view bytes);
   // Absent is no error.
   virtual Result<void> remove(const std::string& key) = 0;
   // Every object whose key begins with `prefix`, sorted by key.
@@ -55,18 +62,21 @@ class ObjectStore {
   // "file:///data/warehouse/key"), and back (kInvalid: not in this warehouse).
   virtual std::string location(const std::string& key) const = 0;
   virtual Result<std::string> key_of(const std::string& location) const = 0;
+  // May the place that `location` (as location("") gave it once) names be this very one, by another
+  // path? And if so: from now on location() spells as that one did.
+  virtual Result<bool> is_at(const std::string& location) { return location == this->location(""); }
+  virtual void spell_as(const std::string& /*location*/) {}
   // One cheap call that fails when the store is away or the credentials are wrong.
   virtual Result<void> check() = 0;
 };
 
-// The error of get() on a key that is not there. Inline, so that the simulator's store needs this
-// header alone.
-inline constexpr std::string_view missing_object_text = "no such object: ";
-inline Error missing_object(const std::string& key) {
-  return Error{ErrorKind::kInvalid, std::string(missing_object_text) + key};
+// The errors of get() on a key that is not there, and of a conditional put on one that is. Inline,
+// so that the simulator's store needs this header alone.
+inline Error no_such_object(const std::string& key) {
+  return Error{ErrorKind::kNotFound, "no such object: " + key};
 }
-inline bool is_missing(const Error& error) {
-  return error.kind == ErrorKind::kInvalid && error.text.starts_with(missing_object_text);
+inline Error object_exists(const std::string& key) {
+  return Error{ErrorKind::kExists, "the object exists already: " + key};
 }
 
 struct StoreOptions {
@@ -77,12 +87,22 @@ struct StoreOptions {
   std::int64_t connect_timeout_ms = 5'000;
   std::int64_t request_timeout_ms = 60'000;
   bool path_style = true;
+  bool side_by_side = true;  // S3: objects that are put together go over connections of their own
 };
 
-// Of one of put_all's objects: what is there already is no error.
-inline Result<void> there_already(Result<void> put) {
-  if (!put && put.error().kind == ErrorKind::kOverLimit) return {};
-  return put;
+inline Result<bool> ObjectStore::holds(const std::string& key, std::string_view bytes) {
+  return EVODB_TRY(get(key)) == bytes;
+}
+// A put for put_all: what an earlier try left is no error. That it is there is not taken from an
+// answer alone: it is looked at.
+inline Result<void> put_or_find(ObjectStore& store, const NewObject& object) {
+  const std::string key(object.key);
+  auto put = store.put(key, object.bytes, PutMode::kIfAbsent);
+  if (put || put.error().kind != ErrorKind::kExists) return put;
+  const auto same = store.holds(key, object.bytes);
+  if (same) return *same ? Result<void>() : put;
+  // Nobody knows what that answer was about.
+  return fail(ErrorKind::kRetry, put.error().text + ", and yet: " + same.error().text);
 }
 // The answer of put_all, from those of its objects.
 inline Result<void> worst_of(std::span<const Result<void>> answers) {
@@ -99,10 +119,7 @@ inline Result<void> worst_of(std::span<const Result<void>> answers) {
 }
 inline Result<void> ObjectStore::put_all(std::span<const NewObject> objects) {
   std::vector<Result<void>> answers;
-  for (const NewObject& object : objects) {
-    answers.push_back(
-        there_already(put(std::string(object.key), object.bytes, PutMode::kIfAbsent)));
-  }
+  for (const NewObject& object : objects) answers.push_back(put_or_find(*this, object));
   return worst_of(answers);
 }
 

@@ -1,11 +1,13 @@
 // The commit protocol's order of effects, and what each answer means. docs/formats/iceberg.md has
 // it as a table; what is written is built in append_snapshot.h.
 //
-//   load ─▶ (metadata ─▶ list) ─▶ merge reads ─▶ put manifests, list, metadata ─▶ swap ─▶ tidy
-//    ▲                                                                          │
-//    └────── another commit came first, or nobody knows what became of ours ◀───┘
+//   load ─▶ (metadata ─▶ list) ─▶ merge reads ─▶ put manifests, list, metadata ─▶ swap
+//    ▲                                                                          │  │
+//    └────── another commit came first, or nobody knows what became of ours ◀───┘  ▼
+//                                      tidy ◀─ still ours? ◀─ pointer in the store ◀
 //
-// Nothing refers to what is put before the swap, so all of it is put together, in no order.
+// Nothing refers to what is put before the swap, so all of it is put together, in no order. The
+// pointer comes when the swap is known: one that came earlier would name what may never be.
 #include "table/append.h"
 
 #include <algorithm>
@@ -13,6 +15,7 @@
 
 #include "base/assert.h"
 #include "table/append_snapshot.h"
+#include "table/claim.h"
 #include "table/commit_cache.h"
 #include "table/table_state.h"
 
@@ -34,6 +37,8 @@ struct AppendCommit::Impl {
     kMergeRead,
     kPut,
     kSwap,
+    kPoint,
+    kConfirm,
     kTidy,
     kEnded,
   };
@@ -68,6 +73,20 @@ struct AppendCommit::Impl {
     }
     end(error.kind, error.text);
   }
+  // The swap is in: what is left is that it can be found without the catalog.
+  void swapped(TableState state) {
+    if (!request.claim) return landed(std::move(state));
+    if (!request.claim->may_remove(state.location_key)) removable.clear();
+    auto key = store.key_of(state.metadata_location);
+    if (!key) return end(key.error());
+    Claim::NewPointer pointer = request.claim->next_pointer(state, *key);
+    pointer_key = pointer.key;
+    reached = std::move(state);
+    puts.objects.clear();
+    will_put(pointer.key, std::move(pointer.bytes));
+    same_puts = 0;
+    step = Step::kPoint;
+  }
   void landed(TableState state) {
     result = std::move(state);
     step = removable.empty() ? Step::kEnded : Step::kTidy;
@@ -81,7 +100,9 @@ struct AppendCommit::Impl {
       case Step::kMetadata:
       case Step::kList: return GetObject{reading_key};
       case Step::kMergeRead: return GetObject{reading_key};
-      case Step::kPut: return puts;
+      case Step::kPut:
+      case Step::kPoint: return puts;
+      case Step::kConfirm: return GetObject{request.claim->key()};
       case Step::kSwap:
         return SwapTable{request.watermark.writer, request.table,
                          base.metadata ? std::optional(base.metadata_location) : std::nullopt,
@@ -100,6 +121,8 @@ struct AppendCommit::Impl {
       case Step::kMergeRead: return on_merge_read(response);
       case Step::kPut: return on_put(response);
       case Step::kSwap: return on_swap(response);
+      case Step::kPoint: return on_point(response);
+      case Step::kConfirm: return on_confirm(response);
       case Step::kTidy:
         // The commit is in whatever comes of this. What cannot be removed now is an orphan, which
         // remove_orphans() finds by itself once it is old; and a store that has gone away must not
@@ -137,8 +160,9 @@ struct AppendCommit::Impl {
     if (!location) {
       looking_up = false;  // what is not there cannot hold our commit
       if (!request.create) {
-        return end(ErrorKind::kInvalid,
-                   "table " + request.table + " is no longer in the catalog: somebody dropped it");
+        return end(ErrorKind::kNotFound,
+                   "table " + request.table +
+                       " is no longer in the catalog: somebody dropped or renamed it");
       }
       base = {};
       return choose();
@@ -163,7 +187,7 @@ struct AppendCommit::Impl {
 
   // A file that the table names may be gone because the table has moved on meanwhile, or be lost.
   bool moved_on(const IoResponse& response) {
-    if (response || !store::is_missing(response.error())) return false;
+    if (response || response.error().kind != ErrorKind::kNotFound) return false;
     missing_of = base.metadata_location;
     reload();
     return true;
@@ -215,7 +239,7 @@ struct AppendCommit::Impl {
     looking_up = false;
     // With a commit of others on top, what ours made superfluous is left to remove_orphans().
     if (plan.metadata.location == base.metadata_location) removable = std::move(plan.removable);
-    landed(std::move(*state));
+    swapped(std::move(*state));
   }
 
   void on_list(const IoResponse& response) {
@@ -320,18 +344,46 @@ struct AppendCommit::Impl {
       removable = std::move(plan.removable);
       // Without a snapshot of ours nobody has read the list of manifests.
       if (cache != nullptr && plan.list) cache->put(request.table, std::move(plan.next));
-      return landed(std::move(plan.after));
+      return swapped(std::move(plan.after));
     }
     const Error& error = response.error();
     if (error.kind == ErrorKind::kOutcomeUnknown) {
       looking_up = true;
       return reload();
     }
-    if (error.kind != ErrorKind::kRetry) return end(error);
-    // Either another commit came first, or the catalog was busy: the entry tells which.
+    if (error.kind != ErrorKind::kRetry && error.kind != ErrorKind::kStale) return end(error);
+    // Another commit came first.
+    if (error.kind == ErrorKind::kStale) return reload();
+    // The catalog was busy, or gave no better reason: the entry tells whether it still is ours.
     busy_swap = error;
     busy_base = base.metadata ? std::optional(base.metadata_location) : std::nullopt;
     reload();
+  }
+
+  // What fails from here on is tried again as a whole commit, which finds itself in the table.
+  void on_point(const IoResponse& response) {
+    if (!response) {
+      if (response.error().kind != ErrorKind::kOutcomeUnknown) return end(response.error());
+      if (++same_puts < same_puts_max) return;
+      return end(ErrorKind::kRetry, response.error().text);
+    }
+    puts.objects.clear();
+    step = Step::kConfirm;
+  }
+
+  void on_confirm(const IoResponse& response) {
+    if (!response && response.error().kind != ErrorKind::kNotFound)
+      return end(not_ours_to_know(response.error()));
+    if (!response || !request.claim->is(response->bytes)) {
+      return end(ErrorKind::kFenced,
+                 "another parent has taken over this warehouse (its claim is in " +
+                     store.location(std::string(claims_prefix)) +
+                     "): stop one of the two, or give each a warehouse of its own");
+    }
+    if (auto before = request.claim->note_pointed(*reached, pointer_key)) {
+      removable.push_back(*std::move(before));
+    }
+    landed(*std::move(reached));
   }
 
   // A read changes nothing, whatever its error says.
@@ -339,8 +391,9 @@ struct AppendCommit::Impl {
     if (error.kind == ErrorKind::kOutcomeUnknown) error.kind = ErrorKind::kRetry;
     return error;
   }
+  // What the table is now does not fit what we know of it: whoever knows must read it anew.
   Error at_table(const Error& error) const {
-    return {error.kind,
+    return {error.kind == ErrorKind::kInvalid ? ErrorKind::kStale : error.kind,
             "table " + request.table + " (" + base.metadata_location + "): " + error.text};
   }
 
@@ -370,6 +423,8 @@ struct AppendCommit::Impl {
   PutObjects puts;    // what the plan needs and is not there yet
   int same_puts = 0;  // that were answered with silence
   std::vector<std::string> removable;
+  std::optional<TableState> reached;  // what the pointer that is being put names
+  std::string pointer_key;
   Result<TableState> result = fail(ErrorKind::kInternal, "the commit has not ended");
 };
 

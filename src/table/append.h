@@ -28,6 +28,8 @@
 
 namespace evodb::table {
 
+class Claim;  // claim.h
+
 struct Watermark {
   std::string parent;  // the parent's id, for people
   WriterEpoch writer;
@@ -64,6 +66,9 @@ struct AppendRequest {
   std::optional<Watermark> expected;  // the watermark that must be there now
   Watermark watermark;                // the one that this commit sets
   UnixMillis now;
+  // Who writes, as the store knows it; the commit ends when a pointer to it is there (claim.h).
+  // Null: nobody will look for the table without its catalog.
+  std::shared_ptr<Claim> claim;
   // Retention inside metadata: older snapshots and metadata files beyond these are dropped, and
   // their files removed after the commit (never data files).
   std::uint32_t snapshots_max = 100;
@@ -87,9 +92,10 @@ class AppendCommit {
   void on_response(IoResponse response);
 
   // REQUIRES: next() gave nothing. Errors: kRetry (store or catalog away: the whole commit may be
-  // tried again with the same data files), kFenced, kInvalid, kOutcomeUnknown (the look-up failed
-  // too: resume() must be used, nothing may be deleted), kCorrupt (the table's metadata is broken;
-  // says where).
+  // tried again with the same data files), kFenced, kInvalid, kNotFound (the catalog has no such
+  // table), kExists (it has one, and it was to be made), kStale (its watermark is not the expected
+  // one), kOutcomeUnknown (the look-up failed too: resume() must be used, nothing may be deleted),
+  // kCorrupt (the table's metadata is broken; says where).
   Result<TableState> outcome() const;
 
   // After kOutcomeUnknown: starts over from the look-up, with the same snapshot id.
@@ -115,9 +121,19 @@ struct LiveFiles {
 Result<LiveFiles> list_live_files(store::ObjectStore& store, const std::string& metadata_location);
 
 // Removes objects under the table's location that nothing refers to and that are older than
-// `min_age_ms` (files of crashed flushes). Returns how many. Blocking.
+// `min_age_ms` (files of crashed flushes). Returns how many. Blocking. The caller asks
+// Claim::may_sweep() and may_remove() first.
 Result<std::uint64_t> remove_orphans(store::ObjectStore& store, Catalog& catalog,
                                      const std::string& table, std::int64_t min_age_ms,
                                      UnixMillis now);
+
+// The same, and whether all is there that the table refers to. Errors: as remove_orphans; kNotFound
+// or kCorrupt, with the location: a manifest or list that cannot be read.
+struct Tidied {
+  std::uint64_t removed = 0;
+  std::vector<std::string> missing;  // data files that are gone, by location
+};
+Result<Tidied> tidy_table(store::ObjectStore& store, Catalog& catalog, const std::string& table,
+                          bool may_remove, std::int64_t min_age_ms, UnixMillis now);
 
 }  // namespace evodb::table

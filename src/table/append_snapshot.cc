@@ -120,16 +120,15 @@ Result<void> check_watermark(const AppendRequest& request, const TableMetadata& 
                                         std::to_string(request.watermark.writer.value));
   }
   if (request.create) {
-    return fail(ErrorKind::kInvalid, "table " + request.table + " exists already (watermark: " +
-                                         describe(there) + "): load it and append to it");
+    return fail(ErrorKind::kExists, "table " + request.table + " exists already (watermark: " +
+                                        describe(there) + "): load it and append to it");
   }
   if (there == request.expected) return {};
-  return fail(ErrorKind::kInvalid,
-              "table " + request.table +
-                  " has another watermark than expected: "
-                  "there is " +
-                  describe(there) + "; expected " + describe(request.expected) +
-                  ": it was rolled back, replaced or written by another parent");
+  return fail(ErrorKind::kStale, "table " + request.table +
+                                     " has another watermark than expected: "
+                                     "there is " +
+                                     describe(there) + "; expected " + describe(request.expected) +
+                                     ": it was rolled back, replaced or written by another parent");
 }
 
 ManifestHeader manifest_header(const TableMetadata& metadata) {

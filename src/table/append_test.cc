@@ -156,13 +156,12 @@ TEST_F(Append, AClockThatWasSetBackDoesNotTurnTheHistoryBack) {
 
 TEST_F(Append, TheTableIsNamedInTheErrorWhenItIsGoneOrThereAlready) {
   auto missing = append(1);
-  EXPECT_EQ(run(missing).error().kind, ErrorKind::kInvalid);
+  EXPECT_EQ(run(missing).error().kind, ErrorKind::kNotFound);
   ASSERT_TRUE(run(append(0)));
   auto again = append(0);
   again.watermark = at(50);
   const auto there = run(std::move(again));
-  EXPECT_EQ(there.error().kind, ErrorKind::kInvalid);
-  EXPECT_NE(there.error().text.find("exists already"), std::string::npos) << there.error().text;
+  EXPECT_EQ(there.error().kind, ErrorKind::kExists) << there.error().text;
 }
 
 TEST_F(Append, AnotherWatermarkThanExpectedStopsBeforeAnythingIsWritten) {
@@ -171,7 +170,7 @@ TEST_F(Append, AnotherWatermarkThanExpectedStopsBeforeAnythingIsWritten) {
   request.expected = at(7);
   const auto objects = store.objects();
   const auto result = run(std::move(request));
-  EXPECT_EQ(result.error().kind, ErrorKind::kInvalid);
+  EXPECT_EQ(result.error().kind, ErrorKind::kStale);
   EXPECT_NE(result.error().text.find("position 7"), std::string::npos) << result.error().text;
   EXPECT_EQ(store.objects(), objects);
   expect_files(1);

@@ -45,7 +45,8 @@ class FaultyCatalog final : public Catalog {
   std::function<void()> before_swap;   // once
   int failing_loads = 0;
 
-  Result<WriterEpoch> claim() override { return real_->claim(); }
+  using Catalog::claim;
+  Result<WriterEpoch> claim(WriterEpoch at_least) override { return real_->claim(at_least); }
   Result<std::vector<TableEntry>> list() override { return real_->list(); }
   Result<std::optional<std::string>> load(const std::string& table) override {
     if (failing_loads > 0) {

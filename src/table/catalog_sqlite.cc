@@ -4,7 +4,9 @@
 // commit, and a commit is one sync. Other engines open such a file as it is; the price is that a
 // copy of the file alone may lack the last commits, which a checkpoint after each one keeps small.
 // synchronous=FULL: a commit that was reported survives a power loss.
+#include <algorithm>
 #include <charconv>
+#include <cstdio>
 #include <mutex>
 
 #include <sqlite3.h>
@@ -64,14 +66,17 @@ class Statement {
 
 class SqliteCatalog final : public Catalog {
  public:
-  SqliteCatalog(std::string path, std::string catalog, std::string name_space)
-      : path_(std::move(path)), catalog_(std::move(catalog)), space_(std::move(name_space)) {}
+  SqliteCatalog(std::string path, std::string catalog, std::string name_space, std::string vfs)
+      : path_(std::move(path)),
+        catalog_(std::move(catalog)),
+        space_(std::move(name_space)),
+        vfs_(std::move(vfs)) {}
   ~SqliteCatalog() override { sqlite3_close(db_); }
 
-  Result<void> open(const std::string& vfs) {
+  Result<void> open() {
     const int code =
         sqlite3_open_v2(path_.c_str(), &db_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
-                        vfs.empty() ? nullptr : vfs.c_str());
+                        vfs_.empty() ? nullptr : vfs_.c_str());
     if (code != SQLITE_OK) {
       return fail(ErrorKind::kInvalid, "cannot open the catalog " + path_ + ": " + message() +
                                            ": its directory must exist and be writable");
@@ -83,6 +88,7 @@ class SqliteCatalog final : public Catalog {
     EVODB_CHECK(run("PRAGMA wal_autocheckpoint=16"));
     EVODB_CHECK(run(create_tables));
     EVODB_CHECK(write_log_again());
+    EVODB_CHECK(check_whole());
     // A catalog that an older engine made (layout version 0) has no such column.
     Statement probe(db_, "SELECT iceberg_type FROM iceberg_tables LIMIT 0");
     if (probe.step() == SQLITE_ERROR) {
@@ -91,19 +97,27 @@ class SqliteCatalog final : public Catalog {
     return {};
   }
 
-  Result<WriterEpoch> claim() override {
+  Result<WriterEpoch> claim(WriterEpoch at_least) override {
     const std::lock_guard lock(mutex_);
     std::uint64_t epoch = 0;
     EVODB_CHECK(transaction([&]() -> Result<void> {
-      epoch = EVODB_TRY(stored_epoch()) + 1;
+      epoch = std::max(EVODB_TRY(stored_epoch()) + 1, at_least.value);
       EVODB_CHECK(write_property("exists", "true"));
       return write_property(writer_epoch_key, std::to_string(epoch));
     }));
     return WriterEpoch(epoch);
   }
 
+  Result<void> reopen() override {
+    const std::lock_guard lock(mutex_);
+    if (db_ != nullptr && is_in_place()) return {};
+    close_moved();
+    return open();
+  }
+
   Result<std::vector<TableEntry>> list() override {
     const std::lock_guard lock(mutex_);
+    EVODB_CHECK(in_place());
     Statement rows(db_,
                    "SELECT table_name, metadata_location FROM iceberg_tables WHERE "
                    "catalog_name = ? AND table_namespace = ? AND (iceberg_type = 'TABLE' OR "
@@ -120,6 +134,7 @@ class SqliteCatalog final : public Catalog {
 
   Result<std::optional<std::string>> load(const std::string& table) override {
     const std::lock_guard lock(mutex_);
+    EVODB_CHECK(in_place());
     return current_location(table);
   }
 
@@ -131,7 +146,7 @@ class SqliteCatalog final : public Catalog {
       EVODB_CHECK(check_writer(writer));
       const auto now = EVODB_TRY(current_location(table));
       if (now != expected) {
-        return fail(ErrorKind::kRetry, "somebody else's commit to " + table + " came first");
+        return fail(ErrorKind::kStale, "somebody else's commit to " + table + " came first");
       }
       if (!expected) {
         Statement insert(db_,
@@ -160,6 +175,7 @@ class SqliteCatalog final : public Catalog {
 
   Result<std::optional<std::string>> property(const std::string& key) override {
     const std::lock_guard lock(mutex_);
+    EVODB_CHECK(in_place());
     return read_property(key);
   }
 
@@ -187,7 +203,9 @@ class SqliteCatalog final : public Catalog {
       case SQLITE_NOTADB:
         return {ErrorKind::kInvalid, text + ": it is no SQLite file; move it away"};
       case SQLITE_CORRUPT:
-        return {ErrorKind::kCorrupt, text + ": restore it, or register the tables anew"};
+        return {ErrorKind::kCorrupt, text +
+                                         ": move it away with the files beside it (-wal, -shm); "
+                                         "the next start registers the tables anew"};
       case SQLITE_READONLY:
       case SQLITE_PERM:
       case SQLITE_AUTH:
@@ -195,6 +213,56 @@ class SqliteCatalog final : public Catalog {
         return {ErrorKind::kInvalid, text + ": let the user that runs evodb write there"};
       default: return {ErrorKind::kInternal, text};
     }
+  }
+
+  // --- is it still the file under its path?
+
+  static bool has_moved(sqlite3_file* file) {
+    int moved = 0;
+    return file != nullptr && file->pMethods != nullptr &&
+           file->pMethods->xFileControl(file, SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
+           moved != 0;
+  }
+  bool is_in_place() const {
+    int moved = 0;  // a VFS that cannot tell leaves it
+    return sqlite3_file_control(db_, "main", SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK ||
+           moved == 0;
+  }
+  Result<void> in_place() const {
+    if (db_ == nullptr) return fail(ErrorKind::kStale, "the catalog " + path_ + " is not open");
+    if (is_in_place()) return {};
+    return fail(ErrorKind::kStale, "the catalog " + path_ +
+                                       " was removed, moved or replaced while it was open: nothing "
+                                       "more is committed to what it was");
+  }
+
+  // The log beside it belongs to the file that we have open, unless it was replaced, too. SQLite
+  // would apply it to whatever file lies under the path.
+  void close_moved() {
+    if (db_ == nullptr) return;
+    sqlite3_file* log = nullptr;
+    const bool known =
+        sqlite3_file_control(db_, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK;
+    const bool log_is_ours = known && log != nullptr && log->pMethods != nullptr && !has_moved(log);
+    int keep = 1;  // closing would remove by name what is not ours
+    if (!log_is_ours) sqlite3_file_control(db_, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
+    sqlite3_close(db_);
+    db_ = nullptr;
+    if (!log_is_ours || !vfs_.empty()) return;
+    for (const char* suffix : {"-wal", "-shm"}) std::remove((path_ + suffix).c_str());
+  }
+
+  // A file that was put back beside the log of another one may be a mixture of both.
+  Result<void> check_whole() {
+    Statement check(db_, "PRAGMA quick_check(1)");
+    const int code = check.step();
+    if (code == SQLITE_ROW && check.text(0) == "ok") return {};
+    if (code != SQLITE_ROW && (code & 0xff) != SQLITE_CORRUPT) return fail(error(code, "check"));
+    return fail(ErrorKind::kCorrupt,
+                "the catalog " + path_ + " is damaged (" +
+                    (code == SQLITE_ROW ? check.text(0).value_or("") : message()) +
+                    "): move it away with the files beside it (-wal, -shm); the "
+                    "next start registers the tables anew from the store");
   }
 
   Result<void> run(const char* sql) {
@@ -213,6 +281,7 @@ class SqliteCatalog final : public Catalog {
 
   template <class Work>
   Result<void> transaction(Work work) {
+    EVODB_CHECK(in_place());
     EVODB_CHECK(run("BEGIN IMMEDIATE"));
     Result<void> done = work();
     if (!done) {
@@ -275,13 +344,19 @@ class SqliteCatalog final : public Catalog {
   Result<void> check_writer(WriterEpoch writer) {
     const std::uint64_t stored = EVODB_TRY(stored_epoch());
     if (stored == writer.value) return {};
+    if (stored < writer.value) {
+      return fail(ErrorKind::kStale, "the catalog " + path_ +
+                                         " has gone back to an older state (writer epoch " +
+                                         std::to_string(stored) + ", ours is " +
+                                         std::to_string(writer.value) + "): a copy was restored");
+    }
     return fail(ErrorKind::kFenced, "the writer epoch of " + space_ + " in the catalog is " +
                                         std::to_string(stored) + ", ours is " +
                                         std::to_string(writer.value) +
                                         ": another parent has taken over");
   }
 
-  const std::string path_, catalog_, space_;
+  const std::string path_, catalog_, space_, vfs_;
   std::mutex mutex_;
   sqlite3* db_ = nullptr;
 };
@@ -292,8 +367,8 @@ Result<std::unique_ptr<Catalog>> open_sqlite_catalog(const std::string& path,
                                                      const std::string& catalog_name,
                                                      const std::string& name_space,
                                                      const std::string& vfs) {
-  auto catalog = std::make_unique<SqliteCatalog>(path, catalog_name, name_space);
-  EVODB_CHECK(catalog->open(vfs));
+  auto catalog = std::make_unique<SqliteCatalog>(path, catalog_name, name_space, vfs);
+  EVODB_CHECK(catalog->open());
   return std::unique_ptr<Catalog>(std::move(catalog));
 }
 

@@ -42,8 +42,8 @@ TEST_F(SqliteCatalogTest, ASwapHoldsOnlyFromTheExpectedLocation) {
   const WriterEpoch writer = *catalog->claim();
   EXPECT_EQ(catalog->load("t"), std::nullopt);
   EXPECT_TRUE(catalog->swap(writer, "t", std::nullopt, "m1"));
-  EXPECT_EQ(catalog->swap(writer, "t", std::nullopt, "m2").error().kind, ErrorKind::kRetry);
-  EXPECT_EQ(catalog->swap(writer, "t", "m0", "m2").error().kind, ErrorKind::kRetry);
+  EXPECT_EQ(catalog->swap(writer, "t", std::nullopt, "m2").error().kind, ErrorKind::kStale);
+  EXPECT_EQ(catalog->swap(writer, "t", "m0", "m2").error().kind, ErrorKind::kStale);
   EXPECT_EQ(catalog->load("t"), "m1");
   EXPECT_TRUE(catalog->swap(writer, "t", "m1", "m2"));
   EXPECT_EQ(catalog->load("t"), "m2");

@@ -90,6 +90,24 @@ class KeepSet {
   std::set<std::string> keys_, names_;
 };
 
+// What is referred to, lies in the listed folder and was not listed. What was written since the
+// listing is there when it is asked for.
+Result<std::vector<std::string>> missing_of(store::ObjectStore& store, const std::string& folder,
+                                            const std::vector<store::ObjectInfo>& objects,
+                                            const std::set<std::string>& referred) {
+  std::set<std::string> listed;
+  for (const auto& object : objects) listed.insert(object.key);
+  std::vector<std::string> missing;
+  for (const std::string& location : referred) {
+    const auto key = store.key_of(location);
+    if (!key || !key->starts_with(folder) || listed.contains(*key)) continue;
+    const auto there = store.get(*key);
+    if (!there && there.error().kind != ErrorKind::kNotFound) return fail(there.error());
+    if (!there) missing.push_back(location);
+  }
+  return missing;
+}
+
 }  // namespace
 
 Result<LiveFiles> list_live_files(store::ObjectStore& store, const std::string& metadata_location) {
@@ -106,8 +124,14 @@ Result<LiveFiles> list_live_files(store::ObjectStore& store, const std::string& 
 Result<std::uint64_t> remove_orphans(store::ObjectStore& store, Catalog& catalog,
                                      const std::string& table, std::int64_t min_age_ms,
                                      UnixMillis now) {
+  return EVODB_TRY(tidy_table(store, catalog, table, true, min_age_ms, now)).removed;
+}
+
+Result<Tidied> tidy_table(store::ObjectStore& store, Catalog& catalog, const std::string& table,
+                          bool may_remove, std::int64_t min_age_ms, UnixMillis now) {
+  Tidied done;
   const auto first = EVODB_TRY(catalog.load(table));
-  if (!first) return 0;
+  if (!first) return done;
   const TableMetadata before = EVODB_TRY(load_metadata(store, *first));
   const std::string folder = EVODB_TRY(store.key_of(before.location())) + "/";
   for (const TableEntry& other : EVODB_TRY(catalog.list())) {
@@ -121,10 +145,12 @@ Result<std::uint64_t> remove_orphans(store::ObjectStore& store, Catalog& catalog
   // written in between is not listed.
   const auto objects = EVODB_TRY(store.list(folder));
   const auto location = EVODB_TRY(catalog.load(table));
-  if (!location) return 0;
+  if (!location) return done;
   const TableMetadata metadata = EVODB_TRY(load_metadata(store, *location));
-  if (metadata.uuid() != before.uuid() || metadata.property("gc.enabled") == "false") return 0;
+  if (metadata.uuid() != before.uuid()) return done;
   const References found = EVODB_TRY(collect(store, *location, metadata, true));
+  done.missing = EVODB_TRY(missing_of(store, folder, objects, found.data));
+  if (!may_remove || metadata.property("gc.enabled") == "false") return done;
   KeepSet keep;
   for (const auto* locations : {&found.data, &found.metadata}) {
     for (const std::string& referred : *locations) keep.add(store, referred);
@@ -134,13 +160,12 @@ Result<std::uint64_t> remove_orphans(store::ObjectStore& store, Catalog& catalog
   std::int64_t newest = INT64_MIN;
   for (const auto& object : objects) newest = std::max(newest, object.modified.value);
   const std::int64_t reference = std::min(now.value, newest);
-  std::uint64_t removed = 0;
   for (const auto& object : objects) {
     if (reference - object.modified.value <= min_age_ms || keep.holds(object.key)) continue;
     EVODB_CHECK(store.remove(object.key));
-    ++removed;
+    ++done.removed;
   }
-  return removed;
+  return done;
 }
 
 }  // namespace evodb::table

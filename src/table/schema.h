@@ -40,6 +40,9 @@ struct Field {
 struct Schema {
   std::int32_t schema_id = 0;
   std::vector<Field> fields;
+  // Of columns that are not among `fields`, for EvoDB does not write their types: taken all the
+  // same.
+  std::vector<std::string> other_names;
 
   // The highest id anywhere in it.
   std::int32_t last_column_id() const;

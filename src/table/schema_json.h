@@ -20,8 +20,8 @@ Json schema_to_json(const Schema& schema);
 Result<Schema> schema_from_json(const Json& json);
 
 // `current` with the fields of `wanted` that it lacks, or nothing where it has them all (by id).
-// Errors: kInvalid, when a field has another type now, or a new one takes an id (at most
-// `last_column_id`) or a name that somebody else used meanwhile.
+// Errors: kStale, when a field has another type or name now, or a new one takes an id (at most
+// `last_column_id`) or a name that somebody else used meanwhile: the table must be loaded again.
 Result<std::optional<Json>> evolve_schema(const Json& current, const Schema& wanted,
                                           std::int32_t last_column_id);
 

@@ -62,7 +62,7 @@ TEST(EvolveSchema, WhatCannotBeIsRefusedWithTheColumnsName) {
   EXPECT_NE(error_of(wanted).text.find("reused"), std::string::npos);
   wanted = sample();
   wanted.fields.push_back({.id = 7, .name = "a"});
-  EXPECT_EQ(error_of(wanted).kind, ErrorKind::kInvalid) << "a name that is taken";
+  EXPECT_EQ(error_of(wanted).kind, ErrorKind::kStale) << "a name that is taken";
   wanted = sample();
   wanted.fields.push_back({.id = 7, .name = "r", .required = true});
   EXPECT_EQ(error_of(wanted).kind, ErrorKind::kInvalid);

@@ -1,6 +1,7 @@
 #include "wire/frame.h"
 
 #include <limits>
+#include <optional>
 
 #include "base/bytes.h"
 #include "base/hash.h"
@@ -86,16 +87,16 @@ class Fields {
     return v & known;
   }
   void wrong(const char* field, std::string what) {
-    if (fault_.empty()) fault_ = std::string(frame_) + ": " + field + " " + std::move(what);
+    if (!fault_) fault_ = std::string(frame_) + ": " + field + " " + std::move(what);
   }
 
   // The frame, if its fields were right and nothing of this version's own follows them.
   template <class T>
   Result<Frame> finish(T frame) {
-    if (fault_.empty() && !in_.at_end() && !later_minor_) {
+    if (!fault_ && !in_.at_end() && !later_minor_) {
       wrong("the body", "has " + std::to_string(in_.remaining()) + " bytes too many");
     }
-    if (!fault_.empty()) return fail(ErrorKind::kInvalid, "malformed frame, " + fault_);
+    if (fault_) return fail(ErrorKind::kInvalid, "malformed frame, " + *fault_);
     return Frame(frame);
   }
 
@@ -103,7 +104,7 @@ class Fields {
   base::ByteReader in_;
   const char* frame_;
   bool later_minor_;
-  std::string fault_;
+  std::optional<std::string> fault_;
 };
 
 Result<Frame> decode_hello(Fields in) {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include <nlohmann/json.hpp>
 
@@ -138,14 +139,14 @@ class Members {
     return member == nullptr ? std::string() : text_of(*member);
   }
   void wrong(const char* name, const std::string& what) {
-    if (fault_.empty()) fault_ = what_ + ": '" + name + "' " + what;
+    if (!fault_) fault_ = what_ + ": '" + name + "' " + what;
   }
-  const std::string& fault() const { return fault_; }
+  const std::optional<std::string>& fault() const { return fault_; }
 
  private:
   const Json& object_;
   std::string what_;
-  std::string fault_;
+  std::optional<std::string> fault_;
 };
 
 Result<V1TextMessage> read_batch(const Json& json) {
@@ -161,7 +162,7 @@ Result<V1TextMessage> read_batch(const Json& json) {
   if (entries == nullptr || !entries->is_array()) {
     in.wrong("entries", "is missing or not an array");
   }
-  if (!in.fault().empty()) return fail(ErrorKind::kInvalid, in.fault());
+  if (in.fault()) return fail(ErrorKind::kInvalid, *in.fault());
 
   batch.entries.reserve(entries->size());
   for (const Json& item : *entries) {
@@ -179,7 +180,7 @@ Result<V1TextMessage> read_batch(const Json& json) {
     }
     entry.before = fields.raw("before");
     entry.after = fields.raw("after");
-    if (!fields.fault().empty()) return fail(ErrorKind::kInvalid, fields.fault());
+    if (fields.fault()) return fail(ErrorKind::kInvalid, *fields.fault());
   }
   return V1TextMessage(std::move(batch));
 }
@@ -203,7 +204,7 @@ Result<V1TextMessage> read_message(const std::string& type, const Json& json) {
       connect.batching = can.boolean("batching");
       connect.max_batch_size = can.integer<std::uint64_t>("maxBatchSize", false);
       connect.max_message_size = can.integer<std::uint64_t>("maxMessageSize", false);
-      if (!can.fault().empty()) return fail(ErrorKind::kInvalid, can.fault());
+      if (can.fault()) return fail(ErrorKind::kInvalid, *can.fault());
     }
     message = std::move(connect);
   } else if (type == "heartbeat") {
@@ -255,7 +256,7 @@ Result<V1TextMessage> read_message(const std::string& type, const Json& json) {
       status.utilization = of.number("utilization");
       status.oldest_batch_time = of.optional_time("oldestBatchTime");
       status.newest_batch_time = of.optional_time("newestBatchTime");
-      if (!of.fault().empty()) return fail(ErrorKind::kInvalid, of.fault());
+      if (of.fault()) return fail(ErrorKind::kInvalid, *of.fault());
     }
     message = std::move(status);
   } else {
@@ -263,7 +264,7 @@ Result<V1TextMessage> read_message(const std::string& type, const Json& json) {
                                          std::string(utf8_prefix(type, 40)) +
                                          "', which wire v1 does not have");
   }
-  if (!in.fault().empty()) return fail(ErrorKind::kInvalid, in.fault());
+  if (in.fault()) return fail(ErrorKind::kInvalid, *in.fault());
   return message;
 }
 

@@ -88,13 +88,51 @@ def headers_of(head):
     return {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines) if k}
 
 
+PAGE = b"<!DOCTYPE html><html><body>We will be back soon</body></html>"
+EXCUSE = b"<Error><Code>InternalError</Code><Message>by the proxy</Message></Error>"
+
+
+def http(status, body=b"", *headers, length=None):
+    """An answer, byte for byte; `length` is what its head says of its body."""
+    lines = [f"HTTP/1.1 {status}", *headers, f"Content-Length: {len(body) if length is None else length}"]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+# What has been answered in place of an S3 server, by servers themselves and by what stands before
+# them. Each is a fault of HttpProxy twice: after the request was carried out, and without.
+ODD_ANSWERS = {
+    "long 500": http("500 Oops", b"at line 1\n" * (2 << 20)),  # 20 MiB: longer than anybody listens
+    "page 502": http("502 Bad Gateway", PAGE, "Content-Type: text/html"),
+    "empty 503": http("503 Busy"),
+    "error in 200": http("200 OK", EXCUSE, "Content-Type: application/xml"),
+    "page 200": http("200 OK", PAGE, "Content-Type: text/html; charset=utf-8"),
+    "silent 204": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "page 404": http("404 Not Found", PAGE, "Content-Type: text/html"),
+    "page 412": http("412 Precondition Failed", PAGE, "Content-Type: text/html"),
+    "empty 409": http("409 Conflict"),
+    "redirect": http("307 Temporary Redirect", b"", "Location: http://127.0.0.1:1/elsewhere"),
+    "304": b"HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n\r\n",
+    "short body": http("500 Oops", EXCUSE, length=len(EXCUSE) + 1000),
+    "long body": http("500 Oops", EXCUSE + b"HTTP/1.1 200 OK\r\nETag: \"x\"\r\n\r\n",
+                      length=len(EXCUSE)),
+    "endless chunks": b"HTTP/1.1 200 OK\r\nETag: \"x\"\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+    "garbage": b"\x16\x03\x01\x02\x00garbage\r\n\r\n",
+    "skewed clock": http("403 Forbidden", b"<Error><Code>RequestTimeTooSkewed</Code></Error>"),
+}
+
+
 class HttpProxy(Proxy):
     """Between the parent and an S3 server."""
 
-    KINDS = {"delay": 6, "500 before": 2, "503 before": 4, "cut before": 2, "cut in request": 3,
+    ODD = {f"{name}, {when}": 1 for name in ODD_ANSWERS for when in ("carried out", "not carried out")}
+    KINDS = {**ODD, "trickle": 1, "delay": 6, "500 before": 2, "503 before": 4, "cut before": 2, "cut in request": 3,
              "timeout before": 1, "500 after": 4, "503 after": 3, "cut after": 4, "timeout after": 1,
              "truncated answer": 4, "cut in head": 2, "403 before": 1, "sent twice": 3,
              "slow answer": 2, "forgotten": 2}
+
+    def __init__(self, target_port, seed):
+        super().__init__(target_port, seed)
+        self.drops = set()  # names of headers that do not get through; set from any thread
 
     async def serve(self, client, server):
         while True:
@@ -120,6 +158,13 @@ class HttpProxy(Proxy):
         elif fault == "cut in request":
             await server.send(request[:self.rng.randrange(len(request))])
             return False
+        odd, _, when = (fault or "").partition(", ")
+        if odd in ODD_ANSWERS:
+            if when == "carried out":
+                await server.send(request)
+                await self.read_answer(server, head_only=request.startswith(b"HEAD "))
+            await client.send(ODD_ANSWERS[odd])
+            return False
         if fault == "forgotten":  # carried out in its own good time, long after the asker gave up
             await asyncio.sleep(2.5)
         await server.send(request)
@@ -140,6 +185,11 @@ class HttpProxy(Proxy):
             low, high = (1, head) if fault == "cut in head" else (head, len(answer))
             await client.send(answer[:self.rng.randrange(low, max(high, low + 1))])
             return False
+        if fault == "trickle":  # always something, never all of it in time
+            for at in range(len(answer)):
+                await client.send(answer[at:at + 1])
+                await asyncio.sleep(0.05)
+            return True
         if fault == "slow answer":
             step = max(len(answer) // 20, 1)
             for at in range(0, len(answer), step):
@@ -163,6 +213,9 @@ class HttpProxy(Proxy):
             await client.send(b"HTTP/1.1 100 Continue\r\n\r\n")
             at = head.lower().index(b"\r\nexpect:")
             head = head[:at] + head[head.index(b"\r\n", at + 2):]
+        for name in self.drops:
+            if (at := head.lower().find(b"\r\n" + name.encode() + b":")) >= 0:
+                head = head[:at] + head[head.index(b"\r\n", at + 2):]
         return head + await client.reader.readexactly(int(headers.get("content-length", 0)))
 
     async def read_answer(self, server, head_only):

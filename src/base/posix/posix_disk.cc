@@ -17,11 +17,11 @@ ErrorKind kind_of(int error) {
   switch (error) {
     case ENOSPC:
     case EDQUOT:
-    case EFBIG:
+    case EFBIG: return ErrorKind::kNoSpace;
     case EMFILE:
     case ENFILE: return ErrorKind::kOverLimit;
-    case ENOENT:
-    case EEXIST:
+    case ENOENT: return ErrorKind::kNotFound;
+    case EEXIST: return ErrorKind::kExists;
     case EACCES:
     case EPERM:
     case ENOTDIR:

@@ -4,8 +4,9 @@
 //   auto journal = Journal::open(disk, "evodb-data/journal", ...);
 //
 // Interrupted calls are repeated, short writes and reads finished. Errors name call, path and
-// errno: a full disk or quota is kOverLimit, a failed sync is always kCorrupt (never repeat it), an
-// absent, existing or forbidden name is kInvalid, EIO elsewhere is kCorrupt, the rest kInternal.
+// errno: a full disk or quota is kNoSpace, too many open files kOverLimit, a failed sync is always
+// kCorrupt (never repeat it), an absent name is kNotFound, one that is there kExists, a forbidden
+// or impossible one kInvalid, EIO elsewhere is kCorrupt, the rest kInternal.
 //
 // Threads: any. Holds no state.
 #pragma once

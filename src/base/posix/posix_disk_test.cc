@@ -54,10 +54,10 @@ TEST_F(PosixDiskTest, names_are_made_listed_renamed_and_removed) {
 TEST_F(PosixDiskTest, errors_name_the_call_the_path_and_the_reason) {
   const auto absent = disk_.open(root_ + "/none", OpenMode::kRead);
   ASSERT_FALSE(absent);
-  EXPECT_EQ(absent.error().kind, ErrorKind::kInvalid);
+  EXPECT_EQ(absent.error().kind, ErrorKind::kNotFound);
   EXPECT_NE(absent.error().text.find("open " + root_ + "/none"), std::string::npos);
   EXPECT_NE(absent.error().text.find("ENOENT"), std::string::npos);
-  EXPECT_EQ(disk_.unlink(root_ + "/none").error().kind, ErrorKind::kInvalid);
+  EXPECT_EQ(disk_.unlink(root_ + "/none").error().kind, ErrorKind::kNotFound);
   (void)*disk_.open(root_ + "/there", OpenMode::kCreate);
   EXPECT_NE(disk_.open(root_ + "/there", OpenMode::kCreate).error().text.find("EEXIST"),
             std::string::npos);
@@ -76,7 +76,7 @@ TEST_F(PosixDiskTest, a_write_without_room_is_over_limit) {
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
   std::signal(SIGXFSZ, handler);
   ASSERT_FALSE(written);
-  EXPECT_EQ(written.error().kind, ErrorKind::kOverLimit);
+  EXPECT_EQ(written.error().kind, ErrorKind::kNoSpace);
 }
 
 TEST_F(PosixDiskTest, files_are_replaced_whole) {

@@ -1,0 +1,188 @@
+#include "parent/set_aside.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/hash.h"
+#include "base/limits.h"
+
+namespace evodb::parent {
+namespace {
+
+constexpr std::string_view magic = "EVODBSA1";
+constexpr std::uint64_t header_bytes = 20;
+// u32 length, u8 type, u64 position, u64 end; behind the payload a u32 CRC32C of all that.
+constexpr std::size_t head_bytes = 21;
+constexpr std::uint32_t payload_bytes_max = 1u << 30;
+// A definition is written again so often: who reads forgets one that is further back.
+constexpr std::uint64_t definition_reach_bytes = 256u << 20;
+
+std::string encode(journal::RecordType type, Position position, Position end,
+                   std::string_view payload) {
+  std::string out;
+  out.reserve(head_bytes + payload.size() + 4);
+  base::put_u32(out, static_cast<std::uint32_t>(payload.size()));
+  out.push_back(static_cast<char>(type));
+  base::put_u64(out, position.value);
+  base::put_u64(out, end.value);
+  out += payload;
+  base::put_u32(out, base::crc32c(out));
+  return out;
+}
+
+struct Found {
+  journal::RecordType type = journal::RecordType::kBatch;
+  Position position, end;
+  std::string payload;
+  std::uint64_t next = 0;  // offset behind it
+};
+
+// The record at `offset`; false: none that is whole.
+Result<bool> read_record(base::File& file, std::uint64_t offset, Found* found) {
+  std::string bytes(head_bytes, '\0');
+  if (EVODB_TRY(file.pread(offset, bytes.data(), head_bytes)) != head_bytes) return false;
+  const auto length = base::load_fixed<std::uint32_t>(bytes.data());
+  if (length > payload_bytes_max) return false;
+  const std::size_t rest = std::size_t{length} + sizeof(std::uint32_t);
+  bytes.resize(head_bytes + rest);
+  if (EVODB_TRY(file.pread(offset + head_bytes, bytes.data() + head_bytes, rest)) != rest) {
+    return false;
+  }
+  const std::string_view sealed = std::string_view(bytes).substr(0, head_bytes + length);
+  if (base::load_fixed<std::uint32_t>(bytes.data() + sealed.size()) != base::crc32c(sealed)) {
+    return false;
+  }
+  found->type = static_cast<journal::RecordType>(bytes[4]);
+  found->position = Position(base::load_fixed<std::uint64_t>(bytes.data() + 5));
+  found->end = Position(base::load_fixed<std::uint64_t>(bytes.data() + 13));
+  found->payload = bytes.substr(head_bytes, length);
+  found->next = offset + bytes.size();
+  return true;
+}
+
+}  // namespace
+
+class SetAside::Cursor final : public journal::JournalCursor {
+ public:
+  Cursor(std::shared_ptr<base::File> file, std::uint64_t end, Position from,
+         std::unique_ptr<journal::JournalCursor> journal)
+      : file_(std::move(file)), end_(end), from_(from), journal_(std::move(journal)) {}
+
+  Result<bool> next(journal::Record* record) override {
+    while (file_) {
+      const bool more = offset_ < end_ && EVODB_TRY(read_record(*file_, offset_, &found_));
+      if (!more || found_.position >= from_) {
+        file_.reset();
+        break;
+      }
+      offset_ = found_.next;
+      position_ = found_.end;
+      *record = {found_.type, found_.position, found_.end, found_.payload};
+      return true;
+    }
+    return journal_->next(record);
+  }
+  Position position() const override { return file_ ? position_ : journal_->position(); }
+
+ private:
+  std::shared_ptr<base::File> file_;
+  const std::uint64_t end_;
+  const Position from_;
+  std::unique_ptr<journal::JournalCursor> journal_;
+  std::uint64_t offset_ = header_bytes;
+  Position position_;
+  Found found_;
+};
+
+Result<std::unique_ptr<SetAside>> SetAside::open(base::Disk& disk, const std::string& directory,
+                                                 journal::JournalId journal,
+                                                 std::uint64_t bytes_max) {
+  std::unique_ptr<SetAside> opened(new SetAside(disk, directory, journal, bytes_max));
+  EVODB_CHECK(opened->recover());
+  return opened;
+}
+
+Result<void> SetAside::recover() {
+  if (!EVODB_TRY(disk_.exists(path()))) return {};
+  file_ = EVODB_TRY(disk_.open(path(), base::OpenMode::kReadWrite));
+  std::string header(header_bytes, '\0');
+  const bool whole = EVODB_TRY(file_->pread(0, header.data(), header_bytes)) == header_bytes &&
+                     std::string_view(header).starts_with(magic) &&
+                     base::load_fixed<std::uint32_t>(header.data() + 16) ==
+                         base::crc32c(std::string_view(header).substr(0, 16));
+  const bool ours =
+      whole && base::load_fixed<std::uint64_t>(header.data() + magic.size()) == journal_.value;
+  if (!ours) return clear();
+  end_ = header_bytes;
+  for (Found found; EVODB_TRY(read_record(*file_, end_, &found));) {
+    end_ = found.next;
+    if (found.type != journal::RecordType::kBatch) continue;
+    last_ = found.position;
+    last_end_ = found.end;
+  }
+  EVODB_CHECK(file_->truncate(end_));
+  return file_->sync();
+}
+
+Result<void> SetAside::create() {
+  std::string header(magic);
+  base::put_u64(header, journal_.value);
+  base::put_u32(header, base::crc32c(header));
+  EVODB_CHECK(base::write_file_atomically(disk_, path(), header));
+  file_ = EVODB_TRY(disk_.open(path(), base::OpenMode::kReadWrite));
+  end_ = header_bytes;
+  return {};
+}
+
+Result<bool> SetAside::append(const journal::Record& record,
+                              const std::vector<std::string>& definitions) {
+  if (end_ != 0 && record.position <= last_ && last_end_.value != 0) return true;
+  if (is_full()) return false;
+  if (end_ == 0) EVODB_CHECK(create());
+  std::string bytes;
+  for (const std::string& definition : definitions) {
+    const auto [at, fresh] = defined_at_.try_emplace(base::xxh64(definition), 0);
+    if (!fresh && record.position.value - at->second < definition_reach_bytes) continue;
+    at->second = record.position.value;
+    bytes += encode(journal::RecordType::kTableDef, record.position, record.position, definition);
+  }
+  bytes += encode(record.type, record.position, record.end, record.payload);
+  auto written = file_->pwrite(end_, bytes);
+  if (!written) {
+    defined_at_.clear();  // what of them is there nobody knows
+    return fail(std::move(written).error());
+  }
+  end_ += bytes.size();
+  last_ = record.position;
+  last_end_ = record.end;
+  synced_ = false;
+  return true;
+}
+
+Result<void> SetAside::sync() {
+  if (synced_) return {};
+  EVODB_CHECK(file_->sync());
+  synced_ = true;
+  return {};
+}
+
+Result<void> SetAside::clear() {
+  file_.reset();
+  end_ = 0;
+  last_ = last_end_ = Position();
+  synced_ = true;
+  defined_at_.clear();
+  if (!EVODB_TRY(disk_.exists(path()))) return {};
+  EVODB_CHECK(disk_.unlink(path()));
+  return disk_.sync_directory(directory_);
+}
+
+std::unique_ptr<journal::JournalCursor> SetAside::cursor_before(
+    Position from, std::unique_ptr<journal::JournalCursor> journal) {
+  if (end_ == 0) return journal;
+  return std::make_unique<Cursor>(file_, end_, from, std::move(journal));
+}
+
+}  // namespace evodb::parent

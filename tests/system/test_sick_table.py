@@ -1,0 +1,131 @@
+"""One sick table is one sick table: it waits and is named, all others go on.
+
+docs/formats/iceberg.md, "A sick table".
+"""
+
+import json
+import sqlite3
+import subprocess
+
+import pytest
+from harness.binary import run, wait_until
+from harness.lakehouse import Lakehouse
+from harness.small_source import SmallSource
+
+
+@pytest.fixture
+def scene(tmp_path, parent):
+    p = parent("buffer.max_age_ms=50", "journal.segment_bytes=1MiB").start()
+    sick = SmallSource(tmp_path, p.url, "sick", "create table ill (id integer primary key, v)")
+    well = SmallSource(tmp_path, p.url, "well", "create table fit (id integer primary key, v)")
+    sick.insert((1, "before"), table="ill").send()
+    well.insert((1, "before"), table="fit").send()
+    yield p, sick, well
+    assert p.stop() == 0
+
+
+def metadata_of(data, table):
+    with sqlite3.connect(f"file:{data}/catalog.db?mode=ro", uri=True) as catalog:
+        (location,) = catalog.execute("select metadata_location from iceberg_tables "
+                                      "where table_name = ?", [table]).fetchone()
+    return location.removeprefix("file://")
+
+
+def ids(data, table):
+    return sorted(i for (i,) in Lakehouse(data).sql("select id from {t}", t=table))
+
+
+def send_durable(source, url):
+    """What a table that waits cannot persist is durable."""
+    done = run("edge", "--db", source.path, "--parent", url, "--wait", "durable",
+               "--until-caught-up", timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def damage(path):
+    with open(path, "rb") as file:
+        good = file.read()
+    with open(path, "wb") as file:
+        file.write(good[:100])
+    return good
+
+
+def test_unreadable_metadata_holds_up_no_other_table(scene):
+    p, sick, well = scene
+    path = metadata_of(p.data, "ill_changes")
+    p.kill()
+    good = damage(path)
+    p.start()
+    wait_until(lambda: p.get("/readyz")[0] == 200, 30, "the parent is ready")
+    assert "ill_changes waits" in p.get("/readyz")[1]
+    assert any("ill_changes" in line for line in p.status()["sick"])
+    assert "ill_changes waits" in p.log.read_text()
+
+    sick.insert((2, "while it was ill"), table="ill")
+    send_durable(sick, p.url)
+    # More than the journal's step: it is trimmed all the same.
+    for i in range(2, 8):
+        well.insert((i, "x" * 900_000), table="fit").send()
+    wait_until(lambda: p.status()["journal"]["first"] > 0, 30, "the journal is trimmed")
+    assert p.status()["landing"]["set_aside_bytes"] > 0
+    assert ids(p.data, "fit_changes") == list(range(1, 8))
+
+    p.kill()  # what was set aside is there for the next process
+    p.start()
+    sick.insert((3, "still ill"), table="ill")
+    send_durable(sick, p.url)
+    with open(path, "wb") as file:
+        file.write(good)
+    wait_until(lambda: not p.status()["sick"], 60, "the table is well again")
+    sick.insert((4, "well"), table="ill").send()
+    assert ids(p.data, "ill_changes") == [1, 2, 3, 4]
+    wait_until(lambda: p.status()["landing"]["set_aside_bytes"] == 0, 30, "nothing is set aside")
+
+
+def test_a_source_is_not_told_persisted_beyond_what_waits(scene):
+    p, sick, well = scene
+    path = metadata_of(p.data, "ill_changes")
+    p.kill()
+    good = damage(path)
+    p.start()
+    sick.insert((2, "waits"), table="ill")
+    send_durable(sick, p.url)
+    with pytest.raises(subprocess.TimeoutExpired):
+        run("edge", "--db", sick.path, "--parent", p.url, "--until-caught-up", timeout=5)
+    with open(path, "wb") as file:
+        file.write(good)
+    wait_until(lambda: not p.status()["sick"], 60, "the table is well again")
+    sick.send()
+    assert ids(p.data, "ill_changes") == [1, 2]
+
+
+def test_a_manifest_list_that_is_gone_makes_one_table_wait(scene, tmp_path):
+    p, sick, well = scene
+    metadata = json.loads(open(metadata_of(p.data, "ill_changes")).read())
+    lists = [s["manifest-list"].removeprefix("file://") for s in metadata["snapshots"]]
+    newest = max(lists, key=lambda path: path)
+    for path in lists:
+        (tmp_path / path.rsplit("/", 1)[1]).write_bytes(damage(path))
+    p.kill()
+    p.start()
+    sick.insert((2, "waits"), table="ill")
+    send_durable(sick, p.url)
+    wait_until(lambda: p.status()["sick"], 60, "the table waits")
+    well.insert((2, "goes on"), table="fit").send()
+    assert p.get("/readyz")[0] == 200, newest
+    assert ids(p.data, "fit_changes") == [1, 2]
+
+
+def test_a_data_file_that_is_gone_is_named(scene):
+    p, sick, well = scene
+    sick.insert((2, "second"), table="ill").send()
+    file = next((p.data / "warehouse/evodb/ill_changes/data").glob("*.parquet"))
+    p.kill()
+    file.unlink()
+    p.start()
+    wait_until(lambda: p.status()["sick"], 30, "it is named")
+    code, body = p.get("/readyz")
+    assert code == 200 and file.name in body, body
+    assert file.name in p.log.read_text()
+    sick.insert((3, "goes on"), table="ill").send()
+    well.insert((2, "goes on"), table="fit").send()
