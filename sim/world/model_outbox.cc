@@ -172,6 +172,10 @@ Columns ModelOutbox::columns_of(const Change& change) const {
                        std::string(1, static_cast<char>(change.reason.size())) + change.reason;
     return columns;
   }
+  if (carries_reason(change.op)) {  // RESET, DROP
+    columns["_unfit:_reason"] = "text:" + change.reason;
+    return columns;
+  }
   const auto add = [&](const std::string& encoded, const std::string& prefix) {
     wire::ValuesReader values({true, static_cast<std::uint32_t>(table.columns.size()), encoded});
     ValueView value;

@@ -27,6 +27,10 @@ constexpr std::int64_t exact_double_max = std::int64_t{1} << 53;
 
 constexpr std::uint32_t no_key = UINT32_MAX;
 
+// Of a RESET's or DROP's reason; the rest is cut. It lands whatever its length: who folds changes
+// needs it.
+constexpr std::size_t reason_bytes_max = 1'000;
+
 // Puts a value whose class is just that of its column, as nearly all are. False: it is not. Inline,
 // on a value that never leaves its registers: a fifth of landing was once waiting for a ValueView
 // to come back from memory.
@@ -126,6 +130,7 @@ const char* LakeTable::append(const RecordContext& record, const wire::ChangeVie
                  "the batch reader has checked every value but those of `after`");
   }
   if (change.key.present) put_key(row, change.key);
+  if (carries_reason(change.op)) put_reason(row, change.reason);
   if (!is_timestamp(change.committed_at)) {
     put_unfit(row, "_committed_at", false, ValueView::of_integer(change.committed_at.value));
   }
@@ -214,6 +219,11 @@ void LakeTable::put_unfit(std::uint32_t row, std::string_view column, bool befor
   render_unfit(value, &scratch_);
   filling_->note_unfit(row, filling_->unfit_key(scratch_name_), scratch_);
   ++counts_.unfit_values;
+}
+
+void LakeTable::put_reason(std::uint32_t row, std::string_view reason) {
+  render_unfit(ValueView::of_text(wire::utf8_prefix(reason, reason_bytes_max)), &scratch_);
+  filling_->note_unfit(row, filling_->unfit_key("_reason"), scratch_);
 }
 
 void LakeTable::put_key(std::uint32_t row, const wire::ValuesView& key) {

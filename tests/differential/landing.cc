@@ -2,7 +2,8 @@
 // lands what came. The directory gets a warehouse and a catalog.db, for readers to look into.
 //
 //   {"source": "s", "table": {"name": "t", "columns": [["id", "INTEGER", 1], ...]},
-//    "changes": [{"op": 0, "lsn": 5, "before": [value, ...], "after": [...], "at": ms}]}
+//    "changes": [{"op": 0, "lsn": 5, "before": [value, ...], "after": [...], "at": ms,
+//                 "reason": "why a table begins anew"}]}
 //   value: ["null"], ["integer", "-5"], ["real", bits], ["text", hex], ["blob", hex],
 //          ["boolean", true], as in vectors/README.md
 #include <nlohmann/json.hpp>
@@ -73,7 +74,8 @@ class Lakehouse {
       const auto after_values = values(c, "after", after);
       writer.add_change(static_cast<Op>(c["op"].get<int>()), 0, def.fingerprint(),
                         Lsn(c["lsn"].get<std::uint64_t>()), TxnId(c["lsn"].get<std::uint64_t>()),
-                        UnixMillis(c["at"].get<std::int64_t>()), {}, before_values, after_values);
+                        UnixMillis(c["at"].get<std::int64_t>()), {}, before_values, after_values,
+                        c.value("reason", ""));
     }
     const Lsn last = writer.last_lsn();
     const std::string body = writer.finish();

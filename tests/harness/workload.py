@@ -177,10 +177,16 @@ def image(row, columns, before=False):
     return tuple(out)
 
 
-def rebuild(rows, columns, key):
-    """Applies changes in order; returns the multiset of rows as a sorted list."""
+def rebuild(rows, columns, key, epoch=None):
+    """Applies one source's changes of one table in order; returns its rows as a sorted list.
+    `epoch`: the source's highest over all its tables (None: that of these rows)."""
+    if epoch is None:
+        epoch = max((r["_epoch"] for r in rows), default=0)
     state = {}
-    for row in sorted(rows, key=lambda r: (r["_epoch"], r["_lsn"])):
+    for row in sorted((r for r in rows if r["_epoch"] == epoch), key=lambda r: r["_lsn"]):
+        if row["_op"] in ("RESET", "DROP"):
+            state.clear()
+            continue
         if row["_op"] == "DELETE":
             state.pop(image(row, key), None)
             continue
