@@ -100,8 +100,11 @@ TEST_F(Readers, SeeEveryValueAndTheSqlOfTheDocumentationGivesTheRowsOfTheSources
   numbered[0] = Value::integer(2);
   const SentChange again{.op = Op::kSnapshot, .lsn = 3, .after = numbered};
   send("c", 1,
-       {insert(1, wide), {.op = Op::kReset, .lsn = 2, .reason = "rebuilt"}, again,
-        erase(4, wide), update(5, numbered, numbered)},
+       {insert(1, wide),
+        {.op = Op::kReset, .lsn = 2, .reason = "rebuilt"},
+        again,
+        erase(4, wide),
+        update(5, numbered, numbered)},
        def);
   const SentChange gone{.op = Op::kDrop, .lsn = 2, .reason = "dropped"};
   send("d", 1, {insert(1, wide), gone}, def);
@@ -134,9 +137,8 @@ TEST_F(Readers, SeeEveryValueAndTheSqlOfTheDocumentationGivesTheRowsOfTheSources
   EXPECT_EQ(rows[9]["id"], nullptr);
   EXPECT_EQ(rows[9]["_unfit"], (table::Json{{"_reason", "text:rebuilt"}}));
   EXPECT_EQ(rows[14]["_op"], "DROP");
-  EXPECT_EQ(seen["keys"],
-            (table::Json{"1", "2", "3", "9", "2", "1", "text:one", "4", "1", nullptr, "2", "1", "2",
-                         "1", nullptr, "1", nullptr, "2"}));
+  EXPECT_EQ(seen["keys"], (table::Json{"1", "2", "3", "9", "2", "1", "text:one", "4", "1", nullptr,
+                                       "2", "1", "2", "1", nullptr, "1", nullptr, "2"}));
   EXPECT_EQ(seen["state"], (table::Json{{"a", 3, "pot", nullptr},
                                         {"a", 9, "tea", 3.0},
                                         {"b", 4, "new", 7.0},
