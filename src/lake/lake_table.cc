@@ -131,6 +131,10 @@ const char* LakeTable::append(const RecordContext& record, const wire::ChangeVie
   }
   if (change.key.present) put_key(row, change.key);
   if (carries_reason(change.op)) put_reason(row, change.reason);
+  // Clients of wire v1 may leave it out, others do so only where it is too large.
+  if (change.op == Op::kUpdate && !change.before.present && record.epoch.value != 0) {
+    filling_->note_unfit(row, filling_->unfit_key("_before"), "absent");
+  }
   if (!is_timestamp(change.committed_at)) {
     put_unfit(row, "_committed_at", false, ValueView::of_integer(change.committed_at.value));
   }
@@ -187,8 +191,12 @@ const char* LakeTable::put_values(std::uint32_t row, const wire::ValuesView& val
 
 void LakeTable::put_value(std::uint32_t row, std::uint32_t column, bool before,
                           const ValueView& value) {
+  // JSON has numbers, not integers and reals.
+  const bool json = filling_->head(row).epoch.value == 0;
   if (!columns_.at(column).typed) [[unlikely]]
-    columns_.resolve(column, value.storage_class);
+    columns_.resolve(column, json && value.storage_class == StorageClass::kInteger
+                                 ? StorageClass::kReal
+                                 : value.storage_class);
   const TableColumns::Column& info = columns_.at(column);
   const std::uint32_t at =
       before ? TableColumns::before_buffer(column) : TableColumns::after_buffer(column);
@@ -201,6 +209,7 @@ void LakeTable::put_value(std::uint32_t row, std::uint32_t column, bool before,
     if (info.type == table::Type::kDouble && value.storage_class == StorageClass::kInteger &&
         value.integer <= exact_double_max && value.integer >= -exact_double_max) {
       buffer.put_double(row, static_cast<double>(value.integer));
+      if (json) return;
       --counts_.unfit_values;
     }
   }

@@ -47,16 +47,16 @@ TEST_F(Lakes, UpdatesCarryBothRowsAndDeletesTheRowThatWent) {
   flush_all();
   const auto& got = rows("goods_changes");
   ASSERT_EQ(got.size(), 3u);
-  EXPECT_FALSE(got[0].contains("_before"));
+  EXPECT_FALSE(got[0].contains("_before_id"));
   EXPECT_EQ(got[1].at("_op"), "UPDATE");
   EXPECT_FALSE(got[1].contains("name"));
   EXPECT_EQ(got[1].at("price"), "3");
-  EXPECT_EQ(got[1].at("_before.name"), "tea");
-  EXPECT_FALSE(got[1].contains("_before.price"));
+  EXPECT_EQ(got[1].at("_before_name"), "tea");
+  EXPECT_FALSE(got[1].contains("_before_price"));
   EXPECT_EQ(got[2].at("_op"), "DELETE");
   EXPECT_EQ(got[2].at("id"), "1");
   EXPECT_EQ(got[2].at("price"), "3");
-  EXPECT_EQ(got[2].at("_before.id"), "1");
+  EXPECT_EQ(got[2].at("_before_id"), "1");
 }
 
 TEST_F(Lakes, AValueThatDoesNotFitLandsBesideItsColumnReadableAndExact) {
@@ -79,7 +79,7 @@ TEST_F(Lakes, AValueThatDoesNotFitLandsBesideItsColumnReadableAndExact) {
   EXPECT_EQ(got[1].at("_unfit[picture]"), "real:-0");
   EXPECT_EQ(got[2].at("id"), "3");
   EXPECT_EQ(got[2].at("_unfit[_before.id]"), "blob:");
-  EXPECT_FALSE(got[2].contains("_before.id"));
+  EXPECT_FALSE(got[2].contains("_before_id"));
   EXPECT_EQ(lake->stats(now).tables[0].unfit_values, 9u);
 }
 
@@ -166,8 +166,8 @@ TEST_F(Lakes, NewColumnsEvolveTheSchemaWithFreshIdsAndOldOnesKeepTheirs) {
     EXPECT_EQ(same->id, field.id) << field.name;
   }
   EXPECT_EQ(rows("t_changes")[1].at("z"), "new");
-  EXPECT_EQ(rows("t_changes")[2].at("_before.z"), "old");
-  EXPECT_EQ(rows("t_changes")[2].at("_before.a"), "2");
+  EXPECT_EQ(rows("t_changes")[2].at("_before_z"), "old");
+  EXPECT_EQ(rows("t_changes")[2].at("_before_a"), "2");
 
   start();  // ids and types come from the catalog then
   const auto done = read_all();

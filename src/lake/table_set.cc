@@ -15,7 +15,7 @@ void TableSet::add(table::TableState state) {
                      : std::nullopt;
   if (!columns) {
     // Without a watermark, or with other system columns: no row of ours may go there.
-    foreign_names_.insert(state.name);
+    folded_names_.insert(fold_case(state.name));
     foreign_locations_.insert(state.location_key);
     return;
   }
@@ -26,6 +26,7 @@ void TableSet::add(table::TableState state) {
 LakeTable& TableSet::keep(std::unique_ptr<LakeTable> table) {
   LakeTable& kept = *table;
   by_location_.emplace(kept.location_key(), &kept);
+  folded_names_.insert(fold_case(kept.name()));
   tables_.emplace(kept.name(), std::move(table));
   return kept;
 }

@@ -1,7 +1,7 @@
 // landing: cases are JSON: a batch of one source's changes for one table, or {"flush": true}, which
 // lands what came. The directory gets a warehouse and a catalog.db, for readers to look into.
 //
-//   {"source": "s", "table": {"name": "t", "columns": [["id", "INTEGER", 1], ...]},
+//   {"source": "s", "epoch": 1, "table": {"name": "t", "columns": [["id", "INTEGER", 1], ...]},
 //    "changes": [{"op": 0, "lsn": 5, "before": [value, ...], "after": [...], "at": ms,
 //                 "reason": "why a table begins anew"}]}
 //   value: ["null"], ["integer", "-5"], ["real", bits], ["text", hex], ["blob", hex],
@@ -83,7 +83,7 @@ class Lakehouse {
     payload.clear();
     ingest::encode_batch_record_prefix(payload,
                                        {.source = source,
-                                        .epoch = Epoch(1),
+                                        .epoch = Epoch(batch.value("epoch", 1u)),
                                         .received_at = UnixMillis(1'700'000'000'456),
                                         .last_lsn = last,
                                         .change_count = static_cast<std::uint32_t>(changes.size()),

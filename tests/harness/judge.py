@@ -122,7 +122,5 @@ def with_rowid(rows):
     """The rowid lands as a column whose name begins with _rowid_ (system names are kept apart)."""
     for row in rows:
         name = next(k for k in row if k.startswith("_rowid_"))
-        row["_rowid_"] = row[name]
-        if row["_before"] is not None:
-            row["_before"]["_rowid_"] = row["_before"][name]
+        row["_rowid_"], row["_before__rowid_"] = row[name], row["_before_" + name]
     return rows

@@ -168,12 +168,13 @@ def identity(value):
 
 def image(row, columns, before=False):
     """The row's columns after the change, or before it, as SQLite had them."""
-    values = row["_before"] if before else row
     unfit = dict(row["_unfit"] or [])
     out = []
     for column in columns:
         key = f"_before.{column}" if before else column
-        out.append(identity(unfit_value(unfit[key]) if key in unfit else values[column]))
+        held = f"_before_{column}" if before else column
+        # A column whose type still waits for a value is not in the table.
+        out.append(identity(unfit_value(unfit[key]) if key in unfit else row.get(held)))
     return tuple(out)
 
 
