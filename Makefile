@@ -28,7 +28,7 @@ PYTEST := .deps/venv/bin/python -m pytest -q -p no:cacheprovider
 
 .PHONY: setup build sim test unit system install-test walls fuzz tsan prove prove-sim crash-points \
         prove-system prove-torture prove-thread prove-address \
-        torture world soak demo bench instructions format lint docs clean
+        torture world soak readers demo bench instructions format lint docs clean
 
 setup:
 	@scripts/setup
@@ -90,12 +90,7 @@ prove-system: build
 	scripts/sanitized-system thread --build
 	scripts/sanitized-system address --build
 	$(MAKE) -j3 --output-sync=target prove-torture prove-thread prove-address
-prove-# Every engine of docs/readers.md but Trino, with that page's code.
-readers: build
-	@ninja -C build evodb_differential
-	tests/readers/run
-
-torture: build
+prove-torture: build
 	KILLS=100 $(PYTEST) -s tests/torture
 prove-thread: setup
 	scripts/sanitized-system thread
@@ -106,6 +101,11 @@ prove-address: setup
 world: build
 	tests/world/setup
 	$(PYTEST) tests/world
+
+# Every engine of docs/readers.md but Trino, with that page's code.
+readers: build
+	@ninja -C build evodb_differential
+	tests/readers/run
 
 torture: build
 	KILLS=$(KILLS) $(PYTEST) -s tests/torture
