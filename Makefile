@@ -8,6 +8,7 @@
 #   make format   clang-format          make lint    clang-format's check, clang-tidy, other checks
 #   make prove    what takes longer: histories in virtual time, planted bugs, crash points, kills, abuse
 #   make fuzz     each fuzz target for MINUTES, or FUZZ_SECONDS (10)
+#   make readers  what nine engines read, against SQLite; installs a gigabyte of them first
 #   make soak     histories in virtual time for HOURS (1)
 #   make torture  the real binary under KILLS (1000) kills and worse
 #   make world    migration tools, ORMs and restores of others against captured databases
@@ -27,7 +28,7 @@ PYTEST := .deps/venv/bin/python -m pytest -q -p no:cacheprovider
 
 .PHONY: setup build sim test unit system install-test walls fuzz tsan prove prove-sim crash-points \
         prove-system prove-torture prove-thread prove-address \
-        torture world soak demo bench instructions format lint docs clean
+        torture world soak readers demo bench instructions format lint docs clean
 
 setup:
 	@scripts/setup
@@ -57,7 +58,7 @@ unit: setup
 # The real binary, real disks, real sockets, readers that nobody here wrote.
 system: build
 	@ninja -C build evodb-echo-gate evodb-echo-client evodb_differential
-	$(PYTEST) tests --ignore=tests/torture --ignore=tests/abuse --ignore=tests/world
+	$(PYTEST) tests --ignore=tests/torture --ignore=tests/abuse --ignore=tests/world --ignore=tests/readers
 
 install-test: setup
 	tests/install/run.sh
@@ -81,6 +82,7 @@ crash-points: sim
 prove: prove-sim crash-points build
 	$(PYTEST) -s tests/abuse
 	$(MAKE) fuzz FUZZ_SECONDS=60
+	$(MAKE) readers
 	$(MAKE) prove-system
 
 # Mostly waiting, each of the three: together they take as long as the longest.
@@ -99,6 +101,11 @@ prove-address: setup
 world: build
 	tests/world/setup
 	$(PYTEST) tests/world
+
+# Every engine of docs/readers.md but Trino, with that page's code.
+readers: build
+	@ninja -C build evodb_differential
+	tests/readers/run
 
 torture: build
 	KILLS=$(KILLS) $(PYTEST) -s tests/torture

@@ -21,10 +21,13 @@ for database in databases:
         scan = f"(select * from iceberg_scan('{tables[table + '_changes']}') where _source = ?)"
         changes, distinct = lake.execute(
             f"select count(*), count(distinct (_epoch, _lsn)) from {scan}", [source]).fetchone()
+        # The changes since the table last began anew; of each key the last one.
         theirs = lake.execute(
-            f"""select {', '.join(columns)} from {scan}
-                qualify row_number() over (partition by {', '.join(key)}
-                                           order by _epoch desc, _lsn desc) = 1
+            f"""with newest as (select * from {scan} qualify _epoch = max(_epoch) over ()),
+                live as (select * from newest qualify _lsn >= coalesce(
+                    max(case when _op in ('RESET', 'DROP') then _lsn end) over (), _lsn))
+                select {', '.join(columns)} from live where _op not in ('RESET', 'DROP')
+                qualify row_number() over (partition by {', '.join(key)} order by _lsn desc) = 1
                     and _op <> 'DELETE'""", [source]).fetchall()
         same = sorted(map(repr, mine)) == sorted(map(repr, theirs)) and changes == distinct
         equal = equal and same

@@ -41,6 +41,7 @@ void read_column(const parquet::ColumnDescriptor& leaf, parquet::ColumnReader& r
   for (const char* name : {"source", "epoch", "lsn", "txn", "op", "committed_at", "received_at"}) {
     if (path == name) path.insert(0, "_");
   }
+  if (path.starts_with("_before_")) path[7] = '.';
   const auto put = [&](std::size_t row, std::string text) {
     LandedRow& into = rows[from + row];
     const auto number = [&] { return std::strtoull(text.c_str(), nullptr, 10); };

@@ -11,8 +11,9 @@
 
 namespace evodb::sim {
 
-// "price" -> "12", "_before.price" -> "11"; NULL: absent. INTEGER as digits, REAL with 17 digits,
-// TEXT and BLOB as they are. What stands in `_unfit` under "price" is "_unfit:price".
+// "price" -> "12", "_before.price" -> "11" (column `_before_price`); NULL: absent. INTEGER as
+// digits, REAL with 17 digits, TEXT and BLOB as they are. What stands in `_unfit` under "price" is
+// "_unfit:price".
 using Columns = std::map<std::string, std::string>;
 
 struct LandedRow {

@@ -173,8 +173,8 @@ Columns ModelOutbox::columns_of(const Change& change) const {
                        std::string(1, static_cast<char>(change.reason.size())) + change.reason;
     return columns;
   }
-  if (carries_reason(change.op)) {
-    columns["_unfit:_reason"] = change.reason;
+  if (carries_reason(change.op)) {  // RESET, DROP
+    columns["_unfit:_reason"] = "text:" + change.reason;
     return columns;
   }
   const auto add = [&](const std::string& encoded, const std::string& prefix) {

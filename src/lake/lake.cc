@@ -31,6 +31,7 @@ constexpr std::int64_t threshold_pace_ms_max = 250;
 // the length counts.
 std::optional<std::string> why_no_row(const wire::ChangeView& change, const wire::TableDef& def) {
   if (change.op == Op::kOversize) return std::string(change.reason);
+  if (carries_reason(change.op)) return std::nullopt;
   if (change.content.size() > base::row_bytes_max) {
     return "the change has " + std::to_string(change.content.size()) + " bytes; at most " +
            std::to_string(base::row_bytes_max) + " are landed as a row";

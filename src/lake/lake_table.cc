@@ -27,6 +27,10 @@ constexpr std::int64_t exact_double_max = std::int64_t{1} << 53;
 
 constexpr std::uint32_t no_key = UINT32_MAX;
 
+// Of a RESET's or DROP's reason; the rest is cut. It lands whatever its length: who folds changes
+// needs it.
+constexpr std::size_t reason_bytes_max = 1'000;
+
 // Puts a value whose class is just that of its column, as nearly all are. False: it is not. Inline,
 // on a value that never leaves its registers: a fifth of landing was once waiting for a ValueView
 // to come back from memory.
@@ -134,6 +138,11 @@ const char* LakeTable::append(const RecordContext& record, const wire::ChangeVie
                  "the batch reader has checked every value but those of `after`");
   }
   if (change.key.present) put_key(row, change.key);
+  if (carries_reason(change.op)) put_reason(row, change.reason);
+  // Clients of wire v1 may leave it out, others do so only where it is too large.
+  if (change.op == Op::kUpdate && !change.before.present && record.epoch.value != 0) {
+    filling_->note_unfit(row, filling_->unfit_key("_before"), "absent");
+  }
   if (!is_timestamp(change.committed_at)) {
     put_unfit(row, "_committed_at", false, ValueView::of_integer(change.committed_at.value));
   }
@@ -190,8 +199,12 @@ const char* LakeTable::put_values(std::uint32_t row, const wire::ValuesView& val
 
 void LakeTable::put_value(std::uint32_t row, std::uint32_t column, bool before,
                           const ValueView& value) {
+  // JSON has numbers, not integers and reals.
+  const bool json = filling_->head(row).epoch.value == 0;
   if (!columns_.at(column).typed) [[unlikely]]
-    columns_.resolve(column, value.storage_class);
+    columns_.resolve(column, json && value.storage_class == StorageClass::kInteger
+                                 ? StorageClass::kReal
+                                 : value.storage_class);
   const TableColumns::Column& info = columns_.at(column);
   const std::uint32_t at =
       before ? TableColumns::before_buffer(column) : TableColumns::after_buffer(column);
@@ -204,6 +217,7 @@ void LakeTable::put_value(std::uint32_t row, std::uint32_t column, bool before,
     if (info.type == table::Type::kDouble && value.storage_class == StorageClass::kInteger &&
         value.integer <= exact_double_max && value.integer >= -exact_double_max) {
       buffer.put_double(row, static_cast<double>(value.integer));
+      if (json) return;
       --counts_.unfit_values;
     }
   }
@@ -222,6 +236,11 @@ void LakeTable::put_unfit(std::uint32_t row, std::string_view column, bool befor
   render_unfit(value, &scratch_);
   filling_->note_unfit(row, filling_->unfit_key(scratch_name_), scratch_);
   ++counts_.unfit_values;
+}
+
+void LakeTable::put_reason(std::uint32_t row, std::string_view reason) {
+  render_unfit(ValueView::of_text(wire::utf8_prefix(reason, reason_bytes_max)), &scratch_);
+  filling_->note_unfit(row, filling_->unfit_key("_reason"), scratch_);
 }
 
 void LakeTable::put_key(std::uint32_t row, const wire::ValuesView& key) {

@@ -105,6 +105,7 @@ class LakeTable {
                          bool before);
   void put_value(std::uint32_t row, std::uint32_t column, bool before, const ValueView& value);
   void put_key(std::uint32_t row, const wire::ValuesView& key);
+  void put_reason(std::uint32_t row, std::string_view reason);
   void put_unfit(std::uint32_t row, std::string_view column, bool before, const ValueView& value);
 
   std::string name_, location_key_;

@@ -47,16 +47,16 @@ TEST_F(Lakes, UpdatesCarryBothRowsAndDeletesTheRowThatWent) {
   flush_all();
   const auto& got = rows("goods_changes");
   ASSERT_EQ(got.size(), 3u);
-  EXPECT_FALSE(got[0].contains("_before"));
+  EXPECT_FALSE(got[0].contains("_before_id"));
   EXPECT_EQ(got[1].at("_op"), "UPDATE");
   EXPECT_FALSE(got[1].contains("name"));
   EXPECT_EQ(got[1].at("price"), "3");
-  EXPECT_EQ(got[1].at("_before.name"), "tea");
-  EXPECT_FALSE(got[1].contains("_before.price"));
+  EXPECT_EQ(got[1].at("_before_name"), "tea");
+  EXPECT_FALSE(got[1].contains("_before_price"));
   EXPECT_EQ(got[2].at("_op"), "DELETE");
   EXPECT_EQ(got[2].at("id"), "1");
   EXPECT_EQ(got[2].at("price"), "3");
-  EXPECT_EQ(got[2].at("_before.id"), "1");
+  EXPECT_EQ(got[2].at("_before_id"), "1");
 }
 
 TEST_F(Lakes, AValueThatDoesNotFitLandsBesideItsColumnReadableAndExact) {
@@ -79,7 +79,7 @@ TEST_F(Lakes, AValueThatDoesNotFitLandsBesideItsColumnReadableAndExact) {
   EXPECT_EQ(got[1].at("_unfit[picture]"), "real:-0");
   EXPECT_EQ(got[2].at("id"), "3");
   EXPECT_EQ(got[2].at("_unfit[_before.id]"), "blob:");
-  EXPECT_FALSE(got[2].contains("_before.id"));
+  EXPECT_FALSE(got[2].contains("_before_id"));
   EXPECT_EQ(lake->stats(now).tables[0].unfit_values, 9u);
 }
 
@@ -166,8 +166,8 @@ TEST_F(Lakes, NewColumnsEvolveTheSchemaWithFreshIdsAndOldOnesKeepTheirs) {
     EXPECT_EQ(same->id, field.id) << field.name;
   }
   EXPECT_EQ(rows("t_changes")[1].at("z"), "new");
-  EXPECT_EQ(rows("t_changes")[2].at("_before.z"), "old");
-  EXPECT_EQ(rows("t_changes")[2].at("_before.a"), "2");
+  EXPECT_EQ(rows("t_changes")[2].at("_before_z"), "old");
+  EXPECT_EQ(rows("t_changes")[2].at("_before_a"), "2");
 
   start();  // ids and types come from the catalog then
   const auto done = read_all();
@@ -298,6 +298,55 @@ TEST_F(Lakes, WhatCannotLandGoesToRejectsWithItsReasonAndTheStreamGoesOn) {
   ASSERT_TRUE(read_all());
   flush_all();
   EXPECT_EQ(rows("rejects").size(), 3u) << "its watermark works like any other's";
+}
+
+TEST_F(Lakes, ResetAndDropLandAsRowsWithTheirReasonAndNothingElse) {
+  SentChange reset{.op = Op::kReset, .lsn = 2, .reason = "rebuilt"};
+  SentChange dropped{.op = Op::kDrop, .lsn = 4, .reason = "renamed to 'wares'"};
+  const std::vector<Value> row = {i(1), t("tea"), Value(), Value()};
+  send("s", 1, {insert(1, row), reset, {.op = Op::kSnapshot, .lsn = 3, .after = row}, dropped});
+  flush_all();
+  const auto& got = rows("goods_changes");
+  ASSERT_EQ(lsns("goods_changes"), (std::vector<std::string>{"s:1", "s:2", "s:3", "s:4"}));
+  EXPECT_EQ(got[1], (Row{{"_source", "s"},
+                         {"_epoch", "1"},
+                         {"_lsn", "2"},
+                         {"_txn", "2"},
+                         {"_op", "RESET"},
+                         {"_committed_at", "2023-11-14 22:13:20.123000Z"},
+                         {"_received_at", "2023-11-14 22:13:20.456000Z"},
+                         {"_unfit[_reason]", "text:rebuilt"}}));
+  EXPECT_EQ(got[3].at("_op"), "DROP");
+  EXPECT_EQ(got[3].at("_unfit[_reason]"), "text:renamed to 'wares'");
+  EXPECT_EQ(lake->stats(now).tables[0].unfit_values, 0u);
+  EXPECT_EQ(marks(), (std::map<std::string, std::uint64_t>{{"s", 4}}));
+}
+
+TEST_F(Lakes, ATableMayBeginWithAResetAndEndWithoutEverHavingHadARow) {
+  const auto def = table_of("t", {{.name = "id", .declared_type = "INTEGER"}, {.name = "any"}});
+  send("s", 1, {{.op = Op::kReset, .lsn = 1, .reason = "first snapshot"}}, def);
+  send("s", 1, {{.op = Op::kDrop, .lsn = 2, .reason = "dropped"}}, table_of("u", {}));
+  flush_all();
+  EXPECT_EQ(rows("t_changes").size(), 1u);
+  EXPECT_EQ(rows("u_changes").at(0).at("_op"), "DROP");
+  send("s", 1, {{.op = Op::kSnapshot, .lsn = 3, .after = std::vector<Value>{i(7), t("x")}}}, def);
+  flush_all();
+  EXPECT_EQ(rows("t_changes").at(1).at("any"), "x");
+}
+
+// Who folds changes must see it, so it never goes to the rejects.
+TEST_F(Lakes, AResetLandsWhateverItsReasonLooksLike) {
+  const std::string reason = std::string(999, 'x') + "\xc3\xa9" + std::string(9u << 20, 'x');
+  send("s", 1,
+       {{.op = Op::kReset, .lsn = 1, .reason = reason},
+        {.op = Op::kReset, .lsn = 2, .reason = "\xff"},
+        {.op = Op::kReset, .lsn = 3}});
+  flush_all();
+  const auto& got = rows("goods_changes");
+  EXPECT_EQ(got.at(0).at("_unfit[_reason]"), "text:" + std::string(999, 'x'));
+  EXPECT_EQ(got.at(1).at("_unfit[_reason]"), "text-hex:ff");
+  EXPECT_EQ(got.at(2).at("_unfit[_reason]"), "text:");
+  EXPECT_TRUE(rows("rejects").empty());
 }
 
 TEST_F(Lakes, MoreColumnsThanATableCanHaveLandBeside) {

@@ -31,13 +31,7 @@ using Row = std::map<std::string, std::string>;  // what is null is not in it
 
 inline void put_cell(Row& row, const std::string& name, const arrow::Scalar& scalar) {
   if (!scalar.is_valid) return;
-  if (scalar.type->id() == arrow::Type::STRUCT) {
-    row[name] = "";
-    const auto& parts = static_cast<const arrow::StructScalar&>(scalar);
-    for (int i = 0; i < scalar.type->num_fields(); ++i) {
-      put_cell(row, name + "." + scalar.type->field(i)->name(), *parts.value[i]);
-    }
-  } else if (scalar.type->id() == arrow::Type::MAP) {
+  if (scalar.type->id() == arrow::Type::MAP) {
     const auto& entries = *static_cast<const arrow::MapScalar&>(scalar).value;
     for (int64_t i = 0; i < entries.length(); ++i) {
       const auto entry = entries.GetScalar(i).ValueOrDie();

@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "lake/case_folding.h"
 #include "wire/utf8.h"
 
 namespace evodb::lake {
@@ -18,6 +19,21 @@ constexpr std::string_view suffix = "_changes";
 constexpr std::array<std::string_view, 10> system_columns = {
     "_source",       "_epoch",       "_lsn", "_txn",    "_op",
     "_committed_at", "_received_at", "_key", "_before", "_unfit"};
+
+// org.apache.iceberg.MetadataColumns: an engine shows its own column in place of one of these, or
+// refuses the table.
+constexpr std::array<std::string_view, 10> iceberg_columns = {"_file",
+                                                              "_pos",
+                                                              "_deleted",
+                                                              "_spec_id",
+                                                              "_partition",
+                                                              "_row_id",
+                                                              "_last_updated_sequence_number",
+                                                              "_change_type",
+                                                              "_change_ordinal",
+                                                              "_commit_snapshot_id"};
+
+constexpr std::string_view before_prefix = "_before_";
 
 std::string hash_of(std::string_view name, int digits) {
   static constexpr char hex[] = "0123456789abcdef";
@@ -41,35 +57,12 @@ bool looks_nested(std::string_view column) {
   return folded.starts_with("_before.") || folded.starts_with("_unfit.");
 }
 
-// The lower case of a two-byte character, or the character.
-std::uint32_t fold(std::uint32_t c) {
-  if ((c >= 0xc0 && c <= 0xde && c != 0xd7) || (c >= 0x391 && c <= 0x3a9 && c != 0x3a2)) {
-    return c + 0x20;
-  }
-  if (c >= 0x410 && c <= 0x42f) return c + 0x20;
-  if (c >= 0x400 && c <= 0x40f) return c + 0x50;
-  return c;
-}
-
 }  // namespace
 
-std::string fold_case(std::string_view utf8) {
-  std::string out(utf8);
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    const auto first = static_cast<unsigned char>(out[i]);
-    if (first >= 'A' && first <= 'Z') out[i] = static_cast<char>(first + 0x20);
-    if (first >= 0xc3 && first <= 0xd0 && i + 1 < out.size()) {
-      const auto second = static_cast<unsigned char>(out[i + 1]);
-      const std::uint32_t c = fold((first & 0x1fu) << 6 | (second & 0x3fu));
-      out[i] = static_cast<char>(0xc0 | c >> 6);
-      out[++i] = static_cast<char>(0x80 | (c & 0x3f));
-    }
-  }
-  return out;
-}
-
 std::string table_name_of(std::string_view source_table, int attempt) {
-  std::string name = fold_case(without_controls(source_table));
+  std::string name = lower_case(without_controls(source_table));
+  // To Trino what follows them is not the table's name.
+  std::ranges::replace_if(name, [](char c) { return c == '$' || c == '@'; }, '_');
   if (name.empty()) name = "unnamed";
   if (name.size() > table_name_bytes) {
     name = std::string(wire::utf8_prefix(name, table_name_bytes)) + "_" + hash_of(source_table, 16);
@@ -101,17 +94,38 @@ std::string own_location_key(std::string_view table) {
   return std::string(location_root) + std::string(table);
 }
 
-bool must_rename(std::string_view column) {
+bool had_to_rename(std::string_view column) {
   if (column.empty() || std::ranges::any_of(column, is_control)) return true;
   if (column[0] != '_') return false;
   return std::ranges::find(system_columns, fold_case(column)) != system_columns.end() ||
          looks_nested(column);
 }
 
+bool must_rename(std::string_view column) {
+  // Trino's hidden columns begin with a dollar sign.
+  if (had_to_rename(column) || column[0] == '$') return true;
+  return column[0] == '_' &&
+         (std::ranges::find(iceberg_columns, fold_case(column)) != iceberg_columns.end() ||
+          is_before_name(column));
+}
+
 std::string renamed(std::string_view column, int digits) {
   std::string name = without_controls(column);
+  if (!name.empty() && name[0] == '$') name[0] = '_';
   if (looks_nested(name)) name[name.find('.')] = '_';
+  if (is_before_name(name)) name.erase(0, 1);
   return name + "_" + hash_of(column, digits);
+}
+
+bool is_before_name(std::string_view column) {
+  return fold_case(column.substr(0, 2 * before_prefix.size())).starts_with(before_prefix);
+}
+
+std::string before_name_of(std::string_view column, int digits) {
+  std::string name(before_prefix);
+  name += column;
+  if (digits > 0) name += "_" + hash_of(column, digits);
+  return name;
 }
 
 }  // namespace evodb::lake

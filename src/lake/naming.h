@@ -13,10 +13,6 @@
 
 namespace evodb::lake {
 
-// Lower case as engines fold it: ASCII, and the letters of Latin-1, Greek and Cyrillic. Other
-// alphabets stay as they are.
-std::string fold_case(std::string_view utf8);
-
 // `attempt` 0: the plain name. 1, 2: with 8 or 16 hex digits of the exact name's XXH64.
 inline constexpr int table_name_attempts = 3;
 std::string table_name_of(std::string_view source_table, int attempt);
@@ -26,11 +22,19 @@ std::string location_key_of(std::string_view source_table);
 // The same for a table that no source has (rejects).
 std::string own_location_key(std::string_view table);
 
-// True for names that a column never keeps: those of system columns, empty ones, and ones that
-// would be taken for a nested field or hold control characters.
+// True for names that a column never keeps: those of system columns and of the rows before, those
+// that Iceberg and engines give to columns of their own, empty ones, and ones that would be taken
+// for a nested field or hold control characters.
 bool must_rename(std::string_view column);
+// The same by the rules of the first version: tables that it made keep their columns' names.
+bool had_to_rename(std::string_view column);
 // What such a column, or one that differs from another only in case, is called instead. `digits` of
 // hash: 8, or 16 where that name is taken too.
 std::string renamed(std::string_view column, int digits = 8);
+
+// The column that holds what `column` (its name in the table) was before a change. `digits` of hash
+// where a table has another column of that name.
+bool is_before_name(std::string_view column);
+std::string before_name_of(std::string_view column, int digits = 0);
 
 }  // namespace evodb::lake

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/assert.h"
+#include "lake/case_folding.h"
 
 namespace {
 
@@ -34,6 +35,8 @@ void check(std::string_view name) {
   for (int attempt = 0; attempt < table_name_attempts; ++attempt) {
     const std::string table = table_name_of(name, attempt);
     EVODB_ASSERT(!table.empty() && table.size() <= 256 && !has_control(table), "a table's name");
+    EVODB_ASSERT(table.find_first_of("$@") == std::string::npos, "a name that Trino cannot find");
+    EVODB_ASSERT(lower_case(table) == table, "a name that is looked for in lower case");
   }
   for (const int digits : {8, 16}) {
     const std::string column = renamed(name, digits);

@@ -15,6 +15,8 @@ TEST(Naming, TablesAreLowerCasedWithASuffixThatSaysWhatTheyAre) {
   EXPECT_EQ(table_name_of("表", 0), "表_changes");
   EXPECT_EQ(table_name_of("", 0), "unnamed_changes");
   EXPECT_EQ(table_name_of("a\nb", 0), "a_b_changes");
+  EXPECT_EQ(table_name_of("ŐR Ա", 0), "őr ա_changes");
+  EXPECT_EQ(table_name_of("a$b@c", 0), "a_b_c_changes") << "Trino reads on behind these";
 }
 
 TEST(Naming, LaterAttemptsDifferForNamesThatFoldTogether) {
@@ -47,11 +49,37 @@ TEST(Naming, LocationsAreKeysWhateverTheNameAndTellExactNamesApart) {
 }
 
 TEST(Naming, ColumnsKeepTheirNamesUnlessASystemColumnHasThem) {
-  for (const char* name : {"id", "Name", "_private", "a.b", "_source2", "before", "schön"}) {
+  for (const char* name : {"id", "Name", "_private", "a.b", "_source2", "before", "schön",
+                           "_before2", "file", "_files", "a$path", "_row_id2", "before_x"}) {
     EXPECT_FALSE(must_rename(name)) << name;
   }
-  for (const char* name : {"", "_source", "_LSN", "_Before", "_unfit", "_key", "_before.id",
-                           "_UNFIT.key", "a\x01", "\x11uNfit..",
+  for (const char* name : {"",
+                           "_source",
+                           "_LSN",
+                           "_Before",
+                           "_unfit",
+                           "_key",
+                           "_before.id",
+                           "_UNFIT.key",
+                           "a\x01",
+                           "\x11uNfit..",
+                           "_file",
+                           "_POS",
+                           "_deleted",
+                           "_spec_id",
+                           "_partition",
+                           "_row_id",
+                           "_last_updated_sequence_number",
+                           "_change_type",
+                           "_change_ordinal",
+                           "_commit_snapshot_id",
+                           "$path",
+                           "$",
+                           "_ſource",
+                           "_before_",
+                           "_Before_id",
+                           "$before_x",
+                           "_before..",
                            "\x01"
                            "before.id"}) {
     EXPECT_TRUE(must_rename(name)) << name;
@@ -59,6 +87,10 @@ TEST(Naming, ColumnsKeepTheirNamesUnlessASystemColumnHasThem) {
   }
   EXPECT_EQ(renamed("_lsn").size(), std::string("_lsn_").size() + 8);
   EXPECT_NE(renamed("_lsn"), renamed("_LSN"));
+  EXPECT_TRUE(renamed("$path").starts_with("_path_"));
+  EXPECT_TRUE(renamed("_before_id").starts_with("before_id_"));
+  EXPECT_EQ(before_name_of("id"), "_before_id");
+  EXPECT_EQ(before_name_of("id", 8).size(), std::string("_before_id_").size() + 8);
 }
 
 }  // namespace

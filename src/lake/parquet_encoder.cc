@@ -91,10 +91,8 @@ void put_bounds(const parquet::FileMetaData& file, int i, const ParquetLeaf& lea
 void count_absent(const FlushJob& job, std::uint32_t rows, table::DataFile& out) {
   for (std::size_t i = 0; i < job.schema.fields.size(); ++i) {
     if (job.sources[i].origin != FieldOrigin::kBefore || is_in_file(job, i)) continue;
-    for (const table::Field& child : job.schema.fields[i].children) {
-      out.value_counts[child.id] = rows;
-      out.null_counts[child.id] = rows;
-    }
+    out.value_counts[job.schema.fields[i].id] = rows;
+    out.null_counts[job.schema.fields[i].id] = rows;
   }
 }
 

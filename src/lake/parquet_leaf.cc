@@ -93,25 +93,23 @@ void write_some_bytes(const RowRange& range, ColumnChunk& chunk, const ColumnBuf
   chunk.end_rows(levels.data(), n);
 }
 
-// No row has a value; `level(row)` says how far down each is null.
-template <class Level>
-void write_nulls(const RowRange& range, ColumnChunk& chunk, Level level) {
-  std::array<std::int16_t, run_rows> levels;
-  for_each_run(range, [&](std::uint32_t from, std::uint32_t n) {
-    for (std::uint32_t i = 0; i < n; ++i) levels[i] = level(range.row(from + i));
-    chunk.end_rows(levels.data(), n);
-  });
+// No row has a value.
+void write_nulls(const RowRange& range, ColumnChunk& chunk) {
+  constexpr std::array<std::int16_t, run_rows> levels{};
+  for_each_run(range, [&](std::uint32_t, std::uint32_t n) { chunk.end_rows(levels.data(), n); });
 }
 
-// A column of the source's, or one of `_before`. `level(row)` is that of a row without a value.
-template <class Level>
-void write_column(const ParquetLeaf& leaf, const RowRange& range, ColumnChunk& chunk, Level level) {
+// A column of the source's, after the change or before it.
+void write_column(const ParquetLeaf& leaf, const RowRange& range, ColumnChunk& chunk) {
+  EVODB_ASSERT(!leaf.required, "a row's column may be null");
   const ColumnBuffer* const some = range.rows.column(leaf.column);
-  if (some == nullptr || some->values() == 0) return write_nulls(range, chunk, level);
+  if (some == nullptr || some->values() == 0) return write_nulls(range, chunk);
   const ColumnBuffer& column = *some;
   const bool every = column.values() == range.rows.rows();
   const std::int16_t full = full_level(leaf);
-  const auto level_of = [&](std::uint32_t row) { return column.has(row) ? full : level(row); };
+  const auto level_of = [&](std::uint32_t row) -> std::int16_t {
+    return column.has(row) ? full : 0;
+  };
   const auto write = [&]<class T>(auto value) {
     if (every) return write_every<T>(range, chunk, value);
     write_some<T>(range, chunk, full, level_of, value);
@@ -199,7 +197,6 @@ bool is_unfit(const ParquetLeaf& leaf) { return leaf.origin == FieldOrigin::kUnf
 std::int16_t full_level(const ParquetLeaf& leaf) {
   switch (leaf.part) {
     case ParquetLeaf::Part::kWhole: return leaf.required ? 0 : 1;
-    case ParquetLeaf::Part::kBeforeChild:
     case ParquetLeaf::Part::kMapKey: return 2;
     case ParquetLeaf::Part::kMapValue: return 3;
   }
@@ -237,7 +234,6 @@ void write_plain(const ParquetLeaf& leaf, const RowRange& range, ColumnChunk& ch
         [&](std::uint32_t row) -> std::int16_t { return (rows.head(row).flags & missing) ? 0 : 1; },
         value);
   };
-  const auto null = [](std::uint32_t) -> std::int16_t { return 0; };
   switch (leaf.origin) {
     case FieldOrigin::kEpoch: return write_number([](const RowHead& h) { return h.epoch; });
     case FieldOrigin::kLsn: return write_number([](const RowHead& h) { return h.lsn; });
@@ -247,12 +243,7 @@ void write_plain(const ParquetLeaf& leaf, const RowRange& range, ColumnChunk& ch
     case FieldOrigin::kReceivedAt:
       return write_time(kNoReceivedAt, [](const RowHead& h) { return h.received_at; });
     case FieldOrigin::kColumn:
-      EVODB_ASSERT(!leaf.required, "a row's column may be null");
-      return write_column(leaf, range, chunk, null);
-    case FieldOrigin::kBefore:
-      return write_column(leaf, range, chunk, [&](std::uint32_t row) -> std::int16_t {
-        return (rows.head(row).flags & kHasBefore) ? 1 : 0;
-      });
+    case FieldOrigin::kBefore: return write_column(leaf, range, chunk);
     default: EVODB_ASSERT(false, "the others have functions of their own");
   }
 }

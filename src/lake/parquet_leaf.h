@@ -1,9 +1,9 @@
 // The leaf columns of a data file: from Iceberg's fields to Parquet's nodes, and which values of a
 // RowBuffer each leaf holds. Inside the encoder only: it includes Arrow.
 //
-// `_before` and `_unfit` stand only in files that have something to say there: to a reader of
-// Iceberg an optional column that a file lacks is null ("Column Projection" in its specification),
-// and of insert-only tables they would be half of all columns.
+// The columns of the rows before and `_unfit` stand only in files that have something to say there:
+// to a reader of Iceberg an optional column that a file lacks is null ("Column Projection" in its
+// specification), and of insert-only tables they would be half of all columns.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@
 namespace evodb::lake {
 
 struct ParquetLeaf {
-  enum class Part : std::uint8_t { kWhole, kBeforeChild, kMapKey, kMapValue };
+  enum class Part : std::uint8_t { kWhole, kMapKey, kMapValue };
   FieldOrigin origin = FieldOrigin::kColumn;
   Part part = Part::kWhole;
   table::Type type = table::Type::kString;

@@ -37,12 +37,6 @@ NodePtr primitive(const std::string& name, Repetition::type repetition, Type typ
 
 NodePtr node(const Field& field) {
   const auto repetition = field.required ? Repetition::REQUIRED : Repetition::OPTIONAL;
-  if (field.type == Type::kStruct) {
-    NodeVector children;
-    for (const Field& child : field.children) children.push_back(node(child));
-    return GroupNode::Make(field.name, repetition, children, parquet::ConvertedType::NONE,
-                           field.id);
-  }
   if (field.type == Type::kMapStringString) {
     const NodeVector entry = {
         primitive("key", Repetition::REQUIRED, Type::kString, field.key_id),
@@ -82,20 +76,13 @@ std::vector<ParquetLeaf> parquet_leaves(const FlushJob& job) {
     const Field& field = job.schema.fields[i];
     const FieldSource& source = job.sources[i];
     switch (source.origin) {
-      case FieldOrigin::kBefore:
-        for (std::size_t c = 0; c < source.columns.size(); ++c) {
-          const Field& child = field.children[c];
-          leaves.push_back(
-              {source.origin, Part::kBeforeChild, child.type, false, child.id, source.columns[c]});
-        }
-        break;
       case FieldOrigin::kUnfit:
         leaves.push_back({source.origin, Part::kMapKey, Type::kString, true, field.key_id});
         leaves.push_back({source.origin, Part::kMapValue, Type::kString, false, field.value_id});
         break;
       default:
-        leaves.push_back({source.origin, Part::kWhole, field.type, field.required, field.id,
-                          source.columns.empty() ? 0 : source.columns[0]});
+        leaves.push_back(
+            {source.origin, Part::kWhole, field.type, field.required, field.id, source.column});
     }
   }
   return leaves;

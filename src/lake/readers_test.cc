@@ -95,35 +95,56 @@ TEST_F(Readers, SeeEveryValueAndTheSqlOfTheDocumentationGivesTheRowsOfTheSources
   std::vector<Value> numbered = wide;
   numbered[0] = Value::integer(4);
   send("b", 2, {kept, insert(3, numbered)}, def);
+  // A table that begins anew, and goes on; one that is gone; one that is back again.
+  wide[0] = Value::integer(1);
+  numbered[0] = Value::integer(2);
+  const SentChange again{.op = Op::kSnapshot, .lsn = 3, .after = numbered};
+  send("c", 1,
+       {insert(1, wide),
+        {.op = Op::kReset, .lsn = 2, .reason = "rebuilt"},
+        again,
+        erase(4, wide),
+        update(5, numbered, numbered)},
+       def);
+  const SentChange gone{.op = Op::kDrop, .lsn = 2, .reason = "dropped"};
+  send("d", 1, {insert(1, wide), gone}, def);
+  send("e", 1, {insert(1, wide), gone, insert(3, numbered)}, def);
   land();
 
   const table::Json seen = read("goods_changes");
   const auto& rows = seen["rows"];
-  ASSERT_EQ(rows.size(), 8u);
+  ASSERT_EQ(rows.size(), 18u);
   EXPECT_EQ(rows[0]["_source"], "a");
   EXPECT_EQ(rows[0]["_op"], "INSERT");
   EXPECT_EQ(rows[0]["price"], 2.5);
-  EXPECT_EQ(rows[0]["_before"], nullptr);
+  EXPECT_EQ(rows[0]["_before_id"], nullptr);
   EXPECT_EQ(rows[0]["_committed_at"], "2023-11-14 22:13:20.123000+00:00");
   EXPECT_EQ(rows[0]["_unfit"], table::Json::object());
   EXPECT_EQ(rows[1]["price"], 5.0);
   EXPECT_EQ(rows[1]["_unfit"], (table::Json{{"price", "integer:5"}}));
   EXPECT_EQ(rows[2]["price"], nullptr);
   EXPECT_EQ(rows[2]["_unfit"], (table::Json{{"price", "text:dear"}}));
-  EXPECT_EQ(rows[3]["_before"]["id"], 1);
+  EXPECT_EQ(rows[3]["_before_id"], 1);
   EXPECT_EQ(rows[3]["id"], 9);
   EXPECT_EQ(rows[4]["_op"], "DELETE");
   EXPECT_EQ(rows[4]["_unfit"]["_before.price"], "integer:5");
   EXPECT_EQ(rows[6]["_op"], "SNAPSHOT");
   EXPECT_EQ(rows[6]["naïve \"x\" y"], "x'00ff'");
   EXPECT_EQ(rows[0]["naïve \"x\" y"], nullptr) << "the column is younger than the row";
-  EXPECT_EQ(rows[3]["_before"]["naïve \"x\" y"], nullptr);
+  EXPECT_EQ(rows[3]["_before_naïve \"x\" y"], nullptr);
   EXPECT_EQ(seen["one_source"], 2) << "a filter that prunes by bounds loses nothing";
-  EXPECT_EQ(seen["keys"], (table::Json{"1", "2", "3", "9", "2", "1", "text:one", "4"}));
+  EXPECT_EQ(rows[9]["_op"], "RESET");
+  EXPECT_EQ(rows[9]["id"], nullptr);
+  EXPECT_EQ(rows[9]["_unfit"], (table::Json{{"_reason", "text:rebuilt"}}));
+  EXPECT_EQ(rows[14]["_op"], "DROP");
+  EXPECT_EQ(seen["keys"], (table::Json{"1", "2", "3", "9", "2", "1", "text:one", "4", "1", nullptr,
+                                       "2", "1", "2", "1", nullptr, "1", nullptr, "2"}));
   EXPECT_EQ(seen["state"], (table::Json{{"a", 3, "pot", nullptr},
                                         {"a", 9, "tea", 3.0},
                                         {"b", 4, "new", 7.0},
-                                        {"b", nullptr, "new", 7.0}}));
+                                        {"b", nullptr, "new", 7.0},
+                                        {"c", 2, "new", 7.0},
+                                        {"e", 2, "new", 7.0}}));
 }
 
 }  // namespace

@@ -7,9 +7,9 @@
 //   rows.note_unfit(row, rows.unfit_key("price"), "text:much");
 //
 // What every row has stands in a RowHead; a value column holds nothing behind its last value, so a
-// column that no row of this buffer fills costs nothing (`_before` of insert-only tables, columns
-// of other sources' versions of a table). Filled by one thread; once sealed it is const and may be
-// read by another. Memory is counted in capacity: memory_bytes().
+// column that no row of this buffer fills costs nothing (the rows before in insert-only tables,
+// columns of other sources' versions of a table). Filled by one thread; once sealed it is const and
+// may be read by another. Memory is counted in capacity: memory_bytes().
 #pragma once
 
 #include <bit>
@@ -30,7 +30,7 @@
 namespace evodb::lake {
 
 enum RowFlag : std::uint8_t {
-  kHasBefore = 1,      // `_before` is not null
+  kHasBefore = 1,      // the change carries the row before
   kNoCommittedAt = 2,  // the time does not fit a timestamp; it is in `_unfit`
   kNoReceivedAt = 4,
 };

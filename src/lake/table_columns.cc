@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 
 #include "base/assert.h"
+#include "lake/case_folding.h"
 #include "lake/naming.h"
 
 namespace evodb::lake {
@@ -133,8 +135,10 @@ std::optional<TableColumns> TableColumns::from_schema(const table::Schema& schem
     if (field == nullptr || field->type != f.type) return std::nullopt;
     columns.system_.push_back(*field);
   }
-  const Field* before = find_field(schema.fields, "_before");
-  if (before != nullptr && before->type == Type::kStruct) columns.before_id_ = before->id;
+  // Tables of the first version have a struct of the rows before, with a child for each column. It
+  // stays as it is, and gets no more values.
+  const Field* nested = find_field(schema.fields, "_before");
+  std::vector<const Field*> befores;
   if (const Field* unfit = find_field(schema.fields, "_unfit");
       unfit != nullptr && unfit->type == Type::kMapStringString) {
     columns.unfit_id_ = unfit->id;
@@ -148,16 +152,18 @@ std::optional<TableColumns> TableColumns::from_schema(const table::Schema& schem
   for (const Field& field : schema.fields) {
     if (is_system_name(field.name, rejects)) continue;
     if (!rejects && (field.name == "_before" || field.name == "_unfit")) continue;
+    // Those of the first version that are called so are columns of sources.
+    if (!rejects && is_before_name(field.name) &&
+        (nested == nullptr || find_field(nested->children, field.name) == nullptr)) {
+      columns.folded_names_.insert(fold_case(field.name));
+      befores.push_back(&field);
+      continue;
+    }
     Column column{.name = field.name,
                   .type = field.type,
                   .typed = true,
                   .writable = is_written(field.type),
                   .id = field.id};
-    if (columns.before_id_ != 0) {
-      const Field* child = find_field(before->children, field.name);
-      if (child != nullptr) column.before_id = child->id;
-      if (child != nullptr && child->type != field.type) column.writable = false;
-    }
     const bool is_key = !rejects && field.name == "_key";
     if (rejects) column.source_name = column.name;
     if (is_key && field.type != Type::kString) column.writable = false;
@@ -165,6 +171,7 @@ std::optional<TableColumns> TableColumns::from_schema(const table::Schema& schem
     if (is_key) columns.key_column_ = index;
   }
   for (const std::string& name : schema.other_names) columns.folded_names_.insert(fold_case(name));
+  columns.find_befores(befores);
   if (rejects) {
     for (const auto& [name, type] :
          {std::pair{"table", Type::kString}, {"reason", Type::kString}, {"bytes", Type::kBinary}}) {
@@ -184,10 +191,34 @@ std::uint32_t TableColumns::add(Column column) {
   return index;
 }
 
+void TableColumns::add_before(Column& column) {
+  for (const int digits : {0, 8, 16}) {
+    column.before_name = before_name_of(column.name, digits);
+    if (!folded_names_.contains(fold_case(column.before_name))) break;
+  }
+  folded_names_.insert(fold_case(column.before_name));
+  column.before_id = next_id();
+}
+
+void TableColumns::find_befores(const std::vector<const Field*>& befores) {
+  std::unordered_map<std::string_view, const Field*> by_name;
+  for (const Field* field : befores) by_name.emplace(field->name, field);
+  for (Column& column : columns_) {
+    for (const int digits : {0, 8, 16}) {
+      const auto it = by_name.find(before_name_of(column.name, digits));
+      // One of another type is somebody else's doing: this one gets a column of another name.
+      if (it == by_name.end() || it->second->type != column.type) continue;
+      column.before_id = it->second->id;
+      column.before_name = it->second->name;
+      break;
+    }
+  }
+}
+
 // A column that came from the catalog does not say what its source called it; its name does.
 std::uint32_t TableColumns::bind(const wire::ColumnDef& def) {
-  std::array<std::string, 3> names = {must_rename(def.name) ? std::string() : def.name,
-                                      renamed(def.name, 8), renamed(def.name, 16)};
+  const std::array<std::string, 3> names = {had_to_rename(def.name) ? std::string() : def.name,
+                                            renamed(def.name, 8), renamed(def.name, 16)};
   for (const std::string& name : names) {
     const auto it = name.empty() ? by_name_.end() : by_name_.find(name);
     if (it == by_name_.end() || !columns_[it->second].source_name.empty()) continue;
@@ -195,10 +226,7 @@ std::uint32_t TableColumns::bind(const wire::ColumnDef& def) {
     column.source_name = def.name;
     column.declared_type = def.declared_type;
     by_source_name_.emplace(def.name, it->second);
-    if (column.writable && column.before_id == 0) {
-      if (before_id_ == 0) before_id_ = next_id();
-      column.before_id = next_id();
-    }
+    if (column.writable && column.before_id == 0) add_before(column);
     return it->second;
   }
   return none;
@@ -251,15 +279,14 @@ void TableColumns::resolve(std::uint32_t index, StorageClass c) {
   }
   column.typed = true;
   column.id = next_id();
-  if (before_id_ == 0) before_id_ = next_id();
-  column.before_id = next_id();
+  add_before(column);
 }
 
 table::Schema TableColumns::schema() const {
   table::Schema schema;
   schema.schema_id = schema_id_;
   schema.fields = system_;
-  Field before{.id = before_id_, .name = "_before", .type = Type::kStruct};
+  std::vector<Field> befores;
   if (key_column_ != none && columns_[key_column_].writable) {
     schema.fields.push_back(
         {.id = columns_[key_column_].id, .name = "_key", .type = Type::kString});
@@ -269,9 +296,9 @@ table::Schema TableColumns::schema() const {
     if (i == key_column_ || !column.typed || !column.writable) continue;
     schema.fields.push_back({.id = column.id, .name = column.name, .type = column.type});
     if (column.before_id == 0) continue;
-    before.children.push_back({.id = column.before_id, .name = column.name, .type = column.type});
+    befores.push_back({.id = column.before_id, .name = column.before_name, .type = column.type});
   }
-  if (!before.children.empty()) schema.fields.push_back(std::move(before));
+  std::ranges::move(befores, std::back_inserter(schema.fields));
   if (!rejects_) {
     schema.fields.push_back({.id = unfit_id_,
                              .name = "_unfit",
@@ -284,19 +311,19 @@ table::Schema TableColumns::schema() const {
 
 std::vector<FieldSource> TableColumns::sources() const {
   std::vector<FieldSource> sources;
-  for (const SystemField& f : system_fields) sources.push_back({f.origin, {}});
-  FieldSource before{FieldOrigin::kBefore, {}};
+  for (const SystemField& f : system_fields) sources.push_back({f.origin, 0});
+  std::vector<FieldSource> befores;
   if (key_column_ != none && columns_[key_column_].writable) {
-    sources.push_back({FieldOrigin::kColumn, {after_buffer(key_column_)}});
+    sources.push_back({FieldOrigin::kColumn, after_buffer(key_column_)});
   }
   for (std::uint32_t i = 0; i < columns_.size(); ++i) {
     const Column& column = columns_[i];
     if (i == key_column_ || !column.typed || !column.writable) continue;
-    sources.push_back({FieldOrigin::kColumn, {after_buffer(i)}});
-    if (column.before_id != 0) before.columns.push_back(before_buffer(i));
+    sources.push_back({FieldOrigin::kColumn, after_buffer(i)});
+    if (column.before_id != 0) befores.push_back({FieldOrigin::kBefore, before_buffer(i)});
   }
-  if (!before.columns.empty()) sources.push_back(std::move(before));
-  if (!rejects_) sources.push_back({FieldOrigin::kUnfit, {}});
+  std::ranges::copy(befores, std::back_inserter(sources));
+  if (!rejects_) sources.push_back({FieldOrigin::kUnfit, 0});
   return sources;
 }
 

@@ -35,14 +35,14 @@ enum class FieldOrigin : std::uint8_t {
   kOp,
   kCommittedAt,
   kReceivedAt,
-  kColumn,  // `columns[0]`
-  kBefore,  // a struct; `columns` are its children's
+  kColumn,  // of the row after the change
+  kBefore,  // of the row before it
   kUnfit,
 };
 
 struct FieldSource {
   FieldOrigin origin = FieldOrigin::kColumn;
-  std::vector<std::uint32_t> columns;  // of RowBuffer
+  std::uint32_t column = 0;  // of RowBuffer, for kColumn and kBefore
 };
 
 inline constexpr std::uint32_t row_columns_max = 2'000;  // of one table; more land in `_unfit`
@@ -56,7 +56,10 @@ class TableColumns {
     table::Type type = table::Type::kString;
     bool typed = false;
     bool writable = true;  // false: somebody else added it, with a type that we do not write
-    std::int32_t id = 0, before_id = 0;
+    std::int32_t id = 0;
+    // Of the column that holds the values before a change; 0: there is none yet.
+    std::int32_t before_id = 0;
+    std::string before_name;
   };
   // Number of a column that the table has no room for.
   static constexpr std::uint32_t none = UINT32_MAX;
@@ -93,12 +96,14 @@ class TableColumns {
   std::string free_name(const std::string& source_name) const;
   std::uint32_t bind(const wire::ColumnDef& def);
   std::uint32_t add(Column column);
+  void add_before(Column& column);
+  void find_befores(const std::vector<const table::Field*>& befores);
   std::int32_t next_id() { return ++last_id_; }
 
   bool rejects_ = false;
   std::int32_t schema_id_ = 0;
   std::vector<table::Field> system_;  // the first seven
-  std::int32_t before_id_ = 0, unfit_id_ = 0, unfit_key_id_ = 0, unfit_value_id_ = 0;
+  std::int32_t unfit_id_ = 0, unfit_key_id_ = 0, unfit_value_id_ = 0;
   std::uint32_t key_column_ = none;
   std::int32_t last_id_ = 0;
   std::vector<Column> columns_;

@@ -25,7 +25,7 @@ void TableSet::add(table::TableState state) {
   }
   if (!columns) {
     // Without a watermark, or with other system columns: no row of ours may go there.
-    foreign_names_.insert(state.name);
+    folded_names_.insert(fold_case(state.name));
     foreign_locations_.insert(state.location_key);
     return;
   }
@@ -42,6 +42,7 @@ void TableSet::add_waiting(const std::string& name, const std::string& location,
 LakeTable& TableSet::keep(std::unique_ptr<LakeTable> table) {
   LakeTable& kept = *table;
   by_location_.emplace(kept.location_key(), &kept);
+  folded_names_.insert(fold_case(kept.name()));
   tables_.emplace(kept.name(), std::move(table));
   return kept;
 }

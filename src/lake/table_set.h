@@ -15,6 +15,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "lake/case_folding.h"
 #include "lake/lake_table.h"
 #include "table/append.h"
 
@@ -36,14 +37,13 @@ class TableSet {
   LakeTable* find(std::string* location);
   LakeTable& keep(std::unique_ptr<LakeTable> table);
   bool is_rejects_location(const std::string& location) const;
-  bool is_taken(const std::string& name) const {
-    return tables_.contains(name) || foreign_names_.contains(name);
-  }
+  // By a name that an engine may take for this one.
+  bool is_taken(const std::string& name) const { return folded_names_.contains(fold_case(name)); }
 
   std::string rejects_name_;
   std::map<std::string, std::unique_ptr<LakeTable>> tables_;
   std::unordered_map<std::string, LakeTable*> by_location_;
-  std::set<std::string> foreign_names_, foreign_locations_;
+  std::set<std::string> folded_names_, foreign_locations_;
   LakeTable* rejects_ = nullptr;
 };
 

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "table/absent_columns.h"
 #include "table/append_snapshot.h"
 #include "table/claim.h"
 #include "table/commit_cache.h"
@@ -287,7 +288,10 @@ struct AppendCommit::Impl {
     if (response) {
       auto entries = read_manifest(response->bytes, line);
       // One that cannot be read is no reason to stop the stream: it stays listed as it is.
-      if (entries) merge.add(line, std::move(*entries));
+      if (entries) {
+        for (ManifestEntry& entry : *entries) count_absent_columns(request.schema, entry.file);
+        merge.add(line, std::move(*entries));
+      }
     }
     read_next_to_merge();
   }

@@ -117,6 +117,39 @@ TEST_F(Append, NewColumnsComeInTheSameCommitAsTheirData) {
   EXPECT_NE(metadata().property("schema.name-mapping.default")->find("price"), std::string::npos);
 }
 
+TEST_F(Append, AMergeCountsColumnsThatAreYoungerThanAFileAsNull) {
+  for (int n = 0; n < 40; ++n) {
+    if (n == 20) schema.fields.push_back({.id = 3, .name = "price", .type = Type::kDouble});
+    auto request = append(n);
+    if (n != 5) {  // which is somebody else's
+      const std::string key =
+          "evodb/t/data/00000000000000" + std::to_string(10 + n) + "-0123456789abcdef-0.parquet";
+      request.files[0].location = store.location(key);
+      request.files[0].column_bytes = {{1, 50}, {2, 50}};
+      store.set_object(key, "rows");
+    }
+    ASSERT_TRUE(run(std::move(request))) << n;
+  }
+  int counted = 0, silent = 0, merged = 0;
+  for (const ManifestFile& line : lines()) {
+    const auto entries =
+        read_manifest(store.get(*store.key_of(line.location)).value(), line).value();
+    for (const auto& entry : entries) {
+      if (line.existing_files == 0) continue;
+      ++merged;
+      if (entry.file.null_counts.contains(3)) {
+        EXPECT_EQ(entry.file.null_counts.at(3), entry.file.value_counts.at(3));
+        ++counted;
+      } else {
+        ++silent;
+      }
+    }
+  }
+  EXPECT_GT(merged, 30);
+  EXPECT_EQ(silent, 1);
+  EXPECT_EQ(counted, merged - 1);
+}
+
 TEST_F(Append, SchemasThatNoSnapshotUsesAreDroppedWithTheSnapshots) {
   ASSERT_TRUE(run(append(0)));
   for (int n = 1; n < 30; ++n) {

@@ -1,8 +1,9 @@
 // landing: cases are JSON: a batch of one source's changes for one table, or {"flush": true}, which
 // lands what came. The directory gets a warehouse and a catalog.db, for readers to look into.
 //
-//   {"source": "s", "table": {"name": "t", "columns": [["id", "INTEGER", 1], ...]},
-//    "changes": [{"op": 0, "lsn": 5, "before": [value, ...], "after": [...], "at": ms}]}
+//   {"source": "s", "epoch": 1, "table": {"name": "t", "columns": [["id", "INTEGER", 1], ...]},
+//    "changes": [{"op": 0, "lsn": 5, "before": [value, ...], "after": [...], "at": ms,
+//                 "reason": "why a table begins anew"}]}
 //   value: ["null"], ["integer", "-5"], ["real", bits], ["text", hex], ["blob", hex],
 //          ["boolean", true], as in vectors/README.md
 #include <nlohmann/json.hpp>
@@ -73,7 +74,8 @@ class Lakehouse {
       const auto after_values = values(c, "after", after);
       writer.add_change(static_cast<Op>(c["op"].get<int>()), 0, def.fingerprint(),
                         Lsn(c["lsn"].get<std::uint64_t>()), TxnId(c["lsn"].get<std::uint64_t>()),
-                        UnixMillis(c["at"].get<std::int64_t>()), {}, before_values, after_values);
+                        UnixMillis(c["at"].get<std::int64_t>()), {}, before_values, after_values,
+                        c.value("reason", ""));
     }
     const Lsn last = writer.last_lsn();
     const std::string body = writer.finish();
@@ -81,7 +83,7 @@ class Lakehouse {
     payload.clear();
     ingest::encode_batch_record_prefix(payload,
                                        {.source = source,
-                                        .epoch = Epoch(1),
+                                        .epoch = Epoch(batch.value("epoch", 1u)),
                                         .received_at = UnixMillis(1'700'000'000'456),
                                         .last_lsn = last,
                                         .change_count = static_cast<std::uint32_t>(changes.size()),

@@ -19,10 +19,13 @@ from pyiceberg.catalog.sql import SqlCatalog
 ROUNDS, BATCHES = 20, 20
 TYPES = ["INTEGER", "BIGINT", "TEXT", "VARCHAR(20)", "BLOB", "REAL", "DOUBLE", "DATETIME",
          "DECIMAL(10,2)", "NUMERIC", "BOOL", "JSON", ""]
-NAMES = ["id", "v", "Straße", "a b", "a.b", "_lsn", "_before", "_unfit.x", 'q"u', "😀", "", "x\ty"]
-OPS = {0: "INSERT", 1: "UPDATE", 2: "DELETE", 3: "SNAPSHOT"}
+NAMES = ["id", "v", "Straße", "a b", "a.b", "_lsn", "_before", "_unfit.x", 'q"u', "😀", "", "x\ty", "_file",
+         "$path", "_before_id"]
+OPS = {0: "INSERT", 1: "UPDATE", 2: "DELETE", 3: "SNAPSHOT", 5: "RESET", 6: "DROP"}
 CLASSES = {"boolean": "boolean", "long": "integer", "double": "real", "string": "text",
            "binary": "blob"}
+SYSTEM = {"_source", "_epoch", "_lsn", "_txn", "_op", "_committed_at", "_received_at", "_key",
+          "_before", "_unfit", "_file"}
 INTEGERS = [0, 1, -1, 2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63)]
 REALS = [0.0, -0.0, 1.5, 5e-324, 1.7976931348623157e308, -2.2250738585072014e-308, math.inf,
          -math.inf, math.nan, 0.1, 1e22, 5.0]
@@ -72,6 +75,10 @@ def batch(rng, table, lsn):
     for _ in range(rng.randrange(1, 12)):
         op = rng.choice([0, 1, 2, 3])
         lsn += rng.choice([1, 1, 1, 1000])
+        if rng.random() < 0.05:  # the table begins anew here, or is gone
+            changes.append({"op": rng.choice([5, 6]), "lsn": lsn, "at": 0, "before": None,
+                            "after": None, "reason": rng.choice(["", "rebuilt", "naïve: 'x'"])})
+            continue
         changes.append({"op": op, "lsn": lsn, "at": rng.choice([0, 1_700_000_000_123, -5]),
                         "before": row() if op == 2 or op == 1 and rng.random() < 0.8 else None,
                         "after": row() if op != 2 else None})
@@ -108,9 +115,11 @@ def landed_name(name, fields, notes):
     clean = "".join("_" if ord(c) < 0x20 or ord(c) == 0x7F else c for c in name)
     if name.startswith(("_before.", "_unfit.")):
         clean = clean.replace(".", "_", 1)
-    system = {"_source", "_epoch", "_lsn", "_txn", "_op", "_committed_at", "_received_at", "_key",
-              "_before", "_unfit"}
-    if name and clean == name and name not in system:
+    if name.startswith("$"):
+        clean = "_" + clean[1:]
+    if clean.startswith("_before_"):
+        clean = clean[1:]
+    if name and clean == name and name not in SYSTEM:
         return name
     return f"{clean}_{digest[:8]}"
 
@@ -121,8 +130,7 @@ def recovered(row, name, before, fields):
     note = notes.get(("_before." if before else "") + landed)
     if note is not None:
         return noted(note)
-    where = row["_before"] if before else row
-    v = None if where is None else where.get(landed)
+    v = row.get(("_before_" if before else "") + landed)
     return ["null"] if v is None else held(CLASSES[fields[landed]], v)
 
 
@@ -141,9 +149,17 @@ def check(rows, sent, fields, reader):
         row = rows[lsn]
         assert row["_op"] == OPS[change["op"]] and row["_source"] == "s", (reader, lsn)
         main = change["after"] or change["before"]  # a DELETE shows the row that went
+        if main is None:
+            assert row["_unfit"] == {"_reason": "text:" + change["reason"]}, (reader, lsn)
+            assert all(v is None for k, v in row.items()
+                       if k.lower() not in SYSTEM), (reader, lsn, row)
+            continue
         for before, expected in [(False, main), (True, change["before"])]:
             if expected is None:
-                assert row["_before"] is None, (reader, lsn)
+                assert all(row["_before_" + f] is None for f in fields
+                           if "_before_" + f in fields), (reader, lsn)
+                absent = change["op"] == 1 and "absent" or None
+                assert row["_unfit"].get("_before") == absent, (reader, lsn)
                 continue
             for (name, declared, _), want in zip(columns, expected, strict=True):
                 found = recovered(row, name, before, fields)
@@ -161,14 +177,11 @@ def duck():
 
 
 # What a file lacks is null: Iceberg says so, and PyArrow, which knows of no table, cannot.
-ABSENT = {"_before": None, "_unfit": None}
-
-
 def by_pyarrow(table):
-    rows = []
+    rows, absent = [], dict.fromkeys(f.name for f in table.schema().fields)
     for task in table.scan().plan_files():
         found = pq.read_table(task.file.file_path.removeprefix("file://"), partitioning=None)
-        rows += [ABSENT | row for row in found.to_pylist()]
+        rows += [absent | row for row in found.to_pylist()]
     return rows
 
 

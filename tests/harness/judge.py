@@ -91,6 +91,8 @@ def compare_values(verdict, sources, rows_of):
     """Every table rebuilt from its change table must be what SQLite holds, storage classes too."""
     for source in sources:
         db = sqlite3.connect(source.path)
+        epoch = max((r["_epoch"] for rows in rows_of.values() for r in rows
+                     if r["_source"] == source.name), default=0)
         for table in workload.user_tables(db):
             info = db.execute(f"pragma table_xinfo({workload.quoted(table)})").fetchall()
             columns = [row[1] for row in info]
@@ -100,7 +102,7 @@ def compare_values(verdict, sources, rows_of):
             if not key:  # a table without a key: its rowid is captured in its place
                 key = ["_rowid_"]
                 rows = with_rowid(rows)
-            rebuilt = workload.rebuild(rows, columns, key)
+            rebuilt = workload.rebuild(rows, columns, key, epoch)
             truth = workload.sqlite_rows(db, table, columns)
             if rebuilt != truth:
                 verdict.complaints.append(
@@ -120,7 +122,5 @@ def with_rowid(rows):
     """The rowid lands as a column whose name begins with _rowid_ (system names are kept apart)."""
     for row in rows:
         name = next(k for k in row if k.startswith("_rowid_"))
-        row["_rowid_"] = row[name]
-        if row["_before"] is not None:
-            row["_before"]["_rowid_"] = row["_before"][name]
+        row["_rowid_"], row["_before__rowid_"] = row[name], row["_before_" + name]
     return rows

@@ -168,19 +168,26 @@ def identity(value):
 
 def image(row, columns, before=False):
     """The row's columns after the change, or before it, as SQLite had them."""
-    values = row["_before"] if before else row
     unfit = dict(row["_unfit"] or [])
     out = []
     for column in columns:
         key = f"_before.{column}" if before else column
-        out.append(identity(unfit_value(unfit[key]) if key in unfit else values[column]))
+        held = f"_before_{column}" if before else column
+        # A column whose type still waits for a value is not in the table.
+        out.append(identity(unfit_value(unfit[key]) if key in unfit else row.get(held)))
     return tuple(out)
 
 
-def rebuild(rows, columns, key):
-    """Applies changes in order; returns the multiset of rows as a sorted list."""
+def rebuild(rows, columns, key, epoch=None):
+    """Applies one source's changes of one table in order; returns its rows as a sorted list.
+    `epoch`: the source's highest over all its tables (None: that of these rows)."""
+    if epoch is None:
+        epoch = max((r["_epoch"] for r in rows), default=0)
     state = {}
-    for row in sorted(rows, key=lambda r: (r["_epoch"], r["_lsn"])):
+    for row in sorted((r for r in rows if r["_epoch"] == epoch), key=lambda r: r["_lsn"]):
+        if row["_op"] in ("RESET", "DROP"):
+            state.clear()
+            continue
         if row["_op"] == "DELETE":
             state.pop(image(row, key), None)
             continue
