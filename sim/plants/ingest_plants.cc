@@ -84,17 +84,18 @@ struct WindowLies final : IngestWrap {
     sources[session.value] = std::string(source);
     return real_->on_hello_unordered(session, source);
   }
-  ingest::BatchOutcome on_batch_unordered(ingest::SessionId session, std::string_view body,
+  ingest::BatchOutcome on_batch_unordered(ingest::SessionId session,
+                                          std::span<const std::string> bodies,
                                           std::size_t frame_bytes, std::uint64_t token,
                                           UnixMillis now, ingest::Effects& effects) override {
     std::uint64_t& top = newest[sources[session.value]];
-    const wire::BatchReader reader(body);
+    const wire::BatchReader reader(bodies.back());
     const std::uint64_t last = reader.header().last_lsn.value;
     if (last + window < top) {
       effects.batches.push_back({session, token, true});
       return {.verdict = ingest::BatchVerdict::kDuplicate};
     }
-    auto outcome = real_->on_batch_unordered(session, body, frame_bytes, token, now, effects);
+    auto outcome = real_->on_batch_unordered(session, bodies, frame_bytes, token, now, effects);
     if (outcome.verdict == ingest::BatchVerdict::kAppended) top = std::max(top, last);
     return outcome;
   }

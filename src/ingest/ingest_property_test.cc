@@ -216,7 +216,7 @@ TEST(IngestProperty, unordered_changes_land_once_whatever_happens) {
         const std::vector<std::size_t> indices(pick.begin(), pick.end());
         sent[++token] = indices;
         const std::string body = log.scattered(indices);
-        const auto outcome = w.ingest->on_batch_unordered(SessionId(1), body, body.size(), token,
+        const auto outcome = w.ingest->on_batch_unordered(SessionId(1), {&body, 1}, body.size(), token,
                                                           UnixMillis(step), w.effects);
         ASSERT_NE(outcome.verdict, BatchVerdict::kRefused) << outcome.nack.text;
       }

@@ -28,9 +28,9 @@ IngestMachine::IngestMachine(const IngestOptions& options, journal::Journal& jou
       reserve_bytes_(std::min(options.journal_reserve_bytes,
                               (journal.free_bytes() + journal.held_bytes()) / 8)),
       tables_(options.table_bytes_max),
-      unordered_(DeduplicationOptions{.window_ms = options.window_ms,
-                                      .max_entries_per_source = options.max_entries_per_source,
-                                      .max_sources = options.max_sources}),
+      unordered_(UnorderedTable::Limits{.gap_bytes_max = options.gap_bytes_max,
+                                        .runs_per_source = options.gap_runs_per_source,
+                                        .sources_max = options.sources_max}),
       durable_end_(journal.first()) {}
 
 // --- sessions -----------------------------------------------------------------------------------
@@ -162,8 +162,7 @@ bool IngestMachine::has_inflight(SourceIndex index) const {
   return std::ranges::any_of(inflight_, [&](const InFlight& b) { return b.source == index; });
 }
 
-HelloOutcome IngestMachine::on_hello(SessionId id, const wire::Hello& hello, UnixMillis now) {
-  unordered_.advance(now);
+HelloOutcome IngestMachine::on_hello(SessionId id, const wire::Hello& hello, UnixMillis) {
   on_disconnect(id);  // a second hello begins the session anew
   if (hello.source.empty() || hello.source.size() > base::source_name_bytes_max) {
     return refuse_hello(
@@ -390,9 +389,9 @@ void IngestMachine::on_durable(Position durable_end, Effects& effects) {
       if (state.session != no_session) mark_due(SessionId(state.session));
       continue;
     }
-    if (!batch.runs.empty()) unordered_.make_durable(batch.unordered_source, batch.runs);
-    if (!air.attached) continue;
-    effects.batches.push_back({air.session, batch.token, batch.runs.empty()});
+    if (!batch.runs.empty()) unordered_.make_durable(batch.unordered, batch.runs);
+    if (!air.attached || !batch.answers) continue;
+    effects.batches.push_back({air.session, batch.token, batch.duplicate});
     if (air.kind == SessionKind::kUnordered) {
       air.unordered_durable = batch.last;
       mark_due(air.session);
@@ -433,7 +432,9 @@ void IngestMachine::on_persisted(std::string_view source, Epoch epoch, Lsn lsn, 
 
 IngestStats IngestMachine::stats() const {
   IngestStats stats = stats_;
-  stats.sources = sources_.size() + unordered_.source_count();
+  stats.sources = sources_.size() + unordered_.size();
+  stats.unordered_sources_with_gaps = unordered_.with_gaps();
+  stats.unordered_gap_bytes = unordered_.gap_bytes();
   stats.sessions = open_sessions_;
   stats.inflight_bytes = inflight_bytes_;
   return stats;

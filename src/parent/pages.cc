@@ -82,6 +82,10 @@ Json to_json(const ParentStatus& s) {
         {"chain_mismatches", i.chain_mismatches},
         {"new_epochs", i.new_epochs},
         {"over_credit", i.over_credit},
+        {"over_gap_limit", i.over_gap_limit},
+        {"unordered_sources_with_gaps", i.unordered_sources_with_gaps},
+        {"unordered_gap_bytes", i.unordered_gap_bytes},
+        {"v1_rejected_entries", g.v1_rejected_entries},
         {"malformed", i.malformed},
         {"inflight_bytes", i.inflight_bytes}}},
       {"journal",
@@ -167,6 +171,9 @@ std::string metrics_text(const ParentStatus& s) {
   m.counter("evodb_v1_messages_total", "Messages of wire v1 clients.", g.v1_messages);
   m.counter("evodb_v1_crc_mismatches_total", "Wire v1 batches whose CRC did not match (accepted).",
             g.v1_crc_mismatches);
+  m.counter("evodb_v1_rejected_entries_total",
+            "Entries of wire v1 batches that are no rows: they are in the rejects table.",
+            g.v1_rejected_entries);
   m.labelled("evodb_refused_total", "Connections and requests refused, by reason.", "reason",
              {{"connections_max", g.refused_connections_max},
               {"header_size", g.refused_header_size},
@@ -189,7 +196,12 @@ std::string metrics_text(const ParentStatus& s) {
              {{"gap", i.gaps},
               {"chain_mismatch", i.chain_mismatches},
               {"over_credit", i.over_credit},
+              {"over_gap_limit", i.over_gap_limit},
               {"malformed", i.malformed}});
+  m.gauge("evodb_unordered_sources_with_gaps", "Unordered sources whose LSNs have gaps.",
+          i.unordered_sources_with_gaps);
+  m.gauge("evodb_unordered_gap_bytes", "Memory for these gaps: dedup.max_sources bounds it.",
+          i.unordered_gap_bytes);
   m.counter("evodb_new_epochs_total", "Times a child was asked to begin a new epoch.",
             i.new_epochs);
   m.gauge("evodb_ingest_inflight_bytes", "Taken and not yet durable.", i.inflight_bytes);

@@ -117,7 +117,11 @@ struct Parent::Impl : gate::GateHandlers,
     if (landed_filter) {
       std::vector<ingest::LandedMark> marks;
       for (auto& highest : landed_filter->highest()) {
-        marks.push_back({std::move(highest.source), highest.epoch, highest.lsn});
+        marks.push_back({std::move(highest.source), highest.epoch, highest.lsn, {}});
+      }
+      for (auto& [source, intervals] : landed_filter->unordered()) {
+        auto& mark = marks.emplace_back(ingest::LandedMark{source, Epoch(0), Lsn(), {}});
+        for (const auto& [first, last] : intervals) mark.runs.push_back({Lsn(first), Lsn(last)});
       }
       ingest->restore_landed(marks);
     }
