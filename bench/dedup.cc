@@ -171,6 +171,7 @@ class Dedup {
                          .txn = state.txn});
       }
       writer.add_unordered(ingest::UnorderedTable({}));
+      writer.add_copied(ingest::Lives({}));
       (void)EVODB_TRY(first->restore_checkpoint(writer.finish()));
     }
     std::vector<double> checkpoints, restores;

@@ -1,6 +1,7 @@
 #include "lakehouse_parent.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <utility>
 
 #include "running_parent.h"
@@ -16,6 +17,8 @@ bool is_loopback(const std::string& listen) {
 }
 
 }  // namespace
+
+void say_on_stderr(const std::string& line) { std::fprintf(stderr, "evodb: %s\n", line.c_str()); }
 
 Result<parent::ParentOptions> parent_options(const Config& config) {
   parent::ParentOptions options;

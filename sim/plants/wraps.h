@@ -127,6 +127,10 @@ class IngestWrap : public ingest::Ingest {
                                           UnixMillis now, ingest::Effects& effects) override {
     return real_->on_batch_unordered(session, bodies, frame_bytes, token, now, effects);
   }
+  void for_each_copied(
+      const std::function<void(const ingest::Lives::Copied&)>& visit) const override {
+    real_->for_each_copied(visit);
+  }
   ingest::BatchLimits batch_limits() const override { return real_->batch_limits(); }
   void on_disconnect(ingest::SessionId session) override { real_->on_disconnect(session); }
   void on_durable(Position durable_end, ingest::Effects& effects) override {

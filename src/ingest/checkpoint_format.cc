@@ -56,6 +56,21 @@ bool read_unordered(base::ByteReader& in, bool ages, CheckpointContents::Unorder
   return true;
 }
 
+bool read_copied(base::ByteReader& in, Lives::Copied* copied) {
+  std::uint64_t copies = 0, since = 0;
+  if (!in.string(&copied->source, base::source_name_bytes_max) || !in.u64(&copied->original) ||
+      !in.varint(&copies) || copies > Lives::lives_max) {
+    return false;
+  }
+  copied->copies.resize(copies);
+  for (std::uint64_t& life : copied->copies) {
+    if (!in.u64(&life)) return false;
+  }
+  if (!in.varint(&since) || !in.string(&copied->agent, Lives::agent_bytes_max)) return false;
+  copied->since = UnixMillis(base::unzigzag(since));
+  return true;
+}
+
 }  // namespace
 
 CheckpointWriter::CheckpointWriter(journal::JournalId journal, Position position,
@@ -99,6 +114,18 @@ void CheckpointWriter::add_unordered(const UnorderedTable& table) {
   });
 }
 
+void CheckpointWriter::add_copied(const Lives& lives) {
+  base::put_varint(out_, lives.sources_with_copies());
+  lives.for_each_copied([&](const Lives::Copied& c) {
+    base::put_string(out_, c.source);
+    base::put_u64(out_, c.original);
+    base::put_varint(out_, c.copies.size());
+    for (const std::uint64_t life : c.copies) base::put_u64(out_, life);
+    base::put_varint(out_, base::zigzag(c.since.value));
+    base::put_string(out_, c.agent);
+  });
+}
+
 std::string CheckpointWriter::finish() {
   base::store_fixed(out_.data() + crc_offset,
                     base::crc32c(std::string_view(out_).substr(crc_offset + 4)));
@@ -130,6 +157,15 @@ Result<CheckpointContents> read_checkpoint(std::string_view bytes) {
   for (std::uint64_t i = 0; i < unordered; ++i) {
     if (!read_unordered(in, found == version_with_ages, &contents.unordered.emplace_back())) {
       return malformed("an unordered source");
+    }
+  }
+  std::uint64_t copied = 0;
+  if (found != version_with_ages && (!in.varint(&copied) || copied > in.remaining())) {
+    return malformed("sources with copies");
+  }
+  for (std::uint64_t i = 0; i < copied; ++i) {
+    if (!read_copied(in, &contents.copied.emplace_back())) {
+      return malformed("a source with copies");
     }
   }
   if (!in.at_end()) return malformed("bytes follow its end");

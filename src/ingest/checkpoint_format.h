@@ -7,6 +7,7 @@
 
 #include "evodb/result.h"
 #include "evodb/types.h"
+#include "ingest/lives.h"
 #include "ingest/unordered_table.h"
 #include "journal/journal.h"
 
@@ -27,7 +28,8 @@ class CheckpointWriter {
  public:
   CheckpointWriter(journal::JournalId journal, Position position, std::uint64_t marks);
   void add_mark(const CheckpointMark& mark);        // as often as said above
-  void add_unordered(const UnorderedTable& table);  // once, last
+  void add_unordered(const UnorderedTable& table);  // once, behind them
+  void add_copied(const Lives& lives);              // once, last
   std::string finish();
 
  private:
@@ -44,6 +46,7 @@ struct CheckpointContents {
     std::vector<LsnRun> runs;
   };
   std::vector<Unordered> unordered;
+  std::vector<Lives::Copied> copied;
 };
 
 // Errors: kCorrupt (checksum or structure), kInvalid (a later format).

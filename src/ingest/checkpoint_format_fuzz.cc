@@ -23,6 +23,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                          contents->marks.size());
   for (const auto& mark : contents->marks) writer.add_mark(mark);
   writer.add_unordered(table);
+  evodb::ingest::Lives lives({});
+  for (const auto& copied : contents->copied) lives.restore(copied);
+  writer.add_copied(lives);
   const std::string again = writer.finish();
   EVODB_ASSERT(evodb::ingest::read_checkpoint(again).has_value(), "its own writing is refused");
   return 0;

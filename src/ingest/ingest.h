@@ -21,7 +21,7 @@
 // Views in an outcome (Nack.text, Welcome.text) are valid until the next call on this object.
 //
 // Threads: the loop's only. Memory: bounded by options; 44 bytes a (source, epoch), plus its name
-// and about 8 bytes of index; 16 bytes a session that has nothing in the air; table definitions,
+// and about 8 bytes of index; 24 bytes a session that has nothing in the air; table definitions,
 // and the numbers that sessions give to them, once each, however many sessions use them.
 #pragma once
 
@@ -37,6 +37,7 @@
 #include "base/clock.h"
 #include "evodb/result.h"
 #include "evodb/types.h"
+#include "ingest/lives.h"
 #include "ingest/lsn_set.h"
 #include "wire/change.h"
 #include "wire/frame.h"
@@ -73,6 +74,7 @@ struct HelloOutcome {
   wire::Nack nack;        // if not
   SessionId superseded;   // an older session of this source that must be closed; 0 = none
   bool has_superseded = false;
+  std::vector<SessionId> other_lives;  // sessions of this source under another life: to be closed too
 };
 
 // What must be told to a session now.
@@ -141,6 +143,8 @@ struct IngestStats {
   std::uint64_t batches = 0, entries = 0, bytes = 0;
   std::uint64_t duplicate_entries = 0, gaps = 0, chain_mismatches = 0, new_epochs = 0,
                 over_credit = 0, over_gap_limit = 0, malformed = 0, older_epochs = 0, superseded = 0;
+  // Sources that a copy of theirs streamed as (lives.h): found, copies told so, and known now.
+  std::uint64_t copies_found = 0, copies_told = 0, sources_with_copies = 0;
   std::uint64_t unordered_sources_with_gaps = 0, unordered_gap_bytes = 0;
   std::uint64_t inflight_bytes = 0;
 };
@@ -197,6 +201,10 @@ class Ingest {
   virtual Result<void> restore_sessions(std::string_view saved, const NewSessionId& new_id) = 0;
 
   virtual IngestStats stats() const = 0;
+  // A source of which a copy streamed, and who the original is.
+  virtual void for_each_copied(const std::function<void(const Lives::Copied&)>& visit) const {
+    (void)visit;
+  }
   virtual void for_each_source(const std::function<void(const SourceMark&)>& visit) const = 0;
 };
 

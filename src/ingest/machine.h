@@ -51,6 +51,9 @@ class IngestMachine final : public Ingest {
   Result<void> restore_sessions(std::string_view saved, const NewSessionId& new_id) override;
 
   IngestStats stats() const override;
+  void for_each_copied(const std::function<void(const Lives::Copied&)>& visit) const override {
+    lives_.for_each_copied(visit);
+  }
   void for_each_source(const std::function<void(const SourceMark&)>& visit) const override;
 
  private:
@@ -87,6 +90,9 @@ class IngestMachine final : public Ingest {
   void land(std::uint32_t air);  // an InAir without batches goes, if nobody needs it
   HelloOutcome refuse_hello(wire::NackReason reason, std::string text);
   HelloOutcome new_epoch(const wire::Hello& hello, std::string text);
+  // nullopt: it goes on. Closes no session: `other_lives` says which are to be.
+  std::optional<HelloOutcome> look_at_life(const wire::Hello& hello, UnixMillis now,
+                                           std::vector<SessionId>* other_lives);
   HelloOutcome welcome(SessionId id, const SourceState& state, bool chain_known);
   // Empty: the two histories may be one. Otherwise why they are not.
   std::string divergence(const SourceState& state, const wire::Hello& hello) const;
@@ -151,6 +157,7 @@ class IngestMachine final : public Ingest {
   SourceTable sources_;
   TableRegistry tables_;
   UnorderedTable unordered_;
+  Lives lives_{{}};
   // The highest LSN in any table when an earlier journal was lost; empty if none was.
   std::unordered_map<SourceIndex, Lsn> landed_;
 

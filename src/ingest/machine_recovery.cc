@@ -28,6 +28,7 @@ Result<Position> IngestMachine::restore_checkpoint(std::string_view bytes) {
     }
     sources_.put(index, state);
   }
+  for (const Lives::Copied& copied : contents.copied) lives_.restore(copied);
   if (!ours) return journal_.first();
   for (const CheckpointContents::Unordered& source : contents.unordered) {
     if (unordered_.find(source.source) != SourceTable::none) {
@@ -151,6 +152,7 @@ std::string IngestMachine::checkpoint() const {
                      .txn = point == points.end() ? state.txn : point->second.txn});
   });
   writer.add_unordered(unordered_);
+  writer.add_copied(lives_);
   return writer.finish();
 }
 

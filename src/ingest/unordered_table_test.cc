@@ -140,6 +140,7 @@ TEST(UnorderedTable, tells_new_from_received_from_durable_for_ever) {
     // What is durable goes through a checkpoint, nothing else does.
     CheckpointWriter writer(journal::JournalId(1), Position(), 0);
     writer.add_unordered(table);
+    writer.add_copied(Lives({}));
     const std::string bytes = writer.finish();
     const auto read = read_checkpoint(bytes);
     ASSERT_TRUE(read);

@@ -48,6 +48,13 @@ Json to_json(const ParentStatus& s) {
         {"note", t.note},
     };
   }
+  Json copies = Json::array();
+  for (const auto& c : s.copies) {
+    copies.push_back({{"source", c.source},
+                      {"original", c.original},
+                      {"since_ms", c.since_ms},
+                      {"copies", c.copies}});
+  }
   const auto& g = s.gate;
   const auto& i = s.ingest;
   return {
@@ -81,6 +88,8 @@ Json to_json(const ParentStatus& s) {
         {"gaps", i.gaps},
         {"chain_mismatches", i.chain_mismatches},
         {"new_epochs", i.new_epochs},
+        {"copies_found", i.copies_found},
+        {"copies_told", i.copies_told},
         {"over_credit", i.over_credit},
         {"over_gap_limit", i.over_gap_limit},
         {"unordered_sources_with_gaps", i.unordered_sources_with_gaps},
@@ -107,6 +116,7 @@ Json to_json(const ParentStatus& s) {
         {"store_error", s.store_error},
         {"orphans_removed", s.orphans_removed}}},
       {"tables", tables},
+      {"copies", copies},
   };
 }
 
@@ -204,6 +214,11 @@ std::string metrics_text(const ParentStatus& s) {
           i.unordered_gap_bytes);
   m.counter("evodb_new_epochs_total", "Times a child was asked to begin a new epoch.",
             i.new_epochs);
+  m.counter("evodb_copies_found_total",
+            "Times that two databases were found to stream as one source.", i.copies_found);
+  m.counter("evodb_copies_told_total", "Hellos of copies that were told to take another name.",
+            i.copies_told);
+  m.gauge("evodb_sources_with_copies", "Sources of which a copy streamed.", i.sources_with_copies);
   m.gauge("evodb_ingest_inflight_bytes", "Taken and not yet durable.", i.inflight_bytes);
   m.counter("evodb_journal_commits_total", "Group commits (each is one sync).", s.journal_commits);
   m.gauge("evodb_journal_bytes", "Held by the journal.", s.journal_bytes);

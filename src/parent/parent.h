@@ -48,6 +48,8 @@ struct ParentOptions {
   lake::FlushOptions flush;
   std::int64_t orphan_age_ms_min = 24 * 3600 * 1000;  // younger files may belong to a live flush
   std::int64_t flush_timeout_ms = 30'000;             // how long POST /flush waits
+  // A line for the operator's log. On the loop; must not call the parent.
+  std::function<void(const std::string& line)> say = [](const std::string&) {};
 };
 
 // What a parent's rooms are wrapped in: nothing. The simulator plants known bugs around them here,
@@ -77,6 +79,14 @@ struct ParentSeams {
   RoomWraps* wraps = nullptr;  // none: the rooms as they are
 };
 
+// A source as which two databases streamed.
+struct CopiedSource {
+  std::string source;
+  std::string original;  // who speaks for it now: its hello's agent
+  std::int64_t since_ms = 0;
+  std::uint64_t copies = 0;  // lives that are told to take another name
+};
+
 // What an operator sees; see docs/http.md for the JSON made of it.
 struct ParentStatus {
   std::string version;
@@ -91,6 +101,7 @@ struct ParentStatus {
   std::uint64_t journal_bytes = 0, journal_bytes_max = 0, journal_commits = 0;
   gate::GateStats gate;
   ingest::IngestStats ingest;
+  std::vector<CopiedSource> copies;  // at most 100, the newest first
   lake::LakeStats lake;
   std::string store_error;
   std::uint64_t orphans_removed = 0;
