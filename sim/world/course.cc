@@ -17,7 +17,7 @@ std::uint32_t one_of(base::Random& random, std::initializer_list<std::uint32_t> 
   return choices.begin()[random.below(choices.size())];
 }
 
-constexpr std::array<Profile, 22> all_profiles = {{
+constexpr std::array<Profile, 23> all_profiles = {{
     {"swarm", "any of the others' features, each by chance"},
     {"calm", "nothing goes wrong at all"},
     {"kills", "parent and edges are killed"},
@@ -36,6 +36,8 @@ constexpr std::array<Profile, 22> all_profiles = {{
     {"overload", "busy applications, slow disks, little memory"},
     {"stops", "orderly stops, often"},
     {"v1", "clients of the first generation"},
+    {"v1-crowd",
+     "many of them, with gaps and entries that are no rows, who send again what was acknowledged"},
     {"odd-values", "values that do not fit, rows that cannot land"},
     {"upgrades", "parents that hand over, children of a later minor version, LSNs beyond 32 bits"},
     {"churn", "sources that come and go by the thousand"},
@@ -113,7 +115,12 @@ constexpr std::array<Feature, 21> features = {{
      }},
     {"stops", 30,
      [](Course& c, base::Random& r) { c.rate(Fault::kParentStop) = one_of(r, {120, 250}); }},
-    {"v1", 20, [](Course& c, base::Random& r) { c.v1_children = one_of(r, {1, 2}); }},
+    {"v1", 20,
+     [](Course& c, base::Random& r) {
+       c.v1_children = one_of(r, {1, 2});
+       c.v1_wrong_percent = one_of(r, {0, 0, 5, 30});
+       c.rate(Fault::kSendsAgain) = one_of(r, {0, 200, 500});
+     }},
     {"odd-values", 30, [](Course& c, base::Random&) { c.odd_values = true; }},
     {"upgrades", 15,
      [](Course& c, base::Random& r) {
@@ -143,10 +150,16 @@ Result<Course> draw_course(std::string_view profile, std::uint64_t seed) {
     // Drawn for every feature, so that a profile changes its own and no other.
     const bool by_chance = random.below(100) < feature.percent;
     SeededRandom own(random.next());
-    const bool forced = feature.profile == profile;
+    const bool forced =
+        feature.profile == profile || (profile == "v1-crowd" && feature.profile == "v1");
     if (forced || (by_chance && profile != "calm")) feature.apply(course, own);
   }
   if (profile == "churn") course.visitors = 1'200;
+  if (profile == "v1-crowd") {
+    course.v1_children = 12;
+    course.v1_wrong_percent = 10;
+    course.rate(Fault::kSendsAgain) = 250;
+  }
   if (random.below(8) == 0) course.snapshots_max = 100;
   const bool may_wait_durable = random.below(100) < 60;
   if (course.loses_journals()) {
@@ -158,7 +171,7 @@ Result<Course> draw_course(std::string_view profile, std::uint64_t seed) {
       course.rate(Fault::kRestore) = course.rate(Fault::kCopy) =
           course.rate(Fault::kEdgePowerLoss) = 0;
     }
-    if (profile == "v1") course.rate(Fault::kJournalLost) = course.rate(Fault::kBitRot) = 0;
+    if (profile == "v1" || profile == "v1-crowd") course.rate(Fault::kJournalLost) = course.rate(Fault::kBitRot) = 0;
     if (course.loses_journals()) course.v1_children = 0;
   }
   course.wait_durable = may_wait_durable && !course.loses_journals();

@@ -58,6 +58,7 @@ enum class Fault : std::uint8_t {
   kReplay,       // everything that a child once sent comes again, byte for byte
   kNewerMinor,   // a child of a later minor version of the wire
   kHandOver,     // a parent gives its place to the next one, sockets and all (docs/upgrade.md)
+  kSendsAgain,   // a client of the first generation forgets what it was acknowledged
   kCount,
 };
 inline constexpr std::size_t fault_count = static_cast<std::size_t>(Fault::kCount);

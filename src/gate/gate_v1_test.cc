@@ -218,7 +218,7 @@ TEST(GateV1, AWrongEntryOfAJsonBatchIsRejectedByItself) {
     {"sequence":3,"timestamp":1e300,"operation":"UPDATE","table":"t","rowId":7,"before":null,
      "after":{"n":123456789012345678901234567890}},
     {"sequence":4,"timestamp":3,"operation":"UPSERT","table":"t","rowId":"r","after":{}},
-    {"sequence":5,"timestamp":3,"operation":"DELETE","table":"t","rowId":"r","before":{bad]}},
+    {"sequence":5,"timestamp":3,"operation":"DELETE","table":"t","rowId":"r","before":{bad}},
     7, {"sequence":6,"timestamp":"now","operation":"DELETE","table":"t"},
     {"sequence":7,"operation":"DELETE","rowId":"x"}]})");
   ASSERT_EQ(w.ingest.batches.size(), 1u);

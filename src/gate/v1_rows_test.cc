@@ -303,6 +303,7 @@ TEST_F(V1Rows, TwoEntriesOfOneSequenceAreBothKept) {
 TEST_F(V1Rows, EveryTimeIsHandedOn) {
   for (const std::int64_t time : {INT64_MIN, std::int64_t{-1}, std::int64_t{253'402'300'800'000},
                                   INT64_MAX}) {
+    tables = {};
     V1RowEntry e = entry(1, "{}");
     e.timestamp = UnixMillis(time);
     const V1Batch batch = translate({e});

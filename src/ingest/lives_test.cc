@@ -169,8 +169,8 @@ TEST(Copies, the_original_gets_the_highest_epoch_and_the_copy_is_told) {
   EXPECT_EQ(w.send(4, copy.body(0, 3)).verdict, BatchVerdict::kRefused) << "it has no session";
   EXPECT_EQ(w.send(3, anew.body(0, 3)).verdict, BatchVerdict::kAppended);
   // Under a name of its own it is welcome, on the same connection.
-  wire::Hello renamed = with_life(ChildLog("shop-copy-abcdefgh", Epoch(1)).hello(), 44);
-  EXPECT_EQ(w.hello(4, renamed).welcome.verdict, WelcomeVerdict::kResume);
+  const ChildLog renamed("shop-copy-abcdefgh", Epoch(1));
+  EXPECT_EQ(w.hello(4, with_life(renamed.hello(), 44)).welcome.verdict, WelcomeVerdict::kResume);
   const IngestStats stats = w.ingest->stats();
   EXPECT_EQ(stats.copies_found, 1u);
   EXPECT_EQ(stats.copies_told, 1u);
