@@ -97,7 +97,8 @@ constexpr Setting table[] = {
      "Unordered sources (wire v1) whose LSNs leave gaps: runs of LSNs that each may have, and more "
      "while half of the memory below is free. Sources without gaps are not limited."},
     {"dedup.max_sources", kInteger, "1000", 1, 100'000'000,
-     "This times dedup.max_entries_per_source times 8 bytes is the memory for gaps of all unordered "
+     "This times dedup.max_entries_per_source times 8 bytes is the memory for gaps of all "
+     "unordered "
      "sources. Where it is used up, what would leave another gap is refused for now; nothing is "
      "forgotten."},
 

@@ -171,7 +171,8 @@ Result<Course> draw_course(std::string_view profile, std::uint64_t seed) {
       course.rate(Fault::kRestore) = course.rate(Fault::kCopy) =
           course.rate(Fault::kEdgePowerLoss) = 0;
     }
-    if (profile == "v1" || profile == "v1-crowd") course.rate(Fault::kJournalLost) = course.rate(Fault::kBitRot) = 0;
+    if (profile == "v1" || profile == "v1-crowd")
+      course.rate(Fault::kJournalLost) = course.rate(Fault::kBitRot) = 0;
     if (course.loses_journals()) course.v1_children = 0;
   }
   course.wait_durable = may_wait_durable && !course.loses_journals();

@@ -84,7 +84,8 @@ void V1Child::write(UnixMillis now) {
   pump();
 }
 
-// docs/formats/tables.md, "Rejects": the key of such an entry is row id, operation, before and after.
+// docs/formats/tables.md, "Rejects": the key of such an entry is row id, operation, before and
+// after.
 bool V1Child::wrote_reject(const LandedRow& row) const {
   const auto bytes = row.columns.find("bytes");
   const auto reason = row.columns.find("reason");
@@ -135,10 +136,9 @@ bool V1Child::wrote(const std::string& table, const LandedRow& row) const {
 }
 
 std::string V1Child::describe() const {
-  return std::string(open_ ? "connected" : "not connected") + ", " +
-         std::to_string(noted_.size()) + " of " + std::to_string(entries_.size()) +
-         " acknowledged, " + std::to_string(under_way_.size()) + " batches under way, " +
-         last_nack_;
+  return std::string(open_ ? "connected" : "not connected") + ", " + std::to_string(noted_.size()) +
+         " of " + std::to_string(entries_.size()) + " acknowledged, " +
+         std::to_string(under_way_.size()) + " batches under way, " + last_nack_;
 }
 
 // --- connection ---------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ using wire::V1NackReason;
 constexpr std::uint32_t retry_ms = 1'000;
 constexpr std::size_t entries_kept = 10'000;  // room for so many stays for the next batch
 
-// Worth sending again: only what may succeed with the same bytes. What translation cannot keep below
-// a limit passes with time (memory for gaps or definitions that others use) or on a new connection.
+// Worth sending again: only what may succeed with the same bytes. What translation cannot keep
+// below a limit passes with time (memory for gaps or definitions that others use) or on a new
+// connection.
 bool may_succeed_later(const wire::Nack& nack) {
   return nack.reason == wire::NackReason::kOverCredit ||
          nack.reason == wire::NackReason::kUnavailable ||
@@ -48,9 +49,9 @@ void GateImpl::v1_binary(StreamId s, std::string_view message) {
   if (*type != wire::V1Type::kBatch) return refuse("only a parent sends ACKs and NACKs");
   if (reader.header().entry_count > wire::v1_entries_max) {
     ++stats_.refused_size;
-    return v1_nack(s, reply, V1NackReason::kInvalidFormat,
-                   "a batch of over " + std::to_string(wire::v1_entries_max) +
-                       " entries; send fewer at once");
+    return v1_nack(
+        s, reply, V1NackReason::kInvalidFormat,
+        "a batch of over " + std::to_string(wire::v1_entries_max) + " entries; send fewer at once");
   }
   entries_.clear();
   V1RowEntry entry;

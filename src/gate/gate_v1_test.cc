@@ -272,7 +272,8 @@ TEST(GateV1, ARefusalCarriesTheIdAndTheSequenceThatCouldBeRead) {
   for (const std::string& text :
        {head + "\"entries\":7}", head + "\"entries\":[{},", head + "\"entries\":[]} trailing",
         std::string(R"({"type":"nonsense","sequenceNumber":12,"correlationId":"j1"})"),
-        std::string(R"({"sequenceNumber":12,"correlationId":"j1","type":"connect","sourceDoId":5})"),
+        std::string(
+            R"({"sequenceNumber":12,"correlationId":"j1","type":"connect","sourceDoId":5})"),
         R"({"correlationId":"j1","sequenceNumber":12,"type":"status","x":)" +
             std::string(1'000, '[')}) {
     c->text(text);

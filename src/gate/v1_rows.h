@@ -8,8 +8,8 @@
 //   tables.forget_sent();                  // if these were refused
 //
 // Nothing makes a batch fail: an entry that is wrong is rejected by itself. It goes to the rejects
-// table as Op::kOversize, with the reason and its content, and counts as landed. An entry without an
-// LSN of its own (sequence 0, or another entry's) gets one from its content, so that it is known
+// table as Op::kOversize, with the reason and its content, and counts as landed. An entry without
+// an LSN of its own (sequence 0, or another entry's) gets one from its content, so that it is known
 // when it comes again: v1_own_lsn_min and above.
 //
 // What becomes what (docs/gate.md):

@@ -288,8 +288,8 @@ TEST_F(V1Rows, AWrongEntryIsRejectedByItselfWithItsContent) {
 }
 
 TEST_F(V1Rows, TwoEntriesOfOneSequenceAreBothKept) {
-  const V1Batch batch = translate(
-      {entry(9, R"({"a":1})"), entry(9, R"({"a":2})"), entry(9, R"({"a":2})"), entry(9, R"({"a":1})")});
+  const V1Batch batch = translate({entry(9, R"({"a":1})"), entry(9, R"({"a":2})"),
+                                   entry(9, R"({"a":2})"), entry(9, R"({"a":1})")});
   const Read r = read(batch);
   ASSERT_EQ(r.changes.size(), 2u);
   EXPECT_EQ(batch.repeated, 2u);
@@ -301,8 +301,8 @@ TEST_F(V1Rows, TwoEntriesOfOneSequenceAreBothKept) {
 }
 
 TEST_F(V1Rows, EveryTimeIsHandedOn) {
-  for (const std::int64_t time : {INT64_MIN, std::int64_t{-1}, std::int64_t{253'402'300'800'000},
-                                  INT64_MAX}) {
+  for (const std::int64_t time :
+       {INT64_MIN, std::int64_t{-1}, std::int64_t{253'402'300'800'000}, INT64_MAX}) {
     tables = {};
     V1RowEntry e = entry(1, "{}");
     e.timestamp = UnixMillis(time);

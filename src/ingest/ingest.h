@@ -8,8 +8,8 @@
 //
 // Marks a (source, epoch): received (appended), durable (synced), persisted (landed). Only durable
 // ones answer "duplicate"; a duplicate that is received and not yet durable is answered when it is.
-// Marks never expire. Of unordered sources (wire v1, or a hello that says so) the set of LSNs is kept,
-// for ever too: unordered_table.h.
+// Marks never expire. Of unordered sources (wire v1, or a hello that says so) the set of LSNs is
+// kept, for ever too: unordered_table.h.
 //
 // Credit: a session may have so many bytes of batches not yet durable. It shrinks to 0 as the
 // journal nears its cap or the pending bytes theirs, and returns (an ack to every starved session)
@@ -74,7 +74,8 @@ struct HelloOutcome {
   wire::Nack nack;        // if not
   SessionId superseded;   // an older session of this source that must be closed; 0 = none
   bool has_superseded = false;
-  std::vector<SessionId> other_lives;  // sessions of this source under another life: to be closed too
+  std::vector<SessionId>
+      other_lives;  // sessions of this source under another life: to be closed too
 };
 
 // What must be told to a session now.
@@ -142,7 +143,8 @@ struct IngestStats {
   std::uint64_t sources = 0, sessions = 0;
   std::uint64_t batches = 0, entries = 0, bytes = 0;
   std::uint64_t duplicate_entries = 0, gaps = 0, chain_mismatches = 0, new_epochs = 0,
-                over_credit = 0, over_gap_limit = 0, malformed = 0, older_epochs = 0, superseded = 0;
+                over_credit = 0, over_gap_limit = 0, malformed = 0, older_epochs = 0,
+                superseded = 0;
   // Sources that a copy of theirs streamed as (lives.h): found, copies told so, and known now.
   std::uint64_t copies_found = 0, copies_told = 0, sources_with_copies = 0;
   std::uint64_t unordered_sources_with_gaps = 0, unordered_gap_bytes = 0;
@@ -178,9 +180,9 @@ class Ingest {
   virtual BatchOutcome on_batch(SessionId session, std::string_view body, std::size_t frame_bytes,
                                 UnixMillis now, Effects& effects) = 0;
   // A wire v1 batch, already translated to v2 bodies (chain fields unused, LSNs ascending within
-  // each). The session is bound by on_hello_unordered. `token` comes back when all of it is durable.
-  // Refused: of the bodies before the one that was refused what is new may have been taken; it is
-  // known when it comes again.
+  // each). The session is bound by on_hello_unordered. `token` comes back when all of it is
+  // durable. Refused: of the bodies before the one that was refused what is new may have been
+  // taken; it is known when it comes again.
   virtual Result<void> on_hello_unordered(SessionId session, std::string_view source) = 0;
   virtual BatchOutcome on_batch_unordered(SessionId session, std::span<const std::string> bodies,
                                           std::size_t frame_bytes, std::uint64_t token,

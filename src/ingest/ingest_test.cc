@@ -481,8 +481,8 @@ class Unordered {
   BatchOutcome send(const ChildLog& log, std::uint32_t session, std::size_t i) {
     EXPECT_TRUE(w.ingest->on_hello_unordered(SessionId(session), log.source()));
     const std::string body = log.scattered({i});
-    return w.ingest->on_batch_unordered(SessionId(session), {&body, 1}, body.size(), i, UnixMillis(10),
-                                        w.effects);
+    return w.ingest->on_batch_unordered(SessionId(session), {&body, 1}, body.size(), i,
+                                        UnixMillis(10), w.effects);
   }
   IngestWorld w;
 };

@@ -1,7 +1,7 @@
 // Lives: tells two copies of one database that both stream from one that was restarted. A hello
-// carries its database's life (wire-v2.md), a number that is drawn anew by whoever opens a file that
-// another process did not close. So a new life is a restart, or a copy; and a life that comes back
-// after another one took its place is the original, and the other one is a copy.
+// carries its database's life (wire-v2.md), a number that is drawn anew by whoever opens a file
+// that another process did not close. So a new life is a restart, or a copy; and a life that comes
+// back after another one took its place is the original, and the other one is a copy.
 //
 //   switch (lives.on_hello(source, hello.life, hello.epoch, connected, newest, hello.agent)) {
 //     case Lives::Verdict::kGoOn: ...      // its sessions of other lives are to be closed
@@ -15,8 +15,8 @@
 //
 // Memory: nothing for a source that is connected under one life; up to records_max that left lately
 // or had several, for remembered_ms; and as many that have copies, for ever and across restarts.
-// Which life was first is forgotten by a restart of the parent where no copy was found yet: then the
-// one that comes first counts as the original.
+// Which life was first is forgotten by a restart of the parent where no copy was found yet: then
+// the one that comes first counts as the original.
 //
 // Threads: one.
 #pragma once
@@ -54,8 +54,8 @@ class Lives {
 
   explicit Lives(const Limits& limits) : limits_(limits) {}
 
-  // `connected`: the life of a session of this source that is open, 0 if there is none. `newest`: the
-  // source's newest epoch. A life of 0 tells nothing.
+  // `connected`: the life of a session of this source that is open, 0 if there is none. `newest`:
+  // the source's newest epoch. A life of 0 tells nothing.
   Verdict on_hello(std::string_view source, std::uint64_t life, Epoch epoch,
                    std::uint64_t connected, Epoch newest, std::string_view agent, UnixMillis now);
   // Its session is over.

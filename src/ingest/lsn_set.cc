@@ -141,6 +141,8 @@ void LsnSet::add(std::span<const LsnRun> runs) {
   }
 }
 
-std::uint64_t LsnSet::bytes() const { return encoded_bytes_ + chunks_.size() * chunk_overhead_bytes; }
+std::uint64_t LsnSet::bytes() const {
+  return encoded_bytes_ + chunks_.size() * chunk_overhead_bytes;
+}
 
 }  // namespace evodb::ingest

@@ -1,5 +1,5 @@
-// LsnSet: a set of LSNs with gaps, kept small enough to be kept for ever. A run without a gap is one
-// entry however long it is; entries lie as varints in chunks of at most 128: about 3 bytes for
+// LsnSet: a set of LSNs with gaps, kept small enough to be kept for ever. A run without a gap is
+// one entry however long it is; entries lie as varints in chunks of at most 128: about 3 bytes for
 // an LSN that is a time in milliseconds, 10 for one drawn at random from 64 bits.
 //
 //   LsnSet set;

@@ -270,14 +270,14 @@ std::optional<HelloOutcome> IngestMachine::look_at_life(const wire::Hello& hello
     connected = s.life;
     if (s.life != hello.life) other_lives->push_back(SessionId(number));
   });
-  const auto verdict =
-      lives_.on_hello(hello.source, hello.life, hello.epoch, connected,
-                      sources_.newest_epoch(hello.source), hello.agent, now);
+  const auto verdict = lives_.on_hello(hello.source, hello.life, hello.epoch, connected,
+                                       sources_.newest_epoch(hello.source), hello.agent, now);
   if (verdict == Lives::Verdict::kGoOn) return std::nullopt;
   if (verdict == Lives::Verdict::kOriginal) {
     HelloOutcome outcome = new_epoch(
-        hello, "another database came under this name, and this one was known first; it may be a "
-               "copy of this one");
+        hello,
+        "another database came under this name, and this one was known first; it may be a "
+        "copy of this one");
     outcome.welcome.epoch_min = lives_.epoch_for(hello.source);
     return outcome;
   }

@@ -37,8 +37,8 @@ Result<void> IngestMachine::on_hello_unordered(SessionId id, std::string_view so
 
 BatchLimits IngestMachine::batch_limits() const {
   return {.entries_max = options_.batch_entries_max,
-          .bytes_max = std::min<std::uint64_t>(base::frame_bytes_max,
-                                               journal_.segment_room_bytes() / 2)};
+          .bytes_max =
+              std::min<std::uint64_t>(base::frame_bytes_max, journal_.segment_room_bytes() / 2)};
 }
 
 BatchOutcome IngestMachine::on_batch_unordered(SessionId id, std::span<const std::string> bodies,
@@ -175,10 +175,7 @@ std::optional<BatchOutcome> IngestMachine::take_unordered(SessionId id, wire::Ba
     return refuse_append(id, appended.error(), Lsn());
   }
   track(id, frame_bytes,
-        {.end = *appended,
-         .last = taken.last,
-         .unordered = source,
-         .runs = std::move(runs)});
+        {.end = *appended, .last = taken.last, .unordered = source, .runs = std::move(runs)});
   taken.appended = true;
   ++stats_.batches;
   stats_.entries += record.change_count;

@@ -40,8 +40,7 @@ Result<SourceIndex> UnorderedTable::find_or_add(std::string_view source) {
   const SourceIndex known = find(source);
   if (known != SourceTable::none) return known;
   if (sources_.size() >= limits_.sources_max) {
-    return fail(ErrorKind::kOverLimit,
-                "this parent holds as many sources as it may (sources_max)");
+    return fail(ErrorKind::kOverLimit, "this parent holds as many sources as it may (sources_max)");
   }
   return find_or_add_always(source);
 }
@@ -72,7 +71,9 @@ std::uint64_t UnorderedTable::runs_of(SourceIndex id) const {
   const auto set = sets_.find(id);
   const auto air = in_air_.find(id);
   const LsnRun all = range(id);
-  return (set != sets_.end() ? set->second.run_count() : all.first <= all.last ? 1 : 0) +
+  return (set != sets_.end()      ? set->second.run_count()
+          : all.first <= all.last ? 1
+                                  : 0) +
          (air != in_air_.end() ? air->second.size() : 0);
 }
 
@@ -90,9 +91,8 @@ Result<void> UnorderedTable::receive(SourceIndex id, std::span<const LsnRun> run
     const std::uint64_t after = before + static_cast<std::uint64_t>(growth);
     const std::uint64_t limit =
         after <= limits_.runs_per_source ? limits_.gap_bytes_max : limits_.gap_bytes_max / 2;
-    const std::uint64_t bytes =
-        gap_bytes() + (sets_.contains(id) ? 0 : set_overhead_bytes) +
-        static_cast<std::uint64_t>(growth) * run_in_air_bytes;
+    const std::uint64_t bytes = gap_bytes() + (sets_.contains(id) ? 0 : set_overhead_bytes) +
+                                static_cast<std::uint64_t>(growth) * run_in_air_bytes;
     if (bytes > limit) {
       return fail(
           ErrorKind::kOverLimit,
@@ -148,8 +148,9 @@ void UnorderedTable::insert(SourceIndex id, std::span<const LsnRun> runs) {
     before = set->second.bytes() + set_overhead_bytes;
   }
   set->second.add(runs);
-  all = empty ? LsnRun{runs.front().first, runs.back().last}
-              : LsnRun{std::min(all.first, runs.front().first), std::max(all.last, runs.back().last)};
+  all = empty
+            ? LsnRun{runs.front().first, runs.back().last}
+            : LsnRun{std::min(all.first, runs.front().first), std::max(all.last, runs.back().last)};
   put_range(id, all);
   set_bytes_ -= before;
   if (set->second.run_count() == 1) {

@@ -235,8 +235,7 @@ TEST(Checkpoint, runs_with_ages_are_read_too) {
   const auto read = read_checkpoint(bytes);
   ASSERT_TRUE(read) << read.error().text;
   ASSERT_EQ(read->unordered.size(), 1u);
-  EXPECT_EQ(read->unordered[0].runs,
-            (std::vector<LsnRun>{{Lsn(1), Lsn(9)}, {Lsn(20), Lsn(20)}}));
+  EXPECT_EQ(read->unordered[0].runs, (std::vector<LsnRun>{{Lsn(1), Lsn(9)}, {Lsn(20), Lsn(20)}}));
 }
 
 }  // namespace

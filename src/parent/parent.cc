@@ -539,7 +539,8 @@ struct Parent::Impl : gate::GateHandlers,
     s.ingest = ingest->stats();
     ingest->for_each_copied([&s](const ingest::Lives::Copied& c) {
       if (s.copies.size() == copies_shown_max) return;
-      s.copies.push_back({std::string(c.source), std::string(c.agent), c.since.value, c.copies.size()});
+      s.copies.push_back(
+          {std::string(c.source), std::string(c.agent), c.since.value, c.copies.size()});
     });
     s.lake = landing_stats.lake;
     s.store_error = landing_stats.store_error;

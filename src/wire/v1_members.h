@@ -20,9 +20,10 @@ namespace evodb::wire::v1 {
 using Json = nlohmann::json;
 
 inline constexpr std::string_view status_names[] = {"ok", "buffered", "persisted", "duplicate",
-                                             "fallback"};
-inline constexpr std::string_view reason_names[] = {"buffer_full",    "rate_limited",   "invalid_sequence",
-                                             "invalid_format", "internal_error", "shutting_down"};
+                                                    "fallback"};
+inline constexpr std::string_view reason_names[] = {"buffer_full",      "rate_limited",
+                                                    "invalid_sequence", "invalid_format",
+                                                    "internal_error",   "shutting_down"};
 inline constexpr std::string_view op_names[] = {"INSERT", "UPDATE", "DELETE"};
 
 // Brackets open at once, outside of strings. Before parsing: printing a document again recurses.

@@ -128,8 +128,8 @@ std::string encode_v1_text(const V1TextMessage& message);
 
 // --- for a parent: what is wrong with one entry is that entry's alone ---------------------------
 
-// What a NACK needs to reach its sender, as far as a text can be read: it may be no JSON, or go on for
-// too long.
+// What a NACK needs to reach its sender, as far as a text can be read: it may be no JSON, or go on
+// for too long.
 struct V1TextHead {
   std::string type;
   std::optional<std::string> correlation_id;
@@ -141,7 +141,7 @@ struct V1TextRow {
   V1TextEntry entry;               // without its rows
   std::string_view before, after;  // JSON as it came, not looked at; empty: absent or null
   std::string_view whole;          // all of the entry
-  std::string fault;               // not empty: why it is none; `entry` is as far as it could be read
+  std::string fault;  // not empty: why it is none; `entry` is as far as it could be read
 };
 struct V1TextRows {
   V1TextBatch batch;  // source, sequence and correlation id: nothing else is used of it

@@ -66,7 +66,8 @@ std::string name_of(std::string_view raw) {
   return name.is_string() ? name.get<std::string>() : std::string(raw);
 }
 
-// Calls `each(name, value)` for the members of an object, in order; false as soon as it is none. What stands behind its end is not looked at.
+// Calls `each(name, value)` for the members of an object, in order; false as soon as it is none.
+// What stands behind its end is not looked at.
 template <class Each>
 bool for_each_member(std::string_view s, Each each) {
   std::size_t at = behind_space(s, 0);
@@ -132,8 +133,8 @@ class Excerpt {
 // The nearest that 64 bits hold; nullopt: no number.
 std::optional<UnixMillis> time_of(const Json& json) {
   if (json.is_number_unsigned()) {
-    return UnixMillis(static_cast<std::int64_t>(
-        std::min<std::uint64_t>(json.get<std::uint64_t>(), INT64_MAX)));
+    return UnixMillis(
+        static_cast<std::int64_t>(std::min<std::uint64_t>(json.get<std::uint64_t>(), INT64_MAX)));
   }
   if (json.is_number_integer()) return UnixMillis(json.get<std::int64_t>());
   if (!json.is_number_float()) return std::nullopt;
