@@ -170,7 +170,8 @@ class Dedup {
                          .chain = state.chain,
                          .txn = state.txn});
       }
-      writer.add_unordered(DeduplicationTracker());
+      writer.add_unordered(ingest::UnorderedTable({}));
+      writer.add_copied(ingest::Lives({}));
       (void)EVODB_TRY(first->restore_checkpoint(writer.finish()));
     }
     std::vector<double> checkpoints, restores;

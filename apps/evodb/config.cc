@@ -100,10 +100,16 @@ constexpr Setting table[] = {
      "Size of one journal file. Must be larger than the largest frame."},
 
     {"dedup.window_ms", kMillis, "300000", 1, 365 * day_ms,
-     "Unordered sources (wire v1): how long an LSN is certainly remembered."},
+     "Has no effect since the parent remembers what it acknowledged for ever; accepted because the "
+     "first generation had it."},
     {"dedup.max_entries_per_source", kInteger, "10000", 1, 10'000'000,
-     "Unordered sources: intervals of LSNs remembered a source; beyond it new work is refused."},
-    {"dedup.max_sources", kInteger, "1000", 1, 100'000'000, "Unordered sources at most."},
+     "Unordered sources (wire v1) whose LSNs leave gaps: runs of LSNs that each may have, and more "
+     "while half of the memory below is free. Sources without gaps are not limited."},
+    {"dedup.max_sources", kInteger, "1000", 1, 100'000'000,
+     "This times dedup.max_entries_per_source times 8 bytes is the memory for gaps of all "
+     "unordered "
+     "sources. Where it is used up, what would leave another gap is refused for now; nothing is "
+     "forgotten."},
 
     {"ingest.session_credit_bytes", kBytes, "4194304", 64 * kib, 1 * gib,
      "Bytes that one child may have in flight and not yet durable."},

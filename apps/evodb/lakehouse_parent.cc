@@ -18,6 +18,8 @@ bool is_loopback(const std::string& listen) {
 
 }  // namespace
 
+void say_on_stderr(const std::string& line) { std::fprintf(stderr, "evodb: %s\n", line.c_str()); }
+
 Result<parent::ParentOptions> parent_options(const Config& config) {
   parent::ParentOptions options;
   options.version = version();
@@ -42,9 +44,11 @@ Result<parent::ParentOptions> parent_options(const Config& config) {
 
   options.ingest.session_credit_bytes = config.integer("ingest.session_credit_bytes");
   options.ingest.inflight_bytes_max = config.integer("ingest.inflight_bytes_max");
-  options.ingest.window_ms = config.integer("dedup.window_ms");
-  options.ingest.max_entries_per_source = config.integer("dedup.max_entries_per_source");
-  options.ingest.max_sources = config.integer("dedup.max_sources");
+  const std::uint64_t runs_per_source = config.integer("dedup.max_entries_per_source");
+  const std::uint64_t sources_with_gaps = config.integer("dedup.max_sources");
+  constexpr std::uint64_t run_bytes = 8;
+  options.ingest.gap_runs_per_source = static_cast<std::uint32_t>(runs_per_source);
+  options.ingest.gap_bytes_max = runs_per_source * sources_with_gaps * run_bytes;
 
   options.journal.segment_bytes = config.integer("journal.segment_bytes");
   options.journal.max_bytes = config.integer("fallback.max_local_bytes");

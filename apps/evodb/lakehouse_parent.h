@@ -55,5 +55,7 @@ Result<std::unique_ptr<ServedParent>> take_over_parent(const Config& config,
 
 // The offline half: everything that can be wrong with the settings without touching the network.
 Result<parent::ParentOptions> parent_options(const Config& config);
+// What the parent says to its operator, a line each.
+void say_on_stderr(const std::string& line);
 
 }  // namespace evodb::app

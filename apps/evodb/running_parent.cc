@@ -44,6 +44,7 @@ void RunningParent::make_parent() {
 Result<void> RunningParent::start(const Config& config, const Waiting& waiting) {
   data_ = config.text("data");
   options_ = EVODB_TRY(parent_options(config));
+  if (waiting) options_.say = say_on_stderr;  // an embedder's stderr is its own
   const auto descriptors =
       EVODB_TRY(plan_descriptors(descriptor_limit(), options_.gate.connections_max));
   options_.gate.connections_max = descriptors.connections_max;

@@ -71,6 +71,7 @@ Result<void> RunningParent::take_over(const Config& config, HandOverChannel& cha
                                       const std::function<void()>& taking) {
   data_ = config.text("data");
   options_ = EVODB_TRY(parent_options(config));
+  options_.say = say_on_stderr;
   const auto descriptors =
       EVODB_TRY(plan_descriptors(descriptor_limit(), options_.gate.connections_max));
   options_.gate.connections_max = descriptors.connections_max;

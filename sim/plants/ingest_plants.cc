@@ -2,6 +2,7 @@
 #include <map>
 #include <set>
 
+#include "ingest/checkpoint_format.h"
 #include "sim/plants/plant_list.h"
 #include "sim/plants/wraps.h"
 #include "wire/change.h"
@@ -84,19 +85,56 @@ struct WindowLies final : IngestWrap {
     sources[session.value] = std::string(source);
     return real_->on_hello_unordered(session, source);
   }
-  ingest::BatchOutcome on_batch_unordered(ingest::SessionId session, std::string_view body,
+  ingest::BatchOutcome on_batch_unordered(ingest::SessionId session,
+                                          std::span<const std::string> bodies,
                                           std::size_t frame_bytes, std::uint64_t token,
                                           UnixMillis now, ingest::Effects& effects) override {
     std::uint64_t& top = newest[sources[session.value]];
-    const wire::BatchReader reader(body);
+    const wire::BatchReader reader(bodies.back());
     const std::uint64_t last = reader.header().last_lsn.value;
     if (last + window < top) {
       effects.batches.push_back({session, token, true});
       return {.verdict = ingest::BatchVerdict::kDuplicate};
     }
-    auto outcome = real_->on_batch_unordered(session, body, frame_bytes, token, now, effects);
+    auto outcome = real_->on_batch_unordered(session, bodies, frame_bytes, token, now, effects);
     if (outcome.verdict == ingest::BatchVerdict::kAppended) top = std::max(top, last);
     return outcome;
+  }
+};
+
+// What unordered sources were acknowledged is not in the checkpoint: a restart forgets it.
+struct WindowForgets final : IngestWrap {
+  using IngestWrap::IngestWrap;
+  Result<Position> restore_checkpoint(std::string_view bytes) override {
+    const auto contents = EVODB_TRY(ingest::read_checkpoint(bytes));
+    ingest::CheckpointWriter writer(contents.journal, contents.position, contents.marks.size());
+    for (const ingest::CheckpointMark& mark : contents.marks) writer.add_mark(mark);
+    writer.add_unordered(ingest::UnorderedTable({}));
+    writer.add_copied(ingest::Lives({}));
+    const std::string less = writer.finish();
+    return real_->restore_checkpoint(less);
+  }
+};
+
+// An entry of wire v1 that is no row takes its batch along.
+struct OneWrongRefusesAll final : IngestWrap {
+  using IngestWrap::IngestWrap;
+  ingest::BatchOutcome on_batch_unordered(ingest::SessionId session,
+                                          std::span<const std::string> bodies,
+                                          std::size_t frame_bytes, std::uint64_t token,
+                                          UnixMillis now, ingest::Effects& effects) override {
+    for (const std::string& body : bodies) {
+      wire::BatchReader reader(body);
+      std::uint32_t ref = 0;
+      for (wire::TableDef def; reader.next_table(&ref, &def);) {
+      }
+      for (wire::ChangeView change; reader.next(&change);) {
+        if (change.op != Op::kOversize) continue;
+        return {.verdict = ingest::BatchVerdict::kRefused,
+                .nack = {.reason = wire::NackReason::kOverLimit, .text = "an entry is wrong"}};
+      }
+    }
+    return real_->on_batch_unordered(session, bodies, frame_bytes, token, now, effects);
   }
 };
 
@@ -240,6 +278,10 @@ std::vector<PlantInfo> ingest_plants() {
        make_one<IngestPlant<StopsBeforeLast>>},
       {"window-evicts-then-duplicate", "what the window forgot is answered as duplicate", "v1",
        make_one<IngestPlant<WindowLies>>},
+      {"window-forgets", "what unordered sources were acknowledged is new again behind a restart",
+       "v1-crowd", make_one<IngestPlant<WindowForgets>>},
+      {"wrong-entry-refuses-batch", "an entry that is no row takes its batch along", "v1-crowd",
+       make_one<IngestPlant<OneWrongRefusesAll>>},
       {"chain-not-checked", "a restored database is welcomed as the old one", "restores",
        make_one<IngestPlant<ChainUnchecked>>},
       {"lsn-in-32-bits", "sequence numbers are compared in 32 bits", "upgrades",

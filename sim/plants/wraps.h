@@ -121,11 +121,17 @@ class IngestWrap : public ingest::Ingest {
   Result<void> on_hello_unordered(ingest::SessionId session, std::string_view source) override {
     return real_->on_hello_unordered(session, source);
   }
-  ingest::BatchOutcome on_batch_unordered(ingest::SessionId session, std::string_view body,
+  ingest::BatchOutcome on_batch_unordered(ingest::SessionId session,
+                                          std::span<const std::string> bodies,
                                           std::size_t frame_bytes, std::uint64_t token,
                                           UnixMillis now, ingest::Effects& effects) override {
-    return real_->on_batch_unordered(session, body, frame_bytes, token, now, effects);
+    return real_->on_batch_unordered(session, bodies, frame_bytes, token, now, effects);
   }
+  void for_each_copied(
+      const std::function<void(const ingest::Lives::Copied&)>& visit) const override {
+    real_->for_each_copied(visit);
+  }
+  ingest::BatchLimits batch_limits() const override { return real_->batch_limits(); }
   void on_disconnect(ingest::SessionId session) override { real_->on_disconnect(session); }
   void on_durable(Position durable_end, ingest::Effects& effects) override {
     real_->on_durable(durable_end, effects);

@@ -39,6 +39,8 @@ constexpr std::array<Profile, 23> all_profiles = {{
     {"overload", "busy applications, slow disks, little memory"},
     {"stops", "orderly stops, often"},
     {"v1", "clients of the first generation"},
+    {"v1-crowd",
+     "many of them, with gaps and entries that are no rows, who send again what was acknowledged"},
     {"odd-values", "values that do not fit, rows that cannot land"},
     {"upgrades", "parents that hand over, children of a later minor version, LSNs beyond 32 bits"},
     {"churn", "sources that come and go by the thousand"},
@@ -116,7 +118,12 @@ constexpr std::array<Feature, 21> features = {{
      }},
     {"stops", 30,
      [](Course& c, base::Random& r) { c.rate(Fault::kParentStop) = one_of(r, {120, 250}); }},
-    {"v1", 20, [](Course& c, base::Random& r) { c.v1_children = one_of(r, {1, 2}); }},
+    {"v1", 20,
+     [](Course& c, base::Random& r) {
+       c.v1_children = one_of(r, {1, 2});
+       c.v1_wrong_percent = one_of(r, {0, 0, 5, 30});
+       c.rate(Fault::kSendsAgain) = one_of(r, {0, 200, 500});
+     }},
     {"odd-values", 30, [](Course& c, base::Random&) { c.odd_values = true; }},
     {"upgrades", 15,
      [](Course& c, base::Random& r) {
@@ -146,7 +153,8 @@ Result<Course> draw_course(std::string_view profile, std::uint64_t seed) {
     // Drawn for every feature, so that a profile changes its own and no other.
     const bool by_chance = random.below(100) < feature.percent;
     SeededRandom own(random.next());
-    const bool forced = feature.profile == profile;
+    const bool forced =
+        feature.profile == profile || (profile == "v1-crowd" && feature.profile == "v1");
     if (forced || (by_chance && profile != "calm")) feature.apply(course, own);
   }
   // Drawn from a stream of its own: the courses of earlier seeds stay as they were.
@@ -156,6 +164,11 @@ Result<Course> draw_course(std::string_view profile, std::uint64_t seed) {
     course.rate(Fault::kOddAnswer) = one_of(odd, {6, 15, 40});  // asked every request
   }
   if (profile == "churn") course.visitors = 1'200;
+  if (profile == "v1-crowd") {
+    course.v1_children = 12;
+    course.v1_wrong_percent = 10;
+    course.rate(Fault::kSendsAgain) = 250;
+  }
   if (random.below(8) == 0) course.snapshots_max = 100;
   const bool may_wait_durable = random.below(100) < 60;
   if (course.loses_journals()) {
@@ -167,7 +180,8 @@ Result<Course> draw_course(std::string_view profile, std::uint64_t seed) {
       course.rate(Fault::kRestore) = course.rate(Fault::kCopy) =
           course.rate(Fault::kEdgePowerLoss) = 0;
     }
-    if (profile == "v1") course.rate(Fault::kJournalLost) = course.rate(Fault::kBitRot) = 0;
+    if (profile == "v1" || profile == "v1-crowd")
+      course.rate(Fault::kJournalLost) = course.rate(Fault::kBitRot) = 0;
     if (course.loses_journals()) course.v1_children = 0;
   }
   course.wait_durable = may_wait_durable && !course.loses_journals();

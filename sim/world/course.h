@@ -22,8 +22,9 @@ struct Course {
   FaultRates rates{};
   std::uint32_t edges = 3;
   std::uint32_t v1_children = 0;
-  bool sqlite = false;         // one edge's database is a real one
-  std::uint32_t visitors = 0;  // sources that come, write a little, and go
+  std::uint32_t v1_wrong_percent = 0;  // of their entries that are no rows, or have no time
+  bool sqlite = false;                 // one edge's database is a real one
+  std::uint32_t visitors = 0;          // sources that come, write a little, and go
   std::int64_t trouble_ms = 15'000;
   std::int64_t pause_ms_max = 120;  // between two transactions of an application
   bool wait_durable = false;        // some edges keep changes only until durable

@@ -59,6 +59,7 @@ enum class Fault : std::uint8_t {
   kNewerMinor,   // a child of a later minor version of the wire
   kHandOver,     // a parent gives its place to the next one, sockets and all (docs/upgrade.md)
   kOddAnswer,    // the store is an S3 server, and something answers in its place (fake_s3.h)
+  kSendsAgain,   // a client of the first generation forgets what it was acknowledged
   kCount,
 };
 inline constexpr std::size_t fault_count = static_cast<std::size_t>(Fault::kCount);

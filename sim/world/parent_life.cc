@@ -20,6 +20,8 @@ parent::ParentOptions ParentLife::options(const Course& course) {
   options.ingest.session_credit_bytes = 12u << 10;
   options.ingest.inflight_bytes_max = 32u << 10;
   options.ingest.journal_reserve_bytes = 16u << 10;
+  options.ingest.gap_bytes_max = 8u << 10;
+  options.ingest.gap_runs_per_source = 8;
   options.journal.segment_bytes = 20u << 10;
   options.journal.max_bytes = 100u << 10;
   options.journal.pending_bytes_max = 64u << 10;

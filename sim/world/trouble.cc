@@ -187,6 +187,7 @@ void World::trouble_edges() {
   }
   for (auto& child : v1_children_) {
     if (strike(Fault::kEdgeKill)) child->restart();
+    if (strike(Fault::kSendsAgain)) child->send_again();
   }
   std::erase_if(replayers_, [](const auto& replayer) { return replayer->done(); });
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "wire/change.h"
 
 namespace evodb::sim {
 namespace {
@@ -32,8 +33,9 @@ void show_row(Columns& columns, const std::string& prefix, const std::string& js
 
 }  // namespace
 
-V1Child::V1Child(FakeNetwork& network, std::string source, std::uint64_t seed)
-    : network_(network), source_(std::move(source)), random_(seed) {
+V1Child::V1Child(FakeNetwork& network, std::string source, std::uint64_t seed,
+                 const V1ChildOptions& options)
+    : network_(network), source_(std::move(source)), random_(seed), options_(options) {
   restart();
 }
 
@@ -49,6 +51,11 @@ void V1Child::restart() {
   dial();
 }
 
+void V1Child::send_again() {
+  noted_.clear();
+  restart();
+}
+
 void V1Child::write(UnixMillis now) {
   for (std::uint64_t n = 1 + random_.below(3); n > 0; --n) {
     WalEntry entry;
@@ -61,29 +68,77 @@ void V1Child::write(UnixMillis now) {
     entry.op = static_cast<Op>(random_.below(3));
     if (entry.op != Op::kInsert) entry.before_json = row_json(id, "before");
     if (entry.op != Op::kDelete) entry.after_json = row_json(id, body);
+    Wrong wrong = Wrong::kNothing;
+    if (options_.wrong_percent != 0 && random_.below(100) < options_.wrong_percent) {
+      wrong = static_cast<Wrong>(1 + random_.below(4));
+      // One content for each, so that it is known by it.
+      entry.row_id = "wrong-" + std::to_string(entry.lsn.value);
+      if (wrong == Wrong::kNoJson) entry.after_json = R"({"id":nonsense})";
+      if (wrong == Wrong::kNoTable) entry.table = "";
+      if (wrong == Wrong::kNoSequence) entry.lsn = Lsn(0);
+      if (wrong == Wrong::kNoTime) entry.timestamp = UnixMillis(INT64_MAX - 7);
+    }
     entries_.push_back(std::move(entry));
+    wrong_.push_back(wrong);
   }
   pump();
 }
 
+// docs/formats/tables.md, "Rejects": the key of such an entry is row id, operation, before and
+// after.
+bool V1Child::wrote_reject(const LandedRow& row) const {
+  const auto bytes = row.columns.find("bytes");
+  const auto reason = row.columns.find("reason");
+  if (row.op != "OVERSIZE" || bytes == row.columns.end() || reason == row.columns.end()) {
+    return false;
+  }
+  for (std::uint64_t number = 1; number <= entries_.size(); ++number) {
+    const WalEntry& entry = entries_[number - 1];
+    const Wrong wrong = wrong_[number - 1];
+    if (wrong == Wrong::kNothing || wrong == Wrong::kNoTime) continue;
+    const bool own_lsn = wrong != Wrong::kNoSequence;
+    if (own_lsn ? row.lsn.value != number : row.lsn.value < std::uint64_t{1} << 62) continue;
+    std::string content;
+    for (const std::string_view part :
+         {std::string_view(entry.row_id), op_name(entry.op), std::string_view(entry.before_json),
+          std::string_view(entry.after_json)}) {
+      wire::put_value(content, ValueView::of_text(part));
+    }
+    if (bytes->second.find(content) == std::string::npos) continue;
+    const char* why = wrong == Wrong::kNoJson    ? "is not JSON"
+                      : wrong == Wrong::kNoTable ? "the table's name"
+                                                 : "sequences begin at 1";
+    if (reason->second.find(why) == std::string::npos) continue;
+    if (!own_lsn) rejected_.insert(number);
+    return true;
+  }
+  return false;
+}
+
 bool V1Child::wrote(const std::string& table, const LandedRow& row) const {
+  if (row.epoch.value == 0 && table == "rejects") return wrote_reject(row);
   if (table != "legacy_changes" || row.lsn.value == 0 || row.lsn.value > entries_.size()) {
     return false;
   }
   const WalEntry& entry = entries_[row.lsn.value - 1];
+  const Wrong wrong = wrong_[row.lsn.value - 1];
+  if (wrong != Wrong::kNothing && wrong != Wrong::kNoTime) return false;
   Columns columns;
   columns["_key"] = entry.row_id;
-  columns["_committed_at"] = std::to_string(entry.timestamp.value * 1000);
+  if (wrong == Wrong::kNoTime) {
+    columns["_unfit:_committed_at"] = "integer:" + std::to_string(entry.timestamp.value);
+  } else {
+    columns["_committed_at"] = std::to_string(entry.timestamp.value * 1000);
+  }
   show_row(columns, "", entry.after_json.empty() ? entry.before_json : entry.after_json);
   show_row(columns, "_before.", entry.before_json);
   return row.epoch.value == 0 && row.op == op_name(entry.op) && row.columns == columns;
 }
 
 std::string V1Child::describe() const {
-  return std::string(open_ ? "connected" : "not connected") + ", " +
-         std::to_string(acknowledged_.size()) + " of " + std::to_string(entries_.size()) +
-         " acknowledged, " + std::to_string(under_way_.size()) + " batches under way, " +
-         last_nack_;
+  return std::string(open_ ? "connected" : "not connected") + ", " + std::to_string(noted_.size()) +
+         " of " + std::to_string(entries_.size()) + " acknowledged, " +
+         std::to_string(under_way_.size()) + " batches under way, " + last_nack_;
 }
 
 // --- connection ---------------------------------------------------------------------------------
@@ -188,7 +243,7 @@ void V1Child::pump() {
     // Sometimes it leaves entries out, which it then sends behind later ones.
     if (random_.below(4) == 0) next += random_.below(4);
     for (; next <= entries_.size() && lsns.size() < batch_entries_max; ++next) {
-      if (acknowledged_.contains(next) || busy.contains(next)) continue;
+      if (noted_.contains(next) || busy.contains(next)) continue;
       batch.entries.push_back(entries_[next - 1]);
       lsns.push_back(next);
     }
@@ -219,12 +274,14 @@ void V1Child::on_ack(const AckMessage& ack) {
   const auto found = under_way_.find(*ack.correlation_id);
   if (found == under_way_.end()) return;
   acknowledged_.insert(found->second.begin(), found->second.end());
+  noted_.insert(found->second.begin(), found->second.end());
   under_way_.erase(found);
   pump();
 }
 
 void V1Child::on_nack(const NackMessage& nack) {
   last_nack_ = nack.text;
+  if (!nack.correlation_id) ++refusals_without_id_;  // it would wait for the answer that this is
   if (!nack.correlation_id || under_way_.erase(*nack.correlation_id) == 0) return;
   paused_ = true;
   loop_->after(std::max<std::int64_t>(nack.retry_after_ms, 50), [this] {

@@ -151,7 +151,8 @@ void World::begin() {
   for (auto& edge : edges_) start_edge(edge);
   for (std::uint32_t i = 0; i < course_.v1_children; ++i) {
     v1_children_.push_back(
-        std::make_unique<V1Child>(network_, "v1-" + std::to_string(i), options_.seed * 131 + i));
+        std::make_unique<V1Child>(network_, "v1-" + std::to_string(i), options_.seed * 131 + i,
+                                  V1ChildOptions{.wrong_percent = course_.v1_wrong_percent}));
     v1_writes_at_ms_.push_back(0);
   }
 }

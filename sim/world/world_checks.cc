@@ -204,8 +204,15 @@ void World::judge_at_the_end() {
   }
   for (const auto& child : v1_children_) {
     counts_.changes += child->changes();
+    if (child->refusals_without_id() != 0) {
+      violate(Invariant::kLiveness, child->source() + " was refused without its correlation id " +
+                                        std::to_string(child->refusals_without_id()) + " times");
+    }
     for (std::uint64_t lsn = 1; lsn <= child->changes(); ++lsn) {
-      if (oracle_.has_landed(child->source(), Epoch(0), Lsn(lsn))) continue;
+      if (child->has_lsn(lsn) ? oracle_.has_landed(child->source(), Epoch(0), Lsn(lsn))
+                              : child->is_rejected(lsn)) {
+        continue;
+      }
       violate(Invariant::kNothingLost,
               "at the end: " + child->source() + ": LSN " + std::to_string(lsn) + " is missing");
       break;

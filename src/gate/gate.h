@@ -106,7 +106,7 @@ struct GateStats {
   std::uint64_t connections_max = 0;
   std::uint64_t accepted = 0, closed = 0, http_requests = 0;
   std::uint64_t frames_in = 0, bytes_in = 0, bytes_out = 0;
-  std::uint64_t v1_messages = 0, v1_crc_mismatches = 0;
+  std::uint64_t v1_messages = 0, v1_crc_mismatches = 0, v1_rejected_entries = 0;
   std::uint64_t held_bytes = 0;  // partial messages and outputs, all connections
   std::uint64_t auto_responses = 0, broadcasts = 0;
   std::uint64_t tags_bytes = 0, attachments_bytes = 0;

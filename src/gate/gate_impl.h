@@ -174,6 +174,7 @@ class GateImpl : public Gate, public base::StreamEvents {
   };
   void v1_binary(StreamId s, std::string_view message);
   void v1_text(StreamId s, std::string_view text);
+  void v1_text_batch(StreamId s, std::string_view text, const V1Reply& reply);
   bool v1_bind(StreamId s, std::string_view source, const V1Reply& reply);
   void v1_batch(StreamId s, const V1Reply& reply, std::size_t bytes);  // of entries_
   void v1_ack(StreamId s, const V1Pending& pending, wire::V1AckStatus status);

@@ -64,15 +64,18 @@ class ScriptedIngest final : public ingest::Ingest {
     sessions.push_back(session);
     return {};
   }
-  ingest::BatchOutcome on_batch_unordered(SessionId session, std::string_view body,
+  ingest::BatchOutcome on_batch_unordered(SessionId session, std::span<const std::string> bodies,
                                           std::size_t frame_bytes, std::uint64_t token, UnixMillis,
                                           ingest::Effects& effects) override {
-    batches.push_back({session, std::string(body), frame_bytes, token, true});
+    for (const std::string& body : bodies) {
+      batches.push_back({session, body, frame_bytes, token, true});
+    }
     if (duplicate_at_once) effects.batches.push_back({session, token, true});
     ingest::BatchOutcome outcome = next_batch;
     next_batch = {.verdict = ingest::BatchVerdict::kAppended};
     return outcome;
   }
+  ingest::BatchLimits batch_limits() const override { return limits; }
   void on_disconnect(SessionId session) override {
     disconnected.push_back(session);
     std::erase(sessions, session);
@@ -93,6 +96,7 @@ class ScriptedIngest final : public ingest::Ingest {
   ingest::Effects next_effects;
   std::optional<Error> next_unordered_error;
   bool duplicate_at_once = false;
+  ingest::BatchLimits limits;
 
  private:
   static ingest::HelloOutcome accepting() {

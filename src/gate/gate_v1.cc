@@ -10,19 +10,21 @@ namespace {
 using wire::V1NackReason;
 
 constexpr std::uint32_t retry_ms = 1'000;
-constexpr std::uint32_t entries_max = 100'000;  // a batch; ingest's own limit is lower
+constexpr std::size_t entries_kept = 10'000;  // room for so many stays for the next batch
 
-// Worth sending again: only what may succeed with the same bytes.
+// Worth sending again: only what may succeed with the same bytes. What translation cannot keep
+// below a limit passes with time (memory for gaps or definitions that others use) or on a new
+// connection.
 bool may_succeed_later(const wire::Nack& nack) {
   return nack.reason == wire::NackReason::kOverCredit ||
-         nack.reason == wire::NackReason::kUnavailable || nack.retry_after_ms > 0;
+         nack.reason == wire::NackReason::kUnavailable ||
+         nack.reason == wire::NackReason::kOverLimit || nack.retry_after_ms > 0;
 }
 
 V1NackReason v1_reason(const wire::Nack& nack) {
   switch (nack.reason) {
     case wire::NackReason::kMalformed: return V1NackReason::kInvalidFormat;
-    case wire::NackReason::kOverLimit:
-      return may_succeed_later(nack) ? V1NackReason::kRateLimited : V1NackReason::kInvalidFormat;
+    case wire::NackReason::kOverLimit: return V1NackReason::kRateLimited;
     case wire::NackReason::kGap:
     case wire::NackReason::kChainMismatch: return V1NackReason::kInvalidSequence;
     case wire::NackReason::kOverCredit: return V1NackReason::kBufferFull;
@@ -34,45 +36,72 @@ V1NackReason v1_reason(const wire::Nack& nack) {
 
 void GateImpl::v1_binary(StreamId s, std::string_view message) {
   ++stats_.v1_messages;
+  wire::V1BatchReader reader(message);
+  // As far as it can be read, so that the refusal reaches who sent it.
+  V1Reply reply{reader.header().batch_sequence, std::nullopt, false};
+  if (reader.header().correlation_id) reply.correlation_id = *reader.header().correlation_id;
   const auto refuse = [&](std::string_view text) {
     ++stats_.refused_frame;
-    v1_nack(s, {}, V1NackReason::kInvalidFormat, text);
+    v1_nack(s, reply, V1NackReason::kInvalidFormat, text);
   };
   const auto type = wire::v1_type(message);
   if (!type) return refuse(type.error().text);
   if (*type != wire::V1Type::kBatch) return refuse("only a parent sends ACKs and NACKs");
-  wire::V1BatchReader reader(message);
+  if (reader.header().entry_count > wire::v1_entries_max) {
+    ++stats_.refused_size;
+    return v1_nack(
+        s, reply, V1NackReason::kInvalidFormat,
+        "a batch of over " + std::to_string(wire::v1_entries_max) + " entries; send fewer at once");
+  }
   entries_.clear();
   V1RowEntry entry;
-  while (entry.number < entries_max && reader.next(&entry)) {
+  while (reader.next(&entry)) {
     ++entry.number;
     entries_.push_back(entry);
   }
-  V1Reply reply{reader.header().batch_sequence, std::nullopt, false};
-  if (reader.header().correlation_id) reply.correlation_id = *reader.header().correlation_id;
-  if (reader.header().entry_count > entries_max) {
-    ++stats_.refused_size;
-    return v1_nack(s, reply, V1NackReason::kInvalidFormat,
-                   "a batch of over 100,000 entries; send fewer at once");
-  }
-  if (const auto status = reader.status(); !status) {
-    ++stats_.refused_frame;
-    return v1_nack(s, reply, V1NackReason::kInvalidFormat, status.error().text);
-  }
+  if (const auto status = reader.status(); !status) return refuse(status.error().text);
   if (!reader.checksum_matches()) ++stats_.v1_crc_mismatches;  // see docs/gate.md: never refused
   if (v1_bind(s, reader.header().source, reply)) v1_batch(s, reply, message.size());
 }
 
+void GateImpl::v1_text_batch(StreamId s, std::string_view text, const V1Reply& reply) {
+  const auto read = wire::read_v1_text_batch(text);
+  if (!read) {
+    ++stats_.refused_frame;
+    return v1_nack(s, reply, V1NackReason::kInvalidFormat, read.error().text);
+  }
+  if (!v1_bind(s, read->batch.source, reply)) return;
+  entries_.clear();
+  for (const wire::V1TextRow& from : read->rows) {
+    V1RowEntry& entry = entries_.emplace_back();
+    entry.sequence = from.entry.sequence;
+    entry.timestamp = from.entry.timestamp;
+    entry.op = from.entry.op;
+    entry.table = from.entry.table;
+    entry.row_id = from.entry.row_id;
+    entry.before = from.before;
+    entry.after = from.after;
+    entry.number = static_cast<std::uint32_t>(entries_.size());
+    entry.fault = from.fault;
+    if (from.fault.empty()) continue;
+    entry.before = {};
+    entry.after = from.whole;  // what the rejects keep of it
+  }
+  v1_batch(s, reply, text.size());
+}
+
 void GateImpl::v1_text(StreamId s, std::string_view text) {
   ++stats_.v1_messages;
+  const wire::V1TextHead head = wire::peek_v1_text(text);
+  V1Reply reply{head.batch_sequence, head.correlation_id, true};
+  if (head.type == "cdc_batch") return v1_text_batch(s, text, reply);
   auto message = wire::decode_v1_text(text);
   if (!message) {
     ++stats_.refused_frame;
-    return v1_nack(s, {.json = true}, V1NackReason::kInvalidFormat, message.error().text);
+    return v1_nack(s, reply, V1NackReason::kInvalidFormat, message.error().text);
   }
-  const V1Reply plain{.json = true};
   if (auto* connect = std::get_if<wire::V1Connect>(&*message)) {
-    if (!v1_bind(s, connect->source, {0, connect->correlation_id, true})) return;
+    if (!v1_bind(s, connect->source, reply)) return;
     const GateHandlers::BufferStatus buffer = handlers_.buffer_status();
     wire::V1Status status;
     status.timestamp = wall();
@@ -85,36 +114,18 @@ void GateImpl::v1_text(StreamId s, std::string_view text) {
     status.correlation_id = connect->correlation_id;
     send_message(s, wire::WsOpcode::kText, wire::encode_v1_text(status));
   } else if (auto* heartbeat = std::get_if<wire::V1Heartbeat>(&*message)) {
-    if (!v1_bind(s, heartbeat->source, plain)) return;
+    if (!v1_bind(s, heartbeat->source, reply)) return;
     send_message(s, wire::WsOpcode::kText,
                  wire::encode_v1_text(wire::V1Pong{heartbeat->timestamp, wall()}));
   } else if (auto* flush = std::get_if<wire::V1FlushRequest>(&*message)) {
-    if (v1_bind(s, flush->source, plain)) handlers_.on_flush_requested();
+    if (v1_bind(s, flush->source, reply)) handlers_.on_flush_requested();
   } else if (auto* disconnect = std::get_if<wire::V1Disconnect>(&*message)) {
-    if (!v1_bind(s, disconnect->source, plain)) return;
+    if (!v1_bind(s, disconnect->source, reply)) return;
     at(s).v1->disconnecting = true;
     v1_maybe_end(s);
-  } else if (auto* batch = std::get_if<wire::V1TextBatch>(&*message)) {
-    const V1Reply reply{batch->batch_sequence, batch->correlation_id, true};
-    if (!v1_bind(s, batch->source, reply)) return;
-    entries_.clear();
-    for (const wire::V1TextEntry& from : batch->entries) {
-      V1RowEntry entry;
-      entry.sequence = from.sequence;
-      entry.timestamp = from.timestamp;
-      entry.op = from.op;
-      entry.table = from.table;
-      entry.row_id = from.row_id;
-      entry.before = from.before;
-      entry.after = from.after;
-      entry.number = static_cast<std::uint32_t>(entries_.size() + 1);
-      entries_.push_back(entry);
-    }
-    v1_batch(s, reply, text.size());
-    entries_.clear();  // its views end here
   } else if (!std::holds_alternative<wire::V1TextPong>(*message)) {
     ++stats_.refused_frame;
-    v1_nack(s, plain, V1NackReason::kInvalidFormat, "only a parent sends this message");
+    v1_nack(s, reply, V1NackReason::kInvalidFormat, "only a parent sends this message");
   }
 }
 
@@ -169,33 +180,31 @@ void GateImpl::v1_batch(StreamId s, const V1Reply& reply, std::size_t bytes) {
     return v1_nack(s, reply, V1NackReason::kBufferFull,
                    "too many batches wait for their ACK; send fewer at once", retry_ms);
   }
-  auto batch = translator_.translate(entries_, session.tables);
-  if (!batch) {
-    ++stats_.refused_frame;
-    return v1_nack(s, reply, V1NackReason::kInvalidFormat, batch.error().text);
-  }
+  const V1Batch batch = translator_.translate(entries_, session.tables, ingest_.batch_limits());
+  entries_.clear();  // its views end soon
+  if (entries_.capacity() > entries_kept) entries_.shrink_to_fit();
   const V1Pending pending{reply.batch_sequence, reply.correlation_id, reply.json};
-  if (batch->entries == 0) return v1_ack(s, pending, wire::V1AckStatus::kOk);  // nothing to keep
+  if (batch.entries == 0) return v1_ack(s, pending, wire::V1AckStatus::kOk);  // nothing to keep
 
   const std::uint64_t token = token_next_++;
   session.pending.emplace(token, pending);
   session.pending_bytes += correlation_bytes;
   effects_.clear();
   const ingest::BatchOutcome outcome = ingest_.on_batch_unordered(
-      ingest::SessionId(s.value), batch->body, bytes, token, wall(), effects_);
+      ingest::SessionId(s.value), batch.bodies, bytes, token, wall(), effects_);
   if (outcome.verdict == ingest::BatchVerdict::kRefused) {
     session.pending.erase(token);
     session.pending_bytes -= correlation_bytes;
-    // Refused as malformed, its definitions were not taken: the next batch brings them again.
-    if (outcome.nack.reason == wire::NackReason::kOverCredit) session.tables.mark_sent();
+    session.tables.forget_sent();  // which of its definitions were taken is not known
+    if (batch.bodies.size() > 1) handlers_.on_appended();  // nor which of its bodies
     v1_nack(s, reply, v1_reason(outcome.nack), outcome.nack.text,
-            may_succeed_later(outcome.nack)
-                ? std::max<std::uint32_t>(outcome.nack.retry_after_ms, 1)
-                : 0);
+            !may_succeed_later(outcome.nack)  ? 0
+            : outcome.nack.retry_after_ms > 0 ? outcome.nack.retry_after_ms
+                                              : retry_ms);
     if (outcome.close) websocket_close(s, wire::WsClose::kPolicy, outcome.nack.text);
-  } else {
-    session.tables.mark_sent();
-    if (outcome.verdict == ingest::BatchVerdict::kAppended) handlers_.on_appended();
+  } else if (outcome.verdict == ingest::BatchVerdict::kAppended) {
+    stats_.v1_rejected_entries += batch.rejected;
+    handlers_.on_appended();
   }
   deliver_own();
 }

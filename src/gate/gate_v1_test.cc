@@ -1,7 +1,9 @@
 // Conversations of wire v1, with bytes written by hand from the layout's tables: no encoder of ours
 // takes part in what a client sends or in how its answers are read.
 #include <cstdint>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -176,21 +178,140 @@ TEST(GateV1, RefusalsOfIngestBecomeNacks) {
   EXPECT_EQ(read(c->next()).correlation, "y");
 }
 
-TEST(GateV1, ABadEntryIsNamedAndTheStreamGoesOn) {
+// A wrong entry took its batch along, which the client then sent again for ever.
+TEST(GateV1, AWrongEntryIsRejectedByItselfAndTheOthersLand) {
   V1World w;
   auto c = w.websocket();
   Entry bad = insert(2);
   bad.after = "{nonsense";
-  c->binary(batch({insert(1), bad}, 3, "x"));
-  const Answer nack = read(c->next());
-  EXPECT_EQ(nack.type, 3);
-  EXPECT_EQ(nack.reason, 3);
-  EXPECT_EQ(nack.should_retry, 0);
-  EXPECT_NE(nack.text.find("entry 2 (sequence 2)"), std::string::npos) << nack.text;
-  EXPECT_TRUE(w.ingest.batches.empty());
-  c->binary(batch({insert(3)}, 4, "y"));
+  c->binary(batch({insert(1), bad, insert(0)}, 3, "x"));
+  ASSERT_EQ(w.ingest.batches.size(), 1u);
+  wire::BatchReader reader(w.ingest.batches[0].body);
+  std::uint32_t ref;
+  wire::TableDef def;
+  while (reader.next_table(&ref, &def)) {
+  }
+  wire::ChangeView change;
+  std::vector<Op> ops;
+  std::string reasons;
+  while (reader.next(&change)) {
+    ops.push_back(change.op);
+    reasons += std::string(change.reason) + "\n";
+  }
+  EXPECT_EQ(ops, (std::vector<Op>{Op::kInsert, Op::kOversize, Op::kOversize}));
+  EXPECT_NE(reasons.find("entry 2 (sequence 2): its after row is not JSON"), std::string::npos);
+  EXPECT_NE(reasons.find("entry 3 (sequence 0): sequences begin at 1"), std::string::npos);
   w.durable(0);
-  EXPECT_EQ(read(c->next()).type, 2);
+  const Answer ack = read(c->next());
+  EXPECT_EQ(ack.type, 2);
+  EXPECT_EQ(ack.correlation, "x");
+  EXPECT_EQ(w.gate->stats().v1_rejected_entries, 2u);
+}
+
+TEST(GateV1, AWrongEntryOfAJsonBatchIsRejectedByItself) {
+  V1World w;
+  auto c = w.websocket();
+  c->text(R"({"type":"cdc_batch","timestamp":2,"sourceDoId":"do-9","sequenceNumber":12,
+    "correlationId":"j1","entries":[
+    {"sequence":1,"timestamp":3,"operation":"INSERT","table":"t","rowId":"r","after":{"z":20.0,"a":1}},
+    {"sequence":"two","timestamp":3,"operation":"INSERT","table":"t","rowId":"r","after":{}},
+    {"sequence":3,"timestamp":1e300,"operation":"UPDATE","table":"t","rowId":7,"before":null,
+     "after":{"n":123456789012345678901234567890}},
+    {"sequence":4,"timestamp":3,"operation":"UPSERT","table":"t","rowId":"r","after":{}},
+    {"sequence":5,"timestamp":3,"operation":"DELETE","table":"t","rowId":"r","before":{bad}},
+    7, {"sequence":6,"timestamp":"now","operation":"DELETE","table":"t"},
+    {"sequence":7,"operation":"DELETE","rowId":"x"}]})");
+  ASSERT_EQ(w.ingest.batches.size(), 1u);
+  wire::BatchReader reader(w.ingest.batches[0].body);
+  std::map<std::uint32_t, wire::TableDef> tables;
+  std::uint32_t ref;
+  wire::TableDef def;
+  while (reader.next_table(&ref, &def)) tables[ref] = def;
+  wire::ChangeView change;
+  std::map<std::uint64_t, std::pair<Op, std::string>> got;
+  int own = 0;
+  while (reader.next(&change)) {
+    if (change.lsn.value >= std::uint64_t{1} << 62) {
+      ++own;
+      continue;
+    }
+    got[change.lsn.value] = {change.op, std::string(change.reason)};
+    if (change.lsn == Lsn(1)) {
+      EXPECT_EQ(tables.at(change.table_ref).columns[0].name, "z") << "in the order of the row";
+      wire::ValuesReader values(change.after);
+      ValueView v;
+      ASSERT_TRUE(values.next(&v));
+      EXPECT_EQ(Value(v), Value::real(20)) << "as it was written";
+    }
+    if (change.lsn == Lsn(3)) {
+      EXPECT_EQ(change.committed_at, UnixMillis(INT64_MAX));
+      wire::ValuesReader values(change.after);
+      ValueView v;
+      ASSERT_TRUE(values.next(&v));
+      EXPECT_EQ(Value(v), Value::text("123456789012345678901234567890"));
+    }
+  }
+  EXPECT_EQ(own, 2) << "\"two\" and 7";
+  ASSERT_EQ(got.size(), 6u);
+  EXPECT_EQ(got[1].first, Op::kInsert);
+  EXPECT_EQ(got[3].first, Op::kUpdate);
+  EXPECT_NE(got[4].second.find("UPSERT"), std::string::npos) << got[4].second;
+  EXPECT_NE(got[5].second.find("its before row"), std::string::npos) << got[5].second;
+  EXPECT_NE(got[6].second.find("timestamp"), std::string::npos) << got[6].second;
+  EXPECT_NE(got[7].second.find("table"), std::string::npos) << got[7].second;
+  w.durable(0);
+  EXPECT_NE(c->next().payload.find("\"correlationId\":\"j1\""), std::string::npos);
+}
+
+// Without its correlation id a client ignores a NACK and waits for 30 s.
+TEST(GateV1, ARefusalCarriesTheIdAndTheSequenceThatCouldBeRead) {
+  V1World w;
+  auto c = w.websocket();
+  const std::string head =
+      R"({"type":"cdc_batch","sourceDoId":"do-9","sequenceNumber":12,"correlationId":"j1",)";
+  for (const std::string& text :
+       {head + "\"entries\":7}", head + "\"entries\":[{},", head + "\"entries\":[]} trailing",
+        std::string(R"({"type":"nonsense","sequenceNumber":12,"correlationId":"j1"})"),
+        std::string(
+            R"({"sequenceNumber":12,"correlationId":"j1","type":"connect","sourceDoId":5})"),
+        R"({"correlationId":"j1","sequenceNumber":12,"type":"status","x":)" +
+            std::string(1'000, '[')}) {
+    c->text(text);
+    const auto m = c->next();
+    EXPECT_NE(m.payload.find("\"nack\""), std::string::npos) << m.payload;
+    EXPECT_NE(m.payload.find("\"correlationId\":\"j1\""), std::string::npos) << m.payload;
+    EXPECT_NE(m.payload.find("\"sequenceNumber\":12"), std::string::npos) << m.payload;
+  }
+  std::string unknown_op = batch({insert(1)}, 8, "b1");
+  unknown_op[40 + 4 + 3 + 4 + 16] = 9;
+  const std::string whole = batch({insert(1)}, 8, "b1");
+  for (const std::string& bytes : {unknown_op, whole.substr(0, whole.size() - 3)}) {
+    c->binary(bytes);
+    const Answer nack = read(c->next());
+    EXPECT_EQ(nack.type, 3);
+    EXPECT_EQ(nack.reason, 3);
+    EXPECT_EQ(nack.should_retry, 0);
+    EXPECT_EQ(nack.sequence, 8u);
+    EXPECT_EQ(nack.correlation, "b1");
+  }
+}
+
+// Over 10,000 entries was refused for good.
+TEST(GateV1, ALargeBatchIsSplitAndAcknowledgedOnce) {
+  V1World w;
+  auto c = w.websocket();
+  c->binary(batch({insert(30'001)}, 1, "first"));
+  std::vector<Entry> entries;
+  for (std::uint64_t i = 1; i <= 25'000; ++i) entries.push_back({i, 0, "t", "r", "", "{}"});
+  c->binary(batch(entries, 2, "large"));
+  ASSERT_EQ(w.ingest.batches.size(), 4u);
+  w.durable(0);
+  EXPECT_EQ(read(c->next()).correlation, "first");
+  w.durable(3);
+  const Answer ack = read(c->next());
+  EXPECT_EQ(ack.correlation, "large");
+  EXPECT_EQ(ack.status, 0);
+  EXPECT_EQ(c->received, "");
 }
 
 TEST(GateV1, AnythingElseIsNackedWithSequenceZero) {

@@ -94,6 +94,14 @@ void GateImpl::v2_hello(StreamId s, const wire::Hello& hello) {
       settle(old);
     }
   }
+  for (const ingest::SessionId other : outcome.other_lives) {
+    const StreamId old(other.value);
+    if (old == s || !at(old).said_hello) continue;
+    v2_bye(old, wire::ByeReason::kSuperseded,
+           "another database, or this one behind a restart, has taken over this name",
+           wire::WsClose::kPolicy);
+    settle(old);
+  }
   if (!outcome.accepted) {
     send_frame(s, outcome.nack);
     websocket_close(s, wire::WsClose::kPolicy, outcome.nack.text);
@@ -104,7 +112,7 @@ void GateImpl::v2_hello(StreamId s, const wire::Hello& hello) {
     ++stats_.children;
   }
   c.state = ConnectionState::kV2;
-  c.new_epoch = outcome.welcome.verdict == wire::WelcomeVerdict::kNewEpoch;
+  c.new_epoch = outcome.welcome.verdict != wire::WelcomeVerdict::kResume;
   c.since = wheel_.now();
   outcome.welcome.accepts_zstd = true;
   outcome.welcome.frame_bytes_max = options_.frame_bytes_max;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <map>
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace evodb;
@@ -21,24 +22,32 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   entries[1].before = bytes.substr(0, half);
   entries[1].after = bytes.substr(half);
   gate::V1Tables tables;
-  const auto batch = translator.translate(entries, tables);
-  if (!batch) {
-    if (batch.error().text.empty()) std::abort();
-    return 0;
+  entries.push_back(entries[0]);
+  entries[2].sequence = data[0] % 3;
+  entries[2].row_id = bytes.substr(0, half);
+  if (data[0] % 5 == 0) entries[2].table = bytes.substr(half);
+  const gate::V1BodyLimits limits{.entries_max = 2, .bytes_max = 4'096};
+  const gate::V1Batch batch = translator.translate(entries, tables, limits);
+  std::map<std::uint32_t, std::size_t> columns;
+  std::uint32_t count = 0, rejected = 0;
+  for (const std::string& body : batch.bodies) {
+    if (body.size() > limits.bytes_max) std::abort();
+    wire::BatchReader reader(body);
+    std::uint32_t ref;
+    wire::TableDef def;
+    while (reader.next_table(&ref, &def)) columns[ref] = def.columns.size();
+    wire::ChangeView change;
+    while (reader.next(&change)) {
+      ++count;
+      rejected += change.op == Op::kOversize;
+      if (!columns.contains(change.table_ref)) std::abort();
+      const std::size_t n = columns.at(change.table_ref);
+      if (change.after.present && change.after.count != n) std::abort();
+      if (change.before.present && change.before.count != n) std::abort();
+    }
+    if (!reader.status()) std::abort();
   }
-  wire::BatchReader reader(batch->body);
-  std::uint32_t ref;
-  wire::TableDef def;
-  std::vector<std::size_t> columns;
-  while (reader.next_table(&ref, &def)) columns.push_back(def.columns.size());
-  wire::ChangeView change;
-  std::uint32_t count = 0;
-  while (reader.next(&change)) {
-    ++count;
-    if (change.table_ref >= columns.size()) std::abort();
-    if (change.after.present && change.after.count != columns[change.table_ref]) std::abort();
-    if (change.before.present && change.before.count != columns[change.table_ref]) std::abort();
-  }
-  if (!reader.status() || count != batch->entries) std::abort();
+  if (count != batch.entries || rejected != batch.rejected) std::abort();
+  if (count + batch.repeated != 3) std::abort();
   return 0;
 }

@@ -10,7 +10,9 @@ namespace evodb::ingest {
 namespace {
 
 constexpr char magic[] = "EVCK";
-constexpr std::uint32_t version = 1;
+constexpr std::uint32_t version = 2;
+// Runs of unordered sources had ages, when these were forgotten after a while.
+constexpr std::uint32_t version_with_ages = 1;
 constexpr std::size_t crc_offset = 8;
 constexpr std::uint8_t flag_chain_known = 1, flag_rebuilt = 2;
 
@@ -29,9 +31,9 @@ bool read_mark(base::ByteReader& in, CheckpointMark* mark) {
   return flags <= (flag_chain_known | flag_rebuilt);
 }
 
-bool read_unordered(base::ByteReader& in, CheckpointContents::Unordered* source) {
+bool read_unordered(base::ByteReader& in, bool ages, CheckpointContents::Unordered* source) {
   std::uint64_t runs = 0;
-  constexpr std::size_t run_bytes_min = 3;
+  const std::size_t run_bytes_min = ages ? 3 : 2;
   if (!in.string(&source->source, base::source_name_bytes_max) || !in.varint(&runs) ||
       runs > in.remaining() / run_bytes_min) {
     return false;
@@ -39,13 +41,33 @@ bool read_unordered(base::ByteReader& in, CheckpointContents::Unordered* source)
   std::uint64_t at = 0;
   for (std::uint64_t i = 0; i < runs; ++i) {
     std::uint64_t gap = 0, more = 0, age = 0;
-    if (!in.varint(&gap) || !in.varint(&more) || !in.varint(&age)) return false;
-    if (gap > UINT64_MAX - at || more > UINT64_MAX - at - gap || age > INT64_MAX) return false;
+    if (!in.varint(&gap) || !in.varint(&more) || (ages && !in.varint(&age))) return false;
+    if (gap > UINT64_MAX - at || more > UINT64_MAX - at - gap) return false;
+    if (i > 0 && gap == 0 && !ages) return false;  // two runs that touch are one
     const std::uint64_t first = at + gap, last = first + more;
     if (last == UINT64_MAX && i + 1 != runs) return false;
-    source->runs.push_back({{Lsn(first), Lsn(last)}, static_cast<std::int64_t>(age)});
+    if (i > 0 && gap == 0) {
+      source->runs.back().last = Lsn(last);
+    } else {
+      source->runs.push_back({Lsn(first), Lsn(last)});
+    }
     at = last + 1;
   }
+  return true;
+}
+
+bool read_copied(base::ByteReader& in, Lives::Copied* copied) {
+  std::uint64_t copies = 0, since = 0;
+  if (!in.string(&copied->source, base::source_name_bytes_max) || !in.u64(&copied->original) ||
+      !in.varint(&copies) || copies > Lives::lives_max) {
+    return false;
+  }
+  copied->copies.resize(copies);
+  for (std::uint64_t& life : copied->copies) {
+    if (!in.u64(&life)) return false;
+  }
+  if (!in.varint(&since) || !in.string(&copied->agent, Lives::agent_bytes_max)) return false;
+  copied->since = UnixMillis(base::unzigzag(since));
   return true;
 }
 
@@ -76,23 +98,32 @@ void CheckpointWriter::add_mark(const CheckpointMark& mark) {
   out_.append(raw, static_cast<std::size_t>(p - raw));
 }
 
-void CheckpointWriter::add_unordered(const DeduplicationTracker& tracker) {
+void CheckpointWriter::add_unordered(const UnorderedTable& table) {
   std::uint64_t count = 0;
-  std::string sources;
-  tracker.for_each_durable([&](const std::string& name, const auto& runs) {
-    ++count;
-    base::put_string(sources, name);
-    base::put_varint(sources, runs.size());
-    std::uint64_t at = 0;
-    for (const auto& aged : runs) {
-      base::put_varint(sources, aged.run.first.value - at);
-      base::put_varint(sources, aged.run.last.value - aged.run.first.value);
-      base::put_varint(sources, static_cast<std::uint64_t>(aged.age_ms));
-      at = aged.run.last.value + 1;
-    }
-  });
+  table.for_each([&](SourceIndex, std::string_view, std::uint64_t) { ++count; });
   base::put_varint(out_, count);
-  out_ += sources;
+  table.for_each([&](SourceIndex id, std::string_view name, std::uint64_t runs) {
+    base::put_string(out_, name);
+    base::put_varint(out_, runs);
+    std::uint64_t at = 0;
+    table.for_each_run(id, [&](const LsnRun& run) {
+      base::put_varint(out_, run.first.value - at);
+      base::put_varint(out_, run.last.value - run.first.value);
+      at = run.last.value + 1;
+    });
+  });
+}
+
+void CheckpointWriter::add_copied(const Lives& lives) {
+  base::put_varint(out_, lives.sources_with_copies());
+  lives.for_each_copied([&](const Lives::Copied& c) {
+    base::put_string(out_, c.source);
+    base::put_u64(out_, c.original);
+    base::put_varint(out_, c.copies.size());
+    for (const std::uint64_t life : c.copies) base::put_u64(out_, life);
+    base::put_varint(out_, base::zigzag(c.since.value));
+    base::put_string(out_, c.agent);
+  });
 }
 
 std::string CheckpointWriter::finish() {
@@ -107,7 +138,8 @@ Result<CheckpointContents> read_checkpoint(std::string_view bytes) {
       base::crc32c(bytes.substr(crc_offset + 4))) {
     return malformed("its checksum does not hold");
   }
-  if (base::load_fixed<std::uint32_t>(bytes.data() + 4) != version) {
+  const auto found = base::load_fixed<std::uint32_t>(bytes.data() + 4);
+  if (found != version && found != version_with_ages) {
     return fail(ErrorKind::kInvalid, "the checkpoint of marks has a later format");
   }
   base::ByteReader in(bytes.substr(crc_offset + 4));
@@ -123,8 +155,17 @@ Result<CheckpointContents> read_checkpoint(std::string_view bytes) {
   }
   if (!in.varint(&unordered) || unordered > in.remaining()) return malformed("unordered sources");
   for (std::uint64_t i = 0; i < unordered; ++i) {
-    if (!read_unordered(in, &contents.unordered.emplace_back())) {
+    if (!read_unordered(in, found == version_with_ages, &contents.unordered.emplace_back())) {
       return malformed("an unordered source");
+    }
+  }
+  std::uint64_t copied = 0;
+  if (found != version_with_ages && (!in.varint(&copied) || copied > in.remaining())) {
+    return malformed("sources with copies");
+  }
+  for (std::uint64_t i = 0; i < copied; ++i) {
+    if (!read_copied(in, &contents.copied.emplace_back())) {
+      return malformed("a source with copies");
     }
   }
   if (!in.at_end()) return malformed("bytes follow its end");

@@ -5,9 +5,10 @@
 #include <string_view>
 #include <vector>
 
-#include "evodb/dedup.h"
 #include "evodb/result.h"
 #include "evodb/types.h"
+#include "ingest/lives.h"
+#include "ingest/unordered_table.h"
 #include "journal/journal.h"
 
 namespace evodb::ingest {
@@ -26,8 +27,9 @@ struct CheckpointMark {
 class CheckpointWriter {
  public:
   CheckpointWriter(journal::JournalId journal, Position position, std::uint64_t marks);
-  void add_mark(const CheckpointMark& mark);                // as often as said above
-  void add_unordered(const DeduplicationTracker& tracker);  // once, last
+  void add_mark(const CheckpointMark& mark);        // as often as said above
+  void add_unordered(const UnorderedTable& table);  // once, behind them
+  void add_copied(const Lives& lives);              // once, last
   std::string finish();
 
  private:
@@ -41,9 +43,10 @@ struct CheckpointContents {
   std::vector<CheckpointMark> marks;
   struct Unordered {
     std::string_view source;
-    std::vector<DeduplicationTracker::AgedRun> runs;
+    std::vector<LsnRun> runs;
   };
   std::vector<Unordered> unordered;
+  std::vector<Lives::Copied> copied;
 };
 
 // Errors: kCorrupt (checksum or structure), kInvalid (a later format).

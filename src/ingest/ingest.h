@@ -8,8 +8,8 @@
 //
 // Marks a (source, epoch): received (appended), durable (synced), persisted (landed). Only durable
 // ones answer "duplicate"; a duplicate that is received and not yet durable is answered when it is.
-// Marks never expire. Unordered sources (wire v1, or a hello that says so) keep the set of LSNs as
-// intervals; see dedup.h.
+// Marks never expire. Of unordered sources (wire v1, or a hello that says so) the set of LSNs is
+// kept, for ever too: unordered_table.h.
 //
 // Credit: a session may have so many bytes of batches not yet durable. It shrinks to 0 as the
 // journal nears its cap or the pending bytes theirs, and returns (an ack to every starved session)
@@ -21,7 +21,7 @@
 // Views in an outcome (Nack.text, Welcome.text) are valid until the next call on this object.
 //
 // Threads: the loop's only. Memory: bounded by options; 44 bytes a (source, epoch), plus its name
-// and about 8 bytes of index; 16 bytes a session that has nothing in the air; table definitions,
+// and about 8 bytes of index; 24 bytes a session that has nothing in the air; table definitions,
 // and the numbers that sessions give to them, once each, however many sessions use them.
 #pragma once
 
@@ -29,6 +29,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +37,8 @@
 #include "base/clock.h"
 #include "evodb/result.h"
 #include "evodb/types.h"
+#include "ingest/lives.h"
+#include "ingest/lsn_set.h"
 #include "wire/change.h"
 #include "wire/frame.h"
 
@@ -59,10 +62,10 @@ struct IngestOptions {
   std::uint32_t sessions_max = 4'000'000;
   std::uint64_t session_table_bytes_max = 8u << 20;  // definitions that one session may bring
   std::uint64_t table_bytes_max = 64u << 20;         // distinct definitions of all sessions
-  // Unordered sources.
-  std::int64_t window_ms = 300'000;
-  std::uint32_t max_entries_per_source = 10'000;  // intervals remembered a source
-  std::uint32_t max_sources = 1'000;
+  // Unordered sources whose LSNs leave gaps: memory for these, of all together. One source may have
+  // so many runs in any case, and more while half of the memory is free.
+  std::uint64_t gap_bytes_max = 80'000'000;
+  std::uint32_t gap_runs_per_source = 10'000;
 };
 
 struct HelloOutcome {
@@ -71,6 +74,8 @@ struct HelloOutcome {
   wire::Nack nack;        // if not
   SessionId superseded;   // an older session of this source that must be closed; 0 = none
   bool has_superseded = false;
+  std::vector<SessionId>
+      other_lives;  // sessions of this source under another life: to be closed too
 };
 
 // What must be told to a session now.
@@ -94,6 +99,12 @@ struct Effects {
     acks.clear();
     batches.clear();
   }
+};
+
+// What one body of a batch may have; a message of wire v1 may be several.
+struct BatchLimits {
+  std::uint32_t entries_max = 10'000;
+  std::uint64_t bytes_max = 16u << 20;
 };
 
 enum class BatchVerdict : std::uint8_t {
@@ -125,13 +136,18 @@ struct LandedMark {
   std::string source;
   Epoch epoch;
   Lsn highest_in_any_table;
+  std::vector<LsnRun> runs;  // of an unordered source: all that any table has
 };
 
 struct IngestStats {
   std::uint64_t sources = 0, sessions = 0;
   std::uint64_t batches = 0, entries = 0, bytes = 0;
   std::uint64_t duplicate_entries = 0, gaps = 0, chain_mismatches = 0, new_epochs = 0,
-                over_credit = 0, malformed = 0, older_epochs = 0, superseded = 0;
+                over_credit = 0, over_gap_limit = 0, malformed = 0, older_epochs = 0,
+                superseded = 0;
+  // Sources that a copy of theirs streamed as (lives.h): found, copies told so, and known now.
+  std::uint64_t copies_found = 0, copies_told = 0, sources_with_copies = 0;
+  std::uint64_t unordered_sources_with_gaps = 0, unordered_gap_bytes = 0;
   std::uint64_t inflight_bytes = 0;
 };
 
@@ -163,12 +179,15 @@ class Ingest {
   // registered for the session even if the batch is refused for credit or a gap.
   virtual BatchOutcome on_batch(SessionId session, std::string_view body, std::size_t frame_bytes,
                                 UnixMillis now, Effects& effects) = 0;
-  // A wire v1 batch, already translated to a v2 body (chain fields unused, LSNs ascending after
-  // sorting). The session is bound by on_hello_unordered. `token` comes back when it is durable.
+  // A wire v1 batch, already translated to v2 bodies (chain fields unused, LSNs ascending within
+  // each). The session is bound by on_hello_unordered. `token` comes back when all of it is
+  // durable. Refused: of the bodies before the one that was refused what is new may have been
+  // taken; it is known when it comes again.
   virtual Result<void> on_hello_unordered(SessionId session, std::string_view source) = 0;
-  virtual BatchOutcome on_batch_unordered(SessionId session, std::string_view body,
+  virtual BatchOutcome on_batch_unordered(SessionId session, std::span<const std::string> bodies,
                                           std::size_t frame_bytes, std::uint64_t token,
                                           UnixMillis now, Effects& effects) = 0;
+  virtual BatchLimits batch_limits() const { return {}; }
   virtual void on_disconnect(SessionId session) = 0;
   virtual void on_durable(Position durable_end, Effects& effects) = 0;
   virtual void on_persisted(std::string_view source, Epoch epoch, Lsn lsn, Effects& effects) = 0;
@@ -184,6 +203,10 @@ class Ingest {
   virtual Result<void> restore_sessions(std::string_view saved, const NewSessionId& new_id) = 0;
 
   virtual IngestStats stats() const = 0;
+  // A source of which a copy streamed, and who the original is.
+  virtual void for_each_copied(const std::function<void(const Lives::Copied&)>& visit) const {
+    (void)visit;
+  }
   virtual void for_each_source(const std::function<void(const SourceMark&)>& visit) const = 0;
 };
 

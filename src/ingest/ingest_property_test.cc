@@ -201,6 +201,10 @@ TEST(IngestProperty, unordered_changes_land_once_whatever_happens) {
       const auto what = random.below(12);
       if (what == 0) {
         ASSERT_TRUE(write_checkpoint(w.disk, "j", w.journal->id(), w.ingest->checkpoint()));
+        if (random.below(2) == 0) {  // from now on only the checkpoint knows of it
+          w.land();
+          ASSERT_TRUE(w.journal->trim(std::min(w.landed_to, w.ingest->checkpoint_position())));
+        }
       } else if (what == 1) {
         w.crash(static_cast<sim::CrashModel>(random.below(4)));
         ASSERT_TRUE(w.ingest->on_hello_unordered(SessionId(1), "v1"));
@@ -216,8 +220,8 @@ TEST(IngestProperty, unordered_changes_land_once_whatever_happens) {
         const std::vector<std::size_t> indices(pick.begin(), pick.end());
         sent[++token] = indices;
         const std::string body = log.scattered(indices);
-        const auto outcome = w.ingest->on_batch_unordered(SessionId(1), body, body.size(), token,
-                                                          UnixMillis(step), w.effects);
+        const auto outcome = w.ingest->on_batch_unordered(SessionId(1), {&body, 1}, body.size(),
+                                                          token, UnixMillis(step), w.effects);
         ASSERT_NE(outcome.verdict, BatchVerdict::kRefused) << outcome.nack.text;
       }
       take();

@@ -447,7 +447,7 @@ TEST(IngestUnordered, entries_count_by_their_lsn_whatever_the_batch) {
   ASSERT_TRUE(w.ingest->on_hello_unordered(SessionId(1), "v1"));
   const auto send = [&](const std::vector<std::size_t>& which, std::uint64_t token) {
     const std::string body = log.scattered(which);
-    const auto outcome = w.ingest->on_batch_unordered(SessionId(1), body, body.size(), token,
+    const auto outcome = w.ingest->on_batch_unordered(SessionId(1), {&body, 1}, body.size(), token,
                                                       UnixMillis(10), w.effects);
     EXPECT_EQ(outcome.nack.text, "");
     return outcome.verdict;
@@ -474,30 +474,89 @@ TEST(IngestUnordered, entries_count_by_their_lsn_whatever_the_batch) {
   EXPECT_EQ((w.landed[{"v1", Epoch(0)}].size()), 10u);
 }
 
-TEST(IngestUnordered, a_full_window_refuses_and_takes_again_when_it_is_old) {
-  IngestWorld w;
-  w.options.max_entries_per_source = 3;
-  w.open();
-  const ChildLog log = log_of(40, "v1");
-  ASSERT_TRUE(w.ingest->on_hello_unordered(SessionId(1), "v1"));
-  std::int64_t now = 1000;
-  const auto send = [&](std::size_t i) {
+class Unordered {
+ public:
+  Unordered() { w.open(); }
+  // One LSN each: n-th change of `log`.
+  BatchOutcome send(const ChildLog& log, std::uint32_t session, std::size_t i) {
+    EXPECT_TRUE(w.ingest->on_hello_unordered(SessionId(session), log.source()));
     const std::string body = log.scattered({i});
-    return w.ingest->on_batch_unordered(SessionId(1), body, body.size(), i, UnixMillis(now),
-                                        w.effects);
-  };
-  for (const std::size_t i : {4, 8, 12}) EXPECT_EQ(send(i).verdict, BatchVerdict::kAppended);
-  ASSERT_TRUE(w.commit());
-  EXPECT_EQ(send(16).nack.reason, NackReason::kOverLimit);
-  EXPECT_EQ(send(8).verdict, BatchVerdict::kDuplicate);
-  now += 1'000'000'000;  // a clock that jumped does not make it old
-  EXPECT_EQ(send(16).nack.reason, NackReason::kOverLimit);
-  for (int i = 0; i < 11; ++i) {
-    now += 29'000;
-    (void)send(8);
-    w.ingest->on_hello(SessionId(9), log.hello(), UnixMillis(now));
+    return w.ingest->on_batch_unordered(SessionId(session), {&body, 1}, body.size(), i,
+                                        UnixMillis(10), w.effects);
   }
-  EXPECT_EQ(send(16).verdict, BatchVerdict::kAppended);
+  IngestWorld w;
+};
+
+// 1,000 sources, one goes on for longer than any window, then new ones connect: the others' marks
+// were forgotten, and what they sent again landed twice.
+TEST(IngestUnordered, what_was_acknowledged_is_never_new_again_however_many_sources_come) {
+  Unordered u;
+  std::vector<ChildLog> logs;
+  for (int i = 0; i < 1'250; ++i) logs.push_back(log_of(4, "v1-" + std::to_string(i)));
+  for (const std::size_t change : {0, 1, 3}) {  // with a gap
+    for (std::size_t i = 0; i < logs.size(); ++i) {
+      const BatchOutcome outcome = u.send(logs[i], 1, change);
+      ASSERT_EQ(outcome.verdict, BatchVerdict::kAppended) << i << ": " << outcome.nack.text;
+      ASSERT_TRUE(u.w.commit());
+      if (i % 250 != 249) continue;
+      u.w.land();
+      ASSERT_TRUE(write_checkpoint(u.w.disk, "j", u.w.journal->id(), u.w.ingest->checkpoint()));
+      ASSERT_TRUE(u.w.journal->trim(u.w.ingest->checkpoint_position()));
+    }
+  }
+  for (int life = 0; life < 2; ++life) {
+    for (const ChildLog& log : logs) {
+      for (const std::size_t change : {0, 1, 3}) {
+        ASSERT_EQ(u.send(log, 1, change).verdict, BatchVerdict::kDuplicate) << log.source();
+      }
+    }
+    if (life == 0) u.w.crash(sim::CrashModel::kLost);
+  }
+}
+
+TEST(IngestUnordered, where_memory_for_gaps_ends_new_ones_are_refused_for_now) {
+  Unordered u;
+  u.w.options.gap_bytes_max = 300;
+  u.w.options.gap_runs_per_source = 100;
+  u.w.open();
+  ChildLog log("v1", Epoch(0));
+  for (int i = 0; i < 40; ++i) log.add(2, "r");
+  std::size_t taken = 0;
+  for (; taken < 40; ++taken) {
+    const auto outcome = u.send(log, 1, taken);
+    ASSERT_TRUE(u.w.commit());
+    if (outcome.verdict == BatchVerdict::kAppended) continue;
+    EXPECT_EQ(outcome.nack.reason, NackReason::kOverLimit);
+    EXPECT_GT(outcome.nack.retry_after_ms, 0u) << "it may succeed later";
+    EXPECT_FALSE(outcome.close);
+    break;
+  }
+  EXPECT_GT(taken, 4u);
+  EXPECT_LT(taken, 40u);
+  EXPECT_EQ(u.w.ingest->stats().over_gap_limit, 1u);
+  for (std::size_t i = 0; i < taken; ++i) {
+    EXPECT_EQ(u.send(log, 1, i).verdict, BatchVerdict::kDuplicate);
+  }
+  // Without gaps everybody goes on.
+  ChildLog dense("dense", Epoch(0));
+  for (int i = 0; i < 20; ++i) dense.add(1, "r");
+  for (std::size_t i = 0; i < 20; ++i) {
+    EXPECT_EQ(u.send(dense, 1, i).verdict, BatchVerdict::kAppended);
+  }
+}
+
+TEST(IngestUnordered, behind_a_lost_journal_what_the_tables_have_is_known) {
+  Unordered u;
+  const ChildLog log = log_of(8, "v1");
+  const auto at = [&](std::size_t i) { return log.changes()[i].lsn; };
+  u.w.ingest->restore_landed(
+      {{"v1", Epoch(0), at(4), {{at(0), at(0)}, {at(1), at(1)}, {at(4), at(4)}}}});
+  for (const std::size_t i : {0, 1, 4}) {
+    EXPECT_EQ(u.send(log, 1, i).verdict, BatchVerdict::kDuplicate);
+  }
+  for (const std::size_t i : {2, 3, 5}) {
+    EXPECT_EQ(u.send(log, 1, i).verdict, BatchVerdict::kAppended);
+  }
 }
 
 TEST(BatchRecordFormat, round_trips_and_refuses_what_is_cut) {

@@ -13,13 +13,13 @@
 #include <unordered_map>
 #include <vector>
 
-#include "evodb/dedup.h"
 #include "ingest/batch_record.h"
 #include "ingest/ingest.h"
 #include "ingest/session.h"
 #include "ingest/source_table.h"
 #include "ingest/table_registry.h"
 #include "ingest/table_sets.h"
+#include "ingest/unordered_table.h"
 #include "journal/journal.h"
 
 namespace evodb::ingest {
@@ -39,8 +39,10 @@ class IngestMachine final : public Ingest {
   BatchOutcome on_batch(SessionId session, std::string_view body, std::size_t frame_bytes,
                         UnixMillis now, Effects& effects) override;
   Result<void> on_hello_unordered(SessionId session, std::string_view source) override;
-  BatchOutcome on_batch_unordered(SessionId session, std::string_view body, std::size_t frame_bytes,
-                                  std::uint64_t token, UnixMillis now, Effects& effects) override;
+  BatchOutcome on_batch_unordered(SessionId session, std::span<const std::string> bodies,
+                                  std::size_t frame_bytes, std::uint64_t token, UnixMillis now,
+                                  Effects& effects) override;
+  BatchLimits batch_limits() const override;
   void on_disconnect(SessionId session) override;
   void on_durable(Position durable_end, Effects& effects) override;
   void on_persisted(std::string_view source, Epoch epoch, Lsn lsn, Effects& effects) override;
@@ -50,10 +52,13 @@ class IngestMachine final : public Ingest {
   Result<void> restore_sessions(std::string_view saved, const NewSessionId& new_id) override;
 
   IngestStats stats() const override;
+  void for_each_copied(const std::function<void(const Lives::Copied&)>& visit) const override {
+    lives_.for_each_copied(visit);
+  }
   void for_each_source(const std::function<void(const SourceMark&)>& visit) const override;
 
  private:
-  using Runs = std::vector<DeduplicationTracker::Run>;
+  using Runs = std::vector<LsnRun>;
   static constexpr std::uint32_t no_session = UINT32_MAX;
 
   // A batch in the journal's queue. What it is before it is durable: see on_durable.
@@ -66,8 +71,10 @@ class IngestMachine final : public Ingest {
     ChainHash chain_before;
     TxnId txn_before;
     std::uint64_t token = 0;
-    std::string unordered_source;
+    SourceIndex unordered = SourceTable::none;  // its `runs` become durable
     Runs runs;
+    bool answers = false;    // an unordered batch, whose last body this is
+    bool duplicate = false;  // all of it was here before
   };
 
   // --- sessions. An id here is one of an open session, unless it is looked for with find().
@@ -84,6 +91,9 @@ class IngestMachine final : public Ingest {
   void land(std::uint32_t air);  // an InAir without batches goes, if nobody needs it
   HelloOutcome refuse_hello(wire::NackReason reason, std::string text);
   HelloOutcome new_epoch(const wire::Hello& hello, std::string text);
+  // nullopt: it goes on. Closes no session: `other_lives` says which are to be.
+  std::optional<HelloOutcome> look_at_life(const wire::Hello& hello, UnixMillis now,
+                                           std::vector<SessionId>* other_lives);
   HelloOutcome welcome(SessionId id, const SourceState& state, bool chain_known);
   // Empty: the two histories may be one. Otherwise why they are not.
   std::optional<std::string> divergence(const SourceState& state, const wire::Hello& hello) const;
@@ -121,9 +131,18 @@ class IngestMachine final : public Ingest {
   std::optional<BatchOutcome> admit(Session* s, wire::BatchReader& reader, std::size_t frame_bytes);
   BatchOutcome take_ordered(SessionId id, wire::BatchReader& reader, std::string_view body,
                             std::size_t frame_bytes, UnixMillis now, Effects& effects);
-  BatchOutcome take_unordered(SessionId id, wire::BatchReader& reader, std::string_view body,
-                              std::size_t frame_bytes, std::uint64_t token, UnixMillis now,
-                              Effects& effects);
+  // What was found in the bodies of one unordered batch.
+  struct Taken {
+    bool appended = false;
+    bool waits = false;  // some of it was received before, and is not durable
+    Lsn last;
+  };
+  // Empty: it was taken, or known.
+  std::optional<BatchOutcome> take_unordered(SessionId id, wire::BatchReader& reader,
+                                             std::string_view body, std::size_t frame_bytes,
+                                             UnixMillis now, Taken& taken);
+  BatchOutcome answer_unordered(SessionId id, std::uint64_t token, const Taken& taken,
+                                Effects& effects);
 
   struct DurablePoint {
     ChainHash chain;
@@ -138,7 +157,8 @@ class IngestMachine final : public Ingest {
 
   SourceTable sources_;
   TableRegistry tables_;
-  DeduplicationTracker unordered_;
+  UnorderedTable unordered_;
+  Lives lives_{{}};
   // The highest LSN in any table when an earlier journal was lost; empty if none was.
   std::unordered_map<SourceIndex, Lsn> landed_;
 

@@ -193,8 +193,9 @@ BatchOutcome IngestMachine::on_batch(SessionId id, std::string_view body, std::s
   if (s->source != SourceTable::none) {
     return take_ordered(id, reader, body, frame_bytes, now, effects);
   }
-  return take_unordered(id, reader, body, frame_bytes, reader.header().last_lsn.value, now,
-                        effects);
+  Taken taken;
+  if (auto refused = take_unordered(id, reader, body, frame_bytes, now, taken)) return *refused;
+  return answer_unordered(id, reader.header().last_lsn.value, taken, effects);
 }
 
 BatchOutcome IngestMachine::take_ordered(SessionId id, wire::BatchReader& reader,

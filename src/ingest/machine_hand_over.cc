@@ -35,6 +35,7 @@ std::string IngestMachine::save_sessions() {
     if (r.kind == SessionKind::kOrdered) {
       r.source = sources_.name_of(s->source);
       r.epoch = sources_.at(s->source).epoch;
+      r.life = s->life;
     }
     // Tables of a v1 session are numbered by the gate, and anew by the next one.
     if (r.kind == SessionKind::kUnorderedV1) continue;
@@ -75,6 +76,7 @@ Result<void> IngestMachine::restore_sessions(std::string_view saved, const NewSe
     }
     Session& s = open_session(*id, r.kind);
     s.source = source;
+    s.life = r.life;
     s.superseded = r.superseded;
     if (ordered) {
       const std::uint64_t step = grant_step_bytes();

@@ -28,9 +28,14 @@ Result<Position> IngestMachine::restore_checkpoint(std::string_view bytes) {
     }
     sources_.put(index, state);
   }
+  for (const Lives::Copied& copied : contents.copied) lives_.restore(copied);
   if (!ours) return journal_.first();
   for (const CheckpointContents::Unordered& source : contents.unordered) {
-    EVODB_CHECK(unordered_.restore(source.source, source.runs));
+    if (unordered_.find(source.source) != SourceTable::none) {
+      return fail(ErrorKind::kCorrupt,
+                  "the checkpoint names source '" + std::string(source.source) + "' twice");
+    }
+    unordered_.insert(unordered_.find_or_add_always(source.source), source.runs);
   }
   durable_end_ = contents.position;
   return contents.position;
@@ -73,10 +78,11 @@ Result<void> IngestMachine::replay(const journal::Record& record) {
     std::uint32_t table_ref = 0;
     for (wire::TableDef def; reader.next_table(&table_ref, &def);) {
     }
+    const SourceIndex index = unordered_.find_or_add_always(batch.source);
     Runs runs;
     wire::ChangeView change;
     while (reader.next(&change)) {
-      if (unordered_.look(batch.source, change.lsn) == DeduplicationTracker::Known::kNew) {
+      if (unordered_.look(index, change.lsn) == UnorderedTable::Known::kNew) {
         DeduplicationTracker::add_to_runs(runs, change.lsn);
       }
     }
@@ -85,9 +91,7 @@ Result<void> IngestMachine::replay(const journal::Record& record) {
                                            std::to_string(record.position.value) + ": " +
                                            status.error().text);
     }
-    if (runs.empty()) return {};
-    EVODB_CHECK(unordered_.receive_always(batch.source, runs, batch.received_at));
-    unordered_.make_durable(batch.source, runs);
+    unordered_.insert(index, runs);
     return {};
   }
   SourceIndex index = sources_.find(batch.source, batch.epoch);
@@ -107,7 +111,10 @@ Result<void> IngestMachine::replay(const journal::Record& record) {
 
 void IngestMachine::restore_landed(const std::vector<LandedMark>& marks) {
   for (const LandedMark& mark : marks) {
-    // Unordered sources keep no mark; landing's own filter knows their LSNs.
+    if (!mark.runs.empty()) {
+      unordered_.merge(unordered_.find_or_add_always(mark.source), mark.runs);
+      continue;
+    }
     if (mark.epoch.value == 0 || mark.highest_in_any_table.value == 0) continue;
     SourceIndex index = sources_.find(mark.source, mark.epoch);
     const bool known = index != SourceTable::none;
@@ -145,6 +152,7 @@ std::string IngestMachine::checkpoint() const {
                      .txn = point == points.end() ? state.txn : point->second.txn});
   });
   writer.add_unordered(unordered_);
+  writer.add_copied(lives_);
   return writer.finish();
 }
 
@@ -166,13 +174,12 @@ void IngestMachine::for_each_source(const std::function<void(const SourceMark&)>
     mark.received_txn = state.txn;
     visit(mark);
   });
-  unordered_.for_each_durable([&](const std::string& name, const auto& runs) {
+  unordered_.for_each([&](SourceIndex i, std::string_view name, std::uint64_t) {
     mark = SourceMark();
     mark.source = name;
     mark.ordered = false;
     mark.chain_known = false;
-    mark.received = unordered_.highest(name);
-    mark.durable = runs.back().run.last;
+    mark.received = mark.durable = unordered_.highest_durable(i);
     visit(mark);
   });
 }

@@ -28,9 +28,9 @@ IngestMachine::IngestMachine(const IngestOptions& options, journal::Journal& jou
       reserve_bytes_(std::min(options.journal_reserve_bytes,
                               (journal.free_bytes() + journal.held_bytes()) / 8)),
       tables_(options.table_bytes_max),
-      unordered_(DeduplicationOptions{.window_ms = options.window_ms,
-                                      .max_entries_per_source = options.max_entries_per_source,
-                                      .max_sources = options.max_sources}),
+      unordered_(UnorderedTable::Limits{.gap_bytes_max = options.gap_bytes_max,
+                                        .runs_per_source = options.gap_runs_per_source,
+                                        .sources_max = options.sources_max}),
       durable_end_(journal.first()) {}
 
 // --- sessions -----------------------------------------------------------------------------------
@@ -81,6 +81,7 @@ void IngestMachine::on_disconnect(SessionId id) {
     state.session = no_session;
     sources_.put(s->source, state);
   }
+  if (s->source != SourceTable::none) lives_.on_gone(sources_.name_of(s->source), s->life);
   table_sets_.release(s->tables);
   if (bytes_in_air(*s) > 0) --busy_sessions_;
   if (const std::uint32_t air = s->air; air != Session::none) {
@@ -164,7 +165,6 @@ bool IngestMachine::has_inflight(SourceIndex index) const {
 }
 
 HelloOutcome IngestMachine::on_hello(SessionId id, const wire::Hello& hello, UnixMillis now) {
-  unordered_.advance(now);
   on_disconnect(id);  // a second hello begins the session anew
   if (hello.source.empty() || hello.source.size() > base::source_name_bytes_max) {
     return refuse_hello(
@@ -193,6 +193,8 @@ HelloOutcome IngestMachine::on_hello(SessionId id, const wire::Hello& hello, Uni
                             " is beyond what a log can have; begin with the time in milliseconds");
   }
 
+  std::vector<SessionId> other_lives;
+  if (auto told = look_at_life(hello, now, &other_lives)) return *std::move(told);
   SourceIndex index = sources_.find(hello.source, hello.epoch);
   if (index == SourceTable::none) {
     if (hello.trimmed.value != 0) {
@@ -241,11 +243,53 @@ HelloOutcome IngestMachine::on_hello(SessionId id, const wire::Hello& hello, Uni
     session(outcome.superseded).superseded = true;
     ++stats_.superseded;
   }
-  open_session(id, SessionKind::kOrdered).source = index;
+  for (const SessionId other : other_lives) {
+    if (other.value == state.session || other == id) continue;
+    session(other).superseded = true;
+    ++stats_.superseded;
+    outcome.other_lives.push_back(other);
+  }
+  Session& opened = open_session(id, SessionKind::kOrdered);
+  opened.source = index;
+  opened.life = hello.life;
   state.session = id.value;
   sources_.put(index, state);
   outcome.accepted = true;
   outcome.welcome = welcome(id, state, chain_known).welcome;
+  return outcome;
+}
+
+std::optional<HelloOutcome> IngestMachine::look_at_life(const wire::Hello& hello, UnixMillis now,
+                                                        std::vector<SessionId>* other_lives) {
+  if (hello.life == 0) return std::nullopt;
+  std::uint64_t connected = 0;
+  sources_.for_each_epoch(hello.source, [&](SourceIndex index) {
+    const std::uint32_t number = sources_.at(index).session;
+    if (number == no_session) return;
+    const Session& s = session(SessionId(number));
+    if (s.superseded || s.life == 0) return;
+    connected = s.life;
+    if (s.life != hello.life) other_lives->push_back(SessionId(number));
+  });
+  const auto verdict = lives_.on_hello(hello.source, hello.life, hello.epoch, connected,
+                                       sources_.newest_epoch(hello.source), hello.agent, now);
+  if (verdict == Lives::Verdict::kGoOn) return std::nullopt;
+  if (verdict == Lives::Verdict::kOriginal) {
+    HelloOutcome outcome = new_epoch(
+        hello,
+        "another database came under this name, and this one was known first; it may be a "
+        "copy of this one");
+    outcome.welcome.epoch_min = lives_.epoch_for(hello.source);
+    return outcome;
+  }
+  ++stats_.copies_told;
+  text_ = lives_.why(hello.source);
+  HelloOutcome outcome;
+  outcome.accepted = true;
+  outcome.welcome.verdict = wire::WelcomeVerdict::kCopy;
+  outcome.welcome.frame_bytes_max = base::frame_bytes_max;
+  outcome.welcome.batch_entries_max = options_.batch_entries_max;
+  outcome.welcome.text = text_;
   return outcome;
 }
 
@@ -391,9 +435,9 @@ void IngestMachine::on_durable(Position durable_end, Effects& effects) {
       if (state.session != no_session) mark_due(SessionId(state.session));
       continue;
     }
-    if (!batch.runs.empty()) unordered_.make_durable(batch.unordered_source, batch.runs);
-    if (!air.attached) continue;
-    effects.batches.push_back({air.session, batch.token, batch.runs.empty()});
+    if (!batch.runs.empty()) unordered_.make_durable(batch.unordered, batch.runs);
+    if (!air.attached || !batch.answers) continue;
+    effects.batches.push_back({air.session, batch.token, batch.duplicate});
     if (air.kind == SessionKind::kUnordered) {
       air.unordered_durable = batch.last;
       mark_due(air.session);
@@ -434,7 +478,11 @@ void IngestMachine::on_persisted(std::string_view source, Epoch epoch, Lsn lsn, 
 
 IngestStats IngestMachine::stats() const {
   IngestStats stats = stats_;
-  stats.sources = sources_.size() + unordered_.source_count();
+  stats.sources = sources_.size() + unordered_.size();
+  stats.copies_found = lives_.found();
+  stats.sources_with_copies = lives_.sources_with_copies();
+  stats.unordered_sources_with_gaps = unordered_.with_gaps();
+  stats.unordered_gap_bytes = unordered_.gap_bytes();
   stats.sessions = open_sessions_;
   stats.inflight_bytes = inflight_bytes_;
   return stats;

@@ -1,4 +1,6 @@
 // Batches of sources whose LSNs come in any order: wire v1, and v2 hellos that say so.
+#include <algorithm>
+
 #include "base/limits.h"
 #include "ingest/machine.h"
 
@@ -33,27 +35,75 @@ Result<void> IngestMachine::on_hello_unordered(SessionId id, std::string_view so
   return {};
 }
 
-BatchOutcome IngestMachine::on_batch_unordered(SessionId id, std::string_view body,
-                                               std::size_t frame_bytes, std::uint64_t token,
-                                               UnixMillis now, Effects& effects) {
-  Session* s = sessions_.find(id);
-  wire::BatchReader reader(body);
-  if (auto refused = admit(s, reader, frame_bytes)) return *refused;
-  if (s->source != SourceTable::none)
-    return refuse_malformed("an unordered batch in an ordered session");
-  return take_unordered(id, reader, body, frame_bytes, token, now, effects);
+BatchLimits IngestMachine::batch_limits() const {
+  return {.entries_max = options_.batch_entries_max,
+          .bytes_max =
+              std::min<std::uint64_t>(base::frame_bytes_max, journal_.segment_room_bytes() / 2)};
 }
 
-BatchOutcome IngestMachine::take_unordered(SessionId id, wire::BatchReader& reader,
-                                           std::string_view body, std::size_t frame_bytes,
-                                           std::uint64_t token, UnixMillis now, Effects& effects) {
-  using Known = DeduplicationTracker::Known;
+BatchOutcome IngestMachine::on_batch_unordered(SessionId id, std::span<const std::string> bodies,
+                                               std::size_t frame_bytes, std::uint64_t token,
+                                               UnixMillis now, Effects& effects) {
+  Taken taken;
+  for (const std::string& body : bodies) {
+    Session* s = sessions_.find(id);
+    wire::BatchReader reader(body);
+    if (auto refused = admit(s, reader, body.size())) return *refused;
+    if (s->source != SourceTable::none)
+      return refuse_malformed("an unordered batch in an ordered session");
+    // All of it counts against the credit when the first of it is taken.
+    const std::size_t charge = taken.appended ? 0 : frame_bytes;
+    if (auto refused = take_unordered(id, reader, body, charge, now, taken)) return *refused;
+  }
+  return answer_unordered(id, token, taken, effects);
+}
+
+BatchOutcome IngestMachine::answer_unordered(SessionId id, std::uint64_t token, const Taken& taken,
+                                             Effects& effects) {
+  BatchOutcome outcome;
+  if (taken.appended) {
+    InFlight& newest = inflight_.back();  // the last of it
+    newest.answers = true;
+    newest.token = token;
+    newest.last = taken.last;
+    outcome.verdict = BatchVerdict::kAppended;
+    return outcome;
+  }
+  outcome.verdict = BatchVerdict::kDuplicate;
+  if (!taken.waits) {
+    effects.batches.push_back({id, token, true});
+    InAir& air = airs_[session(id).air];
+    if (air.kind == SessionKind::kUnordered) {
+      air.unordered_durable = taken.last;
+      push_ack(id, effects);
+    }
+    return outcome;
+  }
+  if (room_bytes() == 0) {
+    ++stats_.over_credit;
+    return refuse(wire::NackReason::kOverCredit, "the parent's queue is full; retry", Lsn(), 1'000);
+  }
+  // Answered when everything in the queue is safe, which is when what it repeats is.
+  track(id, 0,
+        {.end = journal_.appended_end(),
+         .last = taken.last,
+         .token = token,
+         .answers = true,
+         .duplicate = true});
+  return outcome;
+}
+
+std::optional<BatchOutcome> IngestMachine::take_unordered(SessionId id, wire::BatchReader& reader,
+                                                          std::string_view body,
+                                                          std::size_t frame_bytes, UnixMillis now,
+                                                          Taken& taken) {
+  using Known = UnorderedTable::Known;
   const Session& s = session(id);
   InAir& air = airs_[s.air];  // such a session always has one
+  SourceIndex source = unordered_.find(air.unordered_source);
   // First what is new, then, only if some is not, the same again to encode the rest.
   Runs runs;
   std::uint32_t known = 0;
-  bool waits = false;
   wire::ChangeView change;
   wire::BatchReader again(body);
   const auto binding_for = [&](const wire::ChangeView& c) { return binding_of(s, c.table_ref); };
@@ -64,8 +114,8 @@ BatchOutcome IngestMachine::take_unordered(SessionId id, wire::BatchReader& read
                               std::to_string(change.table_ref) +
                               ", which this session has not defined");
     }
-    const Known seen = unordered_.look(air.unordered_source, change.lsn);
-    waits = waits || seen == Known::kReceived;
+    const Known seen = unordered_.look(source, change.lsn);
+    taken.waits = taken.waits || seen == Known::kReceived;
     if (seen != Known::kNew) {
       ++known;
       continue;
@@ -75,32 +125,12 @@ BatchOutcome IngestMachine::take_unordered(SessionId id, wire::BatchReader& read
   }
   if (auto status = reader.status(); !status) return refuse_malformed(status.error().text);
 
-  BatchOutcome outcome;
+  taken.last = reader.header().last_lsn;
   if (runs.empty()) {
     stats_.duplicate_entries += known;
-    outcome.verdict = BatchVerdict::kDuplicate;
-    if (!waits) {
-      effects.batches.push_back({id, token, true});
-      if (air.kind == SessionKind::kUnordered) {
-        air.unordered_durable = reader.header().last_lsn;
-        push_ack(id, effects);
-      }
-      return outcome;
-    }
-    if (room_bytes() == 0) {
-      ++stats_.over_credit;
-      return refuse(wire::NackReason::kOverCredit, "the parent's queue is full; retry", Lsn(),
-                    1'000);
-    }
-    // Answered when everything in the queue is safe, which is when what it repeats is.
-    track(id, 0,
-          {.end = journal_.appended_end(),
-           .last = reader.header().last_lsn,
-           .token = token,
-           .unordered_source = air.unordered_source});
-    return outcome;
+    return std::nullopt;
   }
-  if (over_credit(s, frame_bytes)) {
+  if (!taken.appended && over_credit(s, frame_bytes)) {
     ++stats_.over_credit;
     return refuse(wire::NackReason::kOverCredit, "the parent's queue is full; retry", Lsn(), 1'000);
   }
@@ -121,7 +151,7 @@ BatchOutcome IngestMachine::take_unordered(SessionId id, wire::BatchReader& read
     for (wire::TableDef def; again.next_table(&table_ref, &def);) {
     }
     while (again.next(&change)) {
-      if (unordered_.look(air.unordered_source, change.lsn) != Known::kNew) continue;
+      if (unordered_.look(source, change.lsn) != Known::kNew) continue;
       writer.add_change(change.op, change.table_ref,
                         tables_.at(binding_for(change)->table).fingerprint, change.lsn, change.txn,
                         change.committed_at, change.key, change.before, change.after,
@@ -131,26 +161,27 @@ BatchOutcome IngestMachine::take_unordered(SessionId id, wire::BatchReader& read
     encoded = writer.finish();
     record.body = encoded;
   }
-  if (auto received = unordered_.receive(air.unordered_source, runs, now); !received) {
+  const auto found = unordered_.find_or_add(air.unordered_source);
+  const auto received =
+      found ? unordered_.receive(*found, runs) : Result<void>(std::unexpected(found.error()));
+  if (!received) {
+    ++stats_.over_gap_limit;
     return refuse(wire::NackReason::kOverLimit, received.error().text, Lsn(), 10'000);
   }
+  source = *found;
   const auto appended = append_batch(s, record);
   if (!appended) {
-    unordered_.take_back(air.unordered_source, runs);
+    unordered_.take_back(source, runs);
     return refuse_append(id, appended.error(), Lsn());
   }
   track(id, frame_bytes,
-        {.end = *appended,
-         .last = reader.header().last_lsn,
-         .token = token,
-         .unordered_source = air.unordered_source,
-         .runs = std::move(runs)});
+        {.end = *appended, .last = taken.last, .unordered = source, .runs = std::move(runs)});
+  taken.appended = true;
   ++stats_.batches;
   stats_.entries += record.change_count;
   stats_.duplicate_entries += known;
   stats_.bytes += frame_bytes;
-  outcome.verdict = BatchVerdict::kAppended;
-  return outcome;
+  return std::nullopt;
 }
 
 }  // namespace evodb::ingest

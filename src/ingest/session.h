@@ -1,4 +1,4 @@
-// What a session costs: 16 bytes while nothing of it is in the air, an InAir beside it otherwise.
+// What a session costs: 24 bytes while nothing of it is in the air, an InAir beside it otherwise.
 #pragma once
 
 #include <array>
@@ -44,8 +44,9 @@ struct Session {
   std::uint32_t superseded : 1 = 0;
   std::uint32_t starved : 1 = 0;  // was told 0 with nothing in the air: only we can wake it
   std::uint32_t ack_due : 1 = 0;  // within one call
+  std::uint64_t life = 0;         // of the hello; 0: it said none
 };
-static_assert(sizeof(Session) == 16);
+static_assert(sizeof(Session) == 24);
 
 // Records indexed by SessionId, in chunks that never move.
 class SessionSlab {

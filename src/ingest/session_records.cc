@@ -6,7 +6,7 @@
 namespace evodb::ingest {
 namespace {
 
-constexpr std::uint8_t flag_superseded = 1, flag_starved = 2;
+constexpr std::uint8_t flag_superseded = 1, flag_starved = 2, flag_life = 4;
 constexpr std::size_t session_bytes_min = 8;
 constexpr std::size_t definition_bytes_max = base::frame_bytes_max;
 
@@ -14,7 +14,7 @@ bool decode_session(base::ByteReader& in, std::size_t definitions, SessionRecord
   std::uint8_t kind = 0, flags = 0;
   std::uint64_t tables = 0;
   if (!in.u32(&s->session) || !in.u8(&kind) || kind > 2 || !in.u8(&flags) ||
-      flags > (flag_superseded | flag_starved) ||
+      flags > (flag_superseded | flag_starved | flag_life) ||
       !in.string(&s->source, base::source_name_bytes_max) || s->source.empty()) {
     return false;
   }
@@ -22,6 +22,10 @@ bool decode_session(base::ByteReader& in, std::size_t definitions, SessionRecord
   s->superseded = (flags & flag_superseded) != 0;
   s->starved = (flags & flag_starved) != 0;
   if (s->kind == SessionKind::kOrdered && !in.varint(&s->epoch.value)) return false;
+  if ((flags & flag_life) != 0 &&
+      (s->kind != SessionKind::kOrdered || !in.u64(&s->life) || s->life == 0)) {
+    return false;
+  }
   if (!in.varint(&s->granted_bytes) || !in.varint(&s->granted_before_bytes)) return false;
   if (s->kind == SessionKind::kUnordered &&
       (!in.varint(&s->unordered_durable.value) || !in.varint(&s->unordered_persisted.value))) {
@@ -56,9 +60,11 @@ std::string encode_session_records(const SessionRecords& records) {
     base::put_u32(out, s.session);
     base::put_u8(out, static_cast<std::uint8_t>(s.kind));
     base::put_u8(out, static_cast<std::uint8_t>((s.superseded ? flag_superseded : 0) |
-                                                (s.starved ? flag_starved : 0)));
+                                                (s.starved ? flag_starved : 0) |
+                                                (s.life != 0 ? flag_life : 0)));
     base::put_string(out, s.source);
     if (s.kind == SessionKind::kOrdered) base::put_varint(out, s.epoch.value);
+    if (s.life != 0) base::put_u64(out, s.life);
     base::put_varint(out, s.granted_bytes);
     base::put_varint(out, s.granted_before_bytes);
     if (s.kind == SessionKind::kUnordered) {

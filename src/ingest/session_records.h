@@ -19,6 +19,7 @@ struct SessionRecord {
   bool superseded = false, starved = false;
   std::string_view source;
   Epoch epoch;                                                // kOrdered
+  std::uint64_t life = 0;                                     // kOrdered; 0: its hello said none
   std::uint64_t granted_bytes = 0, granted_before_bytes = 0;  // told last, and before
   Lsn unordered_durable, unordered_persisted;                 // kUnordered
   struct Table {

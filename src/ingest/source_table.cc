@@ -214,12 +214,13 @@ SourceIndex SourceTable::add(std::string_view name, Epoch epoch) {
   return id;
 }
 
+SourceIndex SourceTable::newest_added(std::string_view name) const {
+  return heads_[slot_of(name, base::xxh64(name))];
+}
+
 Epoch SourceTable::newest_epoch(std::string_view name) const {
   Epoch newest;
-  for (SourceIndex id = heads_[slot_of(name, base::xxh64(name))]; id != none;
-       id = links_of(id).next_epoch) {
-    newest = std::max(newest, epoch_of(id));
-  }
+  for_each_epoch(name, [&](SourceIndex id) { newest = std::max(newest, epoch_of(id)); });
   return newest;
 }
 

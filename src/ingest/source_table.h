@@ -52,6 +52,12 @@ class SourceTable {
   // The largest known of a source; 0 if none.
   Epoch newest_epoch(std::string_view name) const;
 
+  // Every epoch that is known of a source.
+  template <class Visit>
+  void for_each_epoch(std::string_view name, Visit visit) const {
+    for (SourceIndex id = newest_added(name); id != none; id = links_of(id).next_epoch) visit(id);
+  }
+
   std::size_t size() const { return size_; }
   // Room for so many in all, so that adding them moves nothing.
   void reserve(std::size_t sources);
@@ -93,6 +99,7 @@ class SourceTable {
     return blocks_[id >> block_bits].get() + (id & ((1u << block_bits) - 1));
   }
   Links links_of(SourceIndex id) const;
+  SourceIndex newest_added(std::string_view name) const;
   Epoch epoch_of(SourceIndex id) const;
   SourceIndex make_record(std::string_view name);
   // The slot that holds the newest record of this name, or the empty one where it belongs.

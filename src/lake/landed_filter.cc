@@ -1,5 +1,6 @@
 #include "lake/landed_filter.h"
 
+#include <algorithm>
 #include <tuple>
 
 #include "base/bytes.h"
@@ -36,6 +37,27 @@ void add_to(LsnIntervals& intervals, std::uint64_t lsn) {
     next = intervals.erase(next);
   }
   intervals.emplace_hint(next, lsn, last);
+}
+
+// Both may hold the same LSNs.
+void add_all(LsnIntervals& intervals, const LsnIntervals& more) {
+  for (const auto& interval : more) {
+    std::uint64_t first = interval.first, last = interval.second;
+    auto at = intervals.upper_bound(first);
+    if (at != intervals.begin()) {
+      const auto previous = std::prev(at);
+      if (previous->second >= first || previous->second + 1 == first) {
+        first = previous->first;
+        last = std::max(last, previous->second);
+        at = intervals.erase(previous);
+      }
+    }
+    while (at != intervals.end() && (at->first <= last || at->first == last + 1)) {
+      last = std::max(last, at->second);
+      at = intervals.erase(at);
+    }
+    intervals.emplace_hint(at, first, last);
+  }
 }
 
 struct Held {
@@ -141,6 +163,16 @@ std::vector<LandedFilter::Highest> LandedFilter::highest() const {
   out.reserve(all.size());
   for (const auto& [key, lsn] : all) out.push_back({key.source, key.epoch, lsn});
   return out;
+}
+
+std::map<std::string, LsnIntervals> LandedFilter::unordered() const {
+  std::map<std::string, LsnIntervals> all;
+  for (const auto& [table, sources] : impl_->tables) {
+    for (const auto& [key, held] : sources) {
+      if (key.epoch == unordered_epoch) add_all(all[key.source], held.exact);
+    }
+  }
+  return all;
 }
 
 std::string LandedFilter::encode() const {

@@ -61,6 +61,8 @@ class LandedFilter {
     Lsn lsn;
   };
   std::vector<Highest> highest() const;
+  // What any table holds of each unordered source.
+  std::map<std::string, LsnIntervals> unordered() const;
 
   std::string encode() const;
   // Errors: kCorrupt.

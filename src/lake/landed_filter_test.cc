@@ -20,6 +20,30 @@ TEST(LandedFilter, OfAnOrderedSourceEverythingUpToTheHighestIsThere) {
   EXPECT_FALSE(filter.contains("u", "s", Epoch(1), Lsn(1)));
 }
 
+TEST(LandedFilter, WhatAnyTableHasOfAnUnorderedSourceIsToldTogether) {
+  std::mt19937_64 random(12);
+  for (int round = 0; round < 200; ++round) {
+    LandedFilter filter;
+    std::set<std::uint64_t> want;
+    for (int n = 0; n < 60; ++n) {
+      const std::uint64_t lsn = random() % 80 + 1;
+      want.insert(lsn);
+      filter.add(std::string(1, static_cast<char>('a' + random() % 4)), "s", Epoch(0), Lsn(lsn));
+    }
+    filter.add("a", "ordered", Epoch(1), Lsn(7));
+    const auto all = filter.unordered();
+    ASSERT_EQ(all.size(), 1u);
+    std::set<std::uint64_t> got;
+    std::uint64_t behind = 0;
+    for (const auto& [first, last] : all.at("s")) {
+      EXPECT_TRUE(got.empty() || first > behind + 1) << "runs that touch are one";
+      for (std::uint64_t lsn = first; lsn <= last; ++lsn) got.insert(lsn);
+      behind = last;
+    }
+    EXPECT_EQ(got, want);
+  }
+}
+
 TEST(LandedFilter, OfAnUnorderedSourceItKnowsEveryLsnByItself) {
   std::mt19937_64 random(11);
   for (int round = 0; round < 200; ++round) {

@@ -55,6 +55,13 @@ Json to_json(const ParentStatus& s) {
         {"note", t.note},
     };
   }
+  Json copies = Json::array();
+  for (const auto& c : s.copies) {
+    copies.push_back({{"source", c.source},
+                      {"original", c.original},
+                      {"since_ms", c.since_ms},
+                      {"copies", c.copies}});
+  }
   const auto& g = s.gate;
   const auto& i = s.ingest;
   return {
@@ -90,7 +97,13 @@ Json to_json(const ParentStatus& s) {
         {"gaps", i.gaps},
         {"chain_mismatches", i.chain_mismatches},
         {"new_epochs", i.new_epochs},
+        {"copies_found", i.copies_found},
+        {"copies_told", i.copies_told},
         {"over_credit", i.over_credit},
+        {"over_gap_limit", i.over_gap_limit},
+        {"unordered_sources_with_gaps", i.unordered_sources_with_gaps},
+        {"unordered_gap_bytes", i.unordered_gap_bytes},
+        {"v1_rejected_entries", g.v1_rejected_entries},
         {"malformed", i.malformed},
         {"inflight_bytes", i.inflight_bytes}}},
       {"journal",
@@ -116,6 +129,7 @@ Json to_json(const ParentStatus& s) {
         {"set_aside_bytes", s.set_aside_bytes},
         {"orphans_removed", s.orphans_removed}}},
       {"tables", tables},
+      {"copies", copies},
   };
 }
 
@@ -180,6 +194,9 @@ std::string metrics_text(const ParentStatus& s) {
   m.counter("evodb_v1_messages_total", "Messages of wire v1 clients.", g.v1_messages);
   m.counter("evodb_v1_crc_mismatches_total", "Wire v1 batches whose CRC did not match (accepted).",
             g.v1_crc_mismatches);
+  m.counter("evodb_v1_rejected_entries_total",
+            "Entries of wire v1 batches that are no rows: they are in the rejects table.",
+            g.v1_rejected_entries);
   m.labelled("evodb_refused_total", "Connections and requests refused, by reason.", "reason",
              {{"connections_max", g.refused_connections_max},
               {"header_size", g.refused_header_size},
@@ -202,9 +219,19 @@ std::string metrics_text(const ParentStatus& s) {
              {{"gap", i.gaps},
               {"chain_mismatch", i.chain_mismatches},
               {"over_credit", i.over_credit},
+              {"over_gap_limit", i.over_gap_limit},
               {"malformed", i.malformed}});
+  m.gauge("evodb_unordered_sources_with_gaps", "Unordered sources whose LSNs have gaps.",
+          i.unordered_sources_with_gaps);
+  m.gauge("evodb_unordered_gap_bytes", "Memory for these gaps: dedup.max_sources bounds it.",
+          i.unordered_gap_bytes);
   m.counter("evodb_new_epochs_total", "Times a child was asked to begin a new epoch.",
             i.new_epochs);
+  m.counter("evodb_copies_found_total",
+            "Times that two databases were found to stream as one source.", i.copies_found);
+  m.counter("evodb_copies_told_total", "Hellos of copies that were told to take another name.",
+            i.copies_told);
+  m.gauge("evodb_sources_with_copies", "Sources of which a copy streamed.", i.sources_with_copies);
   m.gauge("evodb_ingest_inflight_bytes", "Taken and not yet durable.", i.inflight_bytes);
   m.counter("evodb_journal_commits_total", "Group commits (each is one sync).", s.journal_commits);
   m.gauge("evodb_journal_bytes", "Held by the journal.", s.journal_bytes);

@@ -17,6 +17,7 @@
 namespace evodb::parent {
 
 namespace {
+constexpr std::size_t copies_shown_max = 100;
 constexpr std::int64_t recovery_retry_ms_min = 100;
 constexpr std::int64_t recovery_retry_ms_max = 10'000;
 constexpr std::int64_t disk_full_retry_ms = 500;
@@ -74,6 +75,7 @@ struct Parent::Impl : gate::GateHandlers,
   ingest::Effects effects;
   std::function<void()> stopped;
 
+  std::uint64_t copies_found = 0;
   bool handing_over = false;
   std::optional<HandOverContents> adopted;  // until it was put into the rooms
   std::vector<base::StreamId> adopted_streams;
@@ -135,7 +137,11 @@ struct Parent::Impl : gate::GateHandlers,
     if (landed_filter) {
       std::vector<ingest::LandedMark> marks;
       for (auto& highest : landed_filter->highest()) {
-        marks.push_back({std::move(highest.source), highest.epoch, highest.lsn});
+        marks.push_back({std::move(highest.source), highest.epoch, highest.lsn, {}});
+      }
+      for (auto& [source, intervals] : landed_filter->unordered()) {
+        auto& mark = marks.emplace_back(ingest::LandedMark{source, Epoch(0), Lsn(), {}});
+        for (const auto& [first, last] : intervals) mark.runs.push_back({Lsn(first), Lsn(last)});
       }
       ingest->restore_landed(marks);
     }
@@ -699,6 +705,15 @@ struct Parent::Impl : gate::GateHandlers,
     flush([](bool) {});
   }
 
+  void on_session(gate::ConnectionId, std::string_view source) override {
+    const std::uint64_t found = ingest->stats().copies_found;
+    if (found == copies_found) return;
+    copies_found = found;
+    options.say("two databases stream as '" + std::string(source) +
+                "': the one that was known first goes on under a new epoch, the copy is told to "
+                "take a name of its own (/status, copies)");
+  }
+
   BufferStatus buffer_status() override {
     const auto s = ingest->stats();
     const std::uint64_t held = journal->held_bytes();
@@ -745,6 +760,11 @@ struct Parent::Impl : gate::GateHandlers,
     s.journal_commits = commits;
     if (gate) s.gate = gate->stats();
     s.ingest = ingest->stats();
+    ingest->for_each_copied([&s](const ingest::Lives::Copied& c) {
+      if (s.copies.size() == copies_shown_max) return;
+      s.copies.push_back(
+          {std::string(c.source), std::string(c.agent), c.since.value, c.copies.size()});
+    });
     s.lake = landing_stats.lake;
     s.landing_halted = landing_stats.halted;
     s.store_error = landing_stats.store_error;

@@ -51,8 +51,8 @@ struct ParentOptions {
   std::int64_t orphan_age_ms_min = 24 * 3600 * 1000;  // younger files may belong to a live flush
   std::int64_t flush_timeout_ms = 30'000;             // how long POST /flush waits
   StoreHealthOptions store_health;
-  // Told what an operator's log should have, in lines without an end. Loop thread.
-  std::function<void(const std::string&)> say;
+  // A line for the operator's log. On the loop; must not call the parent.
+  std::function<void(const std::string& line)> say = [](const std::string&) {};
   std::int64_t tend_ms = 10'000;                 // how often the catalog is looked after
   std::int64_t sick_retry_ms = 30'000;           // how often a table that waits is looked at
   std::int64_t refused_retry_ms = 600'000;       // the same, where it only refuses to be written
@@ -86,6 +86,14 @@ struct ParentSeams {
   RoomWraps* wraps = nullptr;  // none: the rooms as they are
 };
 
+// A source as which two databases streamed.
+struct CopiedSource {
+  std::string source;
+  std::string original;  // who speaks for it now: its hello's agent
+  std::int64_t since_ms = 0;
+  std::uint64_t copies = 0;  // lives that are told to take another name
+};
+
 // What an operator sees; see docs/http.md for the JSON made of it.
 struct ParentStatus {
   std::string version;
@@ -100,6 +108,7 @@ struct ParentStatus {
   std::uint64_t journal_bytes = 0, journal_bytes_max = 0, journal_commits = 0;
   gate::GateStats gate;
   ingest::IngestStats ingest;
+  std::vector<CopiedSource> copies;  // at most 100, the newest first
   lake::LakeStats lake;
   std::optional<Error> landing_halted, store_error;  // see LandingStats
   std::optional<Error> probe_error;                  // see StoreHealth

@@ -302,6 +302,60 @@ TEST(WireV1Text, AZeroByteIsNotTheEndOfAMessage) {
   EXPECT_FALSE(decode_v1_text("{\"type\":\"pong\"}\0 anything"sv));
 }
 
+TEST(WireV1Text, OfABatchEachEntryIsReadByItself) {
+  const std::string text = R"( { "entries" : [
+    {"sequence":1,"timestamp":5.9,"operation":"INSERT","table":"a","rowId":9,"after":{"b":1.0,"a":"}]"}},
+    {"sequence":2,"operation":"UPDATE","table":"a","before":[1,  2],"after":null},
+    {"sequence":-3,"operation":"DELETE","table":"a"}, "x", {"a" 1}, [], {},
+    {"sequence":4,"operation":"DELETE","tab\u006ce":"esc","timestamp":-1e99,"before":{]}
+   ], "type":"cdc_batch", "sourceDoId":"s", "correlationId":"c\u0031", "sequenceNumber": 3.0,
+   "isRetry":"whatever" } )";
+  const auto read = read_v1_text_batch(text);
+  ASSERT_TRUE(read) << read.error().text;
+  EXPECT_EQ(read->batch.source, "s");
+  EXPECT_EQ(read->batch.correlation_id, "c1");
+  EXPECT_EQ(read->batch.batch_sequence, 3u);
+  ASSERT_EQ(read->rows.size(), 8u);
+  EXPECT_EQ(read->rows[0].fault, "");
+  EXPECT_EQ(read->rows[0].after, R"({"b":1.0,"a":"}]"})");
+  EXPECT_EQ(read->rows[0].entry.row_id, "9");
+  EXPECT_EQ(read->rows[0].entry.timestamp, UnixMillis(5));
+  EXPECT_EQ(read->rows[1].fault, "");
+  EXPECT_EQ(read->rows[1].before, "[1,  2]");
+  EXPECT_EQ(read->rows[1].after, "");
+  for (const std::size_t i : {2, 3, 4, 5, 6}) EXPECT_NE(read->rows[i].fault, "") << i;
+  EXPECT_EQ(read->rows[2].entry.table, "a") << "as far as it could be read";
+  EXPECT_EQ(read->rows[4].whole, R"({"a" 1})");
+  EXPECT_EQ(read->rows[7].fault, "");
+  EXPECT_EQ(read->rows[7].entry.table, "esc");
+  EXPECT_EQ(read->rows[7].entry.timestamp, UnixMillis(INT64_MIN));
+  EXPECT_EQ(read->rows[7].before, "{]");
+}
+
+TEST(WireV1Text, WhatANackNeedsIsFoundInWhateverCame) {
+  const std::string head = R"({"correlationId":"c","type":"cdc_batch","sequenceNumber":7,)";
+  for (const std::string& rest :
+       {std::string(R"("entries":[{"a)"), std::string("!"), std::string(500'000, '['),
+        R"("x":)" + std::string(500'000, '{')}) {
+    const V1TextHead found = peek_v1_text(head + rest);
+    EXPECT_EQ(found.type, "cdc_batch");
+    EXPECT_EQ(found.correlation_id, "c");
+    EXPECT_EQ(found.batch_sequence, 7u);
+    EXPECT_FALSE(read_v1_text_batch(head + rest));
+  }
+  EXPECT_EQ(peek_v1_text("ping").type, "");
+  EXPECT_EQ(peek_v1_text(R"({"correlationId":5})").correlation_id.value_or(""), "");
+  for (const char* broken :
+       {"", "{", "[]", "{}", R"({"entries":[],"sequenceNumber":1} x)", R"({"entries":[]})",
+        R"({"sequenceNumber":1})", R"({"entries":[],"sequenceNumber":1)",
+        R"({"entries":[1,],"sequenceNumber":1})", R"({"entries":[1 2],"sequenceNumber":1})"}) {
+    EXPECT_FALSE(read_v1_text_batch(broken)) << broken;
+  }
+  std::string many = R"({"sequenceNumber":1,"entries":[{})";
+  for (std::size_t i = 0; i < v1_entries_max; ++i) many += ",{}";
+  EXPECT_EQ(read_v1_text_batch(many + "]}").error().kind, ErrorKind::kOverLimit);
+}
+
 TEST(WireV1Text, AnswersWithTextThatIsNotUtf8) {
   const std::string text = encode_v1_text(
       V1TextNack{UnixMillis(1), 2, V1NackReason::kInvalidFormat, false, 0, "bad name \xff", "c"});

@@ -126,6 +126,34 @@ Result<V1TextMessage> decode_v1_text(std::string_view text);
 // Text that is not UTF-8 gets replacement characters. `before` and `after` are put in as they are.
 std::string encode_v1_text(const V1TextMessage& message);
 
+// --- for a parent: what is wrong with one entry is that entry's alone ---------------------------
+
+// What a NACK needs to reach its sender, as far as a text can be read: it may be no JSON, or go on
+// for too long.
+struct V1TextHead {
+  std::string type;
+  std::optional<std::string> correlation_id;
+  std::uint64_t batch_sequence = 0;
+};
+V1TextHead peek_v1_text(std::string_view text);
+
+struct V1TextRow {
+  V1TextEntry entry;               // without its rows
+  std::string_view before, after;  // JSON as it came, not looked at; empty: absent or null
+  std::string_view whole;          // all of the entry
+  std::string fault;  // not empty: why it is none; `entry` is as far as it could be read
+};
+struct V1TextRows {
+  V1TextBatch batch;  // source, sequence and correlation id: nothing else is used of it
+  std::vector<V1TextRow> rows;
+};
+inline constexpr std::size_t v1_entries_max = 200'000;  // a message
+
+// A `cdc_batch`. Views of `text`, which may be longer than v1_text_bytes_max: only the entries' own
+// fields are parsed here, and one after the other. A time that no 64 bits hold is the nearest that
+// they do. Errors: kInvalid (a fault outside of the entries), kOverLimit (v1_entries_max).
+Result<V1TextRows> read_v1_text_batch(std::string_view text);
+
 std::string_view v1_ack_status_name(V1AckStatus status);    // "ok", "buffered", ...
 std::string_view v1_nack_reason_name(V1NackReason reason);  // "buffer_full", ...
 

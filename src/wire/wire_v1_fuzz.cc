@@ -38,7 +38,32 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (type && *type == V1Type::kAck) (void)decode_v1_ack(bytes);
   if (type && *type == V1Type::kNack) (void)decode_v1_nack(bytes);
 
+  const V1TextHead head = peek_v1_text(bytes);
+  const Result<V1TextRows> rows = read_v1_text_batch(bytes);
+  if (rows) {
+    EVODB_ASSERT(rows->batch.batch_sequence == head.batch_sequence, "two readings of one number");
+    EVODB_ASSERT(rows->batch.correlation_id == head.correlation_id, "two readings of one id");
+    for (const V1TextRow& row : rows->rows) {
+      EVODB_ASSERT(!row.whole.empty() && row.whole.data() >= bytes.data() &&
+                       row.whole.data() + row.whole.size() <= bytes.data() + bytes.size(),
+                   "an entry lies in its message");
+    }
+  }
   const Result<V1TextMessage> text = decode_v1_text(bytes);
+  // Whatever the strict reading takes, the other one takes too.
+  if (text && std::holds_alternative<V1TextBatch>(*text)) {
+    EVODB_ASSERT(rows.has_value(), "a batch that is no batch");
+    const auto& batch = std::get<V1TextBatch>(*text);
+    EVODB_ASSERT(batch.entries.size() == rows->rows.size(), "another number of entries");
+    for (std::size_t i = 0; i < batch.entries.size(); ++i) {
+      const V1TextRow& row = rows->rows[i];
+      EVODB_ASSERT(row.fault.empty() && row.entry.sequence == batch.entries[i].sequence &&
+                       row.entry.table == batch.entries[i].table &&
+                       row.before.empty() == batch.entries[i].before.empty() &&
+                       row.after.empty() == batch.entries[i].after.empty(),
+                   "another reading of an entry");
+    }
+  }
   if (text) {
     const std::string again = encode_v1_text(*text);
     const Result<V1TextMessage> second = decode_v1_text(again);

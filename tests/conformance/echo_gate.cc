@@ -29,8 +29,9 @@ class NoIngest final : public ingest::Ingest {
     return {};
   }
   Result<void> on_hello_unordered(ingest::SessionId, std::string_view) override { return {}; }
-  ingest::BatchOutcome on_batch_unordered(ingest::SessionId, std::string_view, std::size_t,
-                                          std::uint64_t, UnixMillis, ingest::Effects&) override {
+  ingest::BatchOutcome on_batch_unordered(ingest::SessionId, std::span<const std::string>,
+                                          std::size_t, std::uint64_t, UnixMillis,
+                                          ingest::Effects&) override {
     return {};
   }
   void on_disconnect(ingest::SessionId) override {}

@@ -166,6 +166,52 @@ def test_malformed_frames_are_refused_with_a_reason(parent):
     assert p.get("/healthz")[0] == 200
 
 
+def test_what_is_wrong_with_an_entry_of_wire_v1_stays_with_it(parent):
+    p = parent().start()
+
+    def entry(sequence, **more):
+        return {"sequence": sequence, "timestamp": 1700000000000, "operation": "INSERT",
+                "table": "users", "rowId": f"u{sequence}", "after": {"n": 1}, **more}
+
+    batch = {"type": "cdc_batch", "sourceDoId": "do-1", "sequenceNumber": 7, "correlationId": "c-7",
+             "entries": [entry(1), entry(0), entry(2, timestamp=-1), entry(3, timestamp=1e300),
+                         entry(4, operation="UPSERT"), entry(5, table=""), entry(1, rowId="other"),
+                         "no entry at all", entry(6)]}
+    with connect(p.url) as ws:
+        for status in ("ok", "duplicate"):  # the second time all of it is known
+            ws.send(json.dumps(batch))
+            answer = json.loads(ws.recv(5))
+            assert (answer["type"], answer["status"]) == ("ack", status), answer
+            assert answer["correlationId"] == "c-7"
+        many = [entry(sequence) for sequence in range(1000, 26_000)]
+        ws.send(json.dumps({**batch, "correlationId": "many", "entries": many}))
+        assert json.loads(ws.recv(30))["correlationId"] == "many"
+        # As many member lists as there may be, and more.
+        for first in range(0, 1500, 100):
+            lists = [entry(30_000 + i, after={f"n{i}": i}) for i in range(first, first + 100)]
+            for e in lists:
+                e["table"] = "lists"
+            ws.send(json.dumps({**batch, "entries": lists}))
+            assert json.loads(ws.recv(30))["type"] == "ack"
+        ws.send('{"type":"cdc_batch","correlationId":"broken","sequenceNumber":3,"entries":[{}')
+        nack = json.loads(ws.recv(5))
+        assert (nack["type"], nack["correlationId"], nack["sequenceNumber"]) == ("nack", "broken", 3)
+    assert p.get("/flush", method="POST")[0] == 200
+    lakehouse = Lakehouse(p.data)
+    rows = lakehouse.sql("select _lsn, _committed_at is null from {u} where _lsn < 1000 order by 1",
+                         u="users_changes")
+    assert rows == [(1, False), (2, False), (3, True), (6, False)]
+    assert lakehouse.sql("select count(*), count(distinct _lsn) from {u} where _lsn >= 1000",
+                         u="users_changes") == [(25_000, 25_000)]
+    assert lakehouse.sql("select count(*) from {u}", u="lists_changes") == [(1_500,)]
+    rejects = lakehouse.sql("select lsn, reason from {u} order by reason", u="rejects")
+    assert len(rejects) == 5, rejects
+    assert sorted(lsn for lsn, _ in rejects if lsn < 1000) == [4, 5]
+    for why in ("sequences begin at 1", "UPSERT", "the table's name", "same sequence",
+                "not a JSON object"):
+        assert any(why in reason for _, reason in rejects), (why, rejects)
+
+
 def send_one_change(p):
     """As a client of the first generation; acknowledged, so the journal has it."""
     with connect(p.url) as ws:
