@@ -182,6 +182,8 @@ void add_bench(CLI::App& app, int& exit_code) {
   add("upgrade", "A new process takes over: connections kept, and how long it takes", bench_upgrade,
       load);
   add("capture", "What the triggers cost the application", bench_capture, {});
+  add("polite", "Transactions of applications that fail for an edge (--entries: a setting)",
+      bench_polite, {"set", "entries"});
 }
 
 }  // namespace evodb::app

@@ -64,6 +64,7 @@ Result<BenchJson> bench_memory(const BenchArguments& arguments);
 Result<BenchJson> bench_e2e(const BenchArguments& arguments);
 Result<BenchJson> bench_idle(const BenchArguments& arguments);
 Result<BenchJson> bench_capture(const BenchArguments& arguments);
+Result<BenchJson> bench_polite(const BenchArguments& arguments);
 Result<BenchJson> bench_ack(const BenchArguments& arguments);
 Result<BenchJson> bench_codec(const BenchArguments& arguments);
 Result<BenchJson> bench_dedup(const BenchArguments& arguments);

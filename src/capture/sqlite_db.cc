@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "base/sqlite_log.h"
 
@@ -39,6 +40,14 @@ std::unexpected<Error> sqlite_error(int code, sqlite3* db, const std::string& pa
     case SQLITE_IOERR: return fail(ErrorKind::kRetry, "the disk of " + file + " failed: " + said);
     default: return fail(ErrorKind::kInternal, file + ": " + said);
   }
+}
+
+// What a look that does not hold has led to is no error of the database.
+std::unexpected<Error> sqlite_error(int code, sqlite3* db, const std::string& path,
+                                    PoliteVfs* polite) {
+  auto error = sqlite_error(code, db, path);
+  if (polite == nullptr || !polite->looking() || polite->holds()) return error;
+  return sqlite_error(SQLITE_BUSY, nullptr, path);
 }
 
 std::string quoted(std::string_view text, char quote) {
@@ -108,7 +117,7 @@ Result<bool> Statement::step() {
     sqlite3_reset(handle_.get());
     return false;
   }
-  auto error = sqlite_error(code, sqlite3_db_handle(handle_.get()), *path_);
+  auto error = sqlite_error(code, sqlite3_db_handle(handle_.get()), *path_, polite_);
   sqlite3_reset(handle_.get());
   return error;
 }
@@ -156,13 +165,15 @@ Result<Database> Database::open(const std::string& path, const OpenOptions& opti
   EVODB_CHECK(check_file(path, options));
   Database db;
   db.path_ = std::make_unique<std::string>(path);
+  if (options.polite) db.polite_ = EVODB_TRY(PoliteVfs::create(options.vfs));
+  const std::string& vfs = db.polite_ ? db.polite_->name() : options.vfs;
   // Builds of SQLite may read names that begin so as URIs; a file is a file here.
   const std::string name = path.starts_with("file:") || path.starts_with(":") ? "./" + path : path;
   sqlite3* handle = nullptr;
   const int flags =
       SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (options.create ? SQLITE_OPEN_CREATE : 0);
-  const int code = sqlite3_open_v2(name.c_str(), &handle, flags,
-                                   options.vfs.empty() ? nullptr : options.vfs.c_str());
+  const int code =
+      sqlite3_open_v2(name.c_str(), &handle, flags, vfs.empty() ? nullptr : vfs.c_str());
   db.handle_.reset(handle);
   if (code != SQLITE_OK) return sqlite_error(code, handle, path);
   sqlite3_extended_result_codes(handle, 1);
@@ -170,10 +181,31 @@ Result<Database> Database::open(const std::string& path, const OpenOptions& opti
   if (options.keep_log_at_close) {
     sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   }
-  // The file is first read here: whatever is wrong with it shows now.
-  const std::int64_t tables = EVODB_TRY(db.integer("SELECT count(*) FROM sqlite_schema"));
-  static_cast<void>(tables);
+  // A checkpoint within our commit would hold readers out for as long as the disk takes.
+  if (db.polite_) sqlite3_wal_autocheckpoint(handle, 0);
+  EVODB_CHECK(db.first_read(options));
   return db;
+}
+
+// The file is first read here: whatever is wrong with it shows now.
+Result<void> Database::first_read(const OpenOptions& options) const {
+  constexpr int look_again_ms = 5;
+  const auto read = [&] { return integer("SELECT count(*) FROM sqlite_schema"); };
+  if (!polite_) {
+    EVODB_TRY(read());
+    return {};
+  }
+  Result<std::int64_t> found;
+  for (int waited_ms = 0; waited_ms <= options.busy_timeout_ms; waited_ms += look_again_ms) {
+    found = consistently(*this, read);
+    if (found) return {};
+    if (found.error().kind != ErrorKind::kRetry) return fail(found.error());
+    if (polite_->hot_journal()) break;
+    polite_->sleep_us(look_again_ms * 1'000);
+  }
+  if (!polite_->hot_journal()) return fail(found.error());
+  EVODB_TRY(read());  // under locks: it repairs what an application left that died while it wrote
+  return {};
 }
 
 Result<Statement> Database::prepare(std::string_view sql) const {
@@ -183,7 +215,8 @@ Result<Statement> Database::prepare(std::string_view sql) const {
       sqlite3_prepare_v2(handle_.get(), sql.data(), static_cast<int>(sql.size()), &handle, nullptr);
   statement.handle_.reset(handle);
   statement.path_ = path_.get();
-  if (code != SQLITE_OK) return sqlite_error(code, handle_.get(), *path_);
+  statement.polite_ = polite_.get();
+  if (code != SQLITE_OK) return sqlite_error(code, handle_.get(), *path_, polite_.get());
   return statement;
 }
 
@@ -202,7 +235,7 @@ Result<Database::Kept> Database::kept(const std::string& sql) const {
 
 Result<void> Database::run(const std::string& sql) const {
   const int code = sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr);
-  if (code != SQLITE_OK) return sqlite_error(code, handle_.get(), *path_);
+  if (code != SQLITE_OK) return sqlite_error(code, handle_.get(), *path_, polite_.get());
   return {};
 }
 
@@ -252,20 +285,62 @@ std::string Database::resolved_path() const {
   return name != nullptr ? name : *path_;
 }
 
-Result<Transaction> Transaction::begin(const Database& db, Kind kind) {
-  EVODB_CHECK(db.run(kind == Kind::kWrite ? "BEGIN IMMEDIATE" : "BEGIN"));
-  return Transaction(&db);
+Result<void> Database::checkpoint() const {
+  const int code =
+      sqlite3_wal_checkpoint_v2(handle_.get(), "main", SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  if (code != SQLITE_OK) return sqlite_error(code, handle_.get(), *path_);
+  return {};
+}
+
+Result<void> Database::sync_less() const {
+  polite_->begin_look();  // SQLite reads the schema for it
+  auto done = run("PRAGMA main.synchronous = NORMAL");
+  if (!end_look()) return sqlite_error(SQLITE_BUSY, nullptr, *path_);
+  return done;
+}
+
+bool Database::end_look() const {
+  // A statement that is at a row keeps its transaction, whatever COMMIT says.
+  for (sqlite3_stmt* s = sqlite3_next_stmt(handle_.get(), nullptr); s != nullptr;
+       s = sqlite3_next_stmt(handle_.get(), s)) {
+    if (sqlite3_stmt_busy(s) != 0) sqlite3_reset(s);
+  }
+  if (polite_->end_look()) return true;
+  // The schema in memory may have been read from the same pages. This reads and writes nothing.
+  sqlite3_exec(handle_.get(), "PRAGMA writable_schema = RESET", nullptr, nullptr, nullptr);
+  return false;
+}
+
+Result<Transaction> Transaction::begin(const Database& db, Kind kind, WriteReason reason) {
+  if (kind == Kind::kWrite && db.gate_ != nullptr) {
+    EVODB_CHECK(db.gate_->begin(reason));
+    return Transaction(&db, /*looks=*/false, db.gate_);
+  }
+  const bool looks = kind == Kind::kRead && db.polite_ != nullptr;
+  if (looks) db.polite_->begin_look();
+  auto begun = db.run(kind == Kind::kWrite ? "BEGIN IMMEDIATE" : "BEGIN");
+  if (!begun) {
+    if (looks) db.end_look();
+    return fail(std::move(begun.error()));
+  }
+  return Transaction(&db, looks, nullptr);
 }
 
 Result<void> Transaction::commit() {
+  if (gate_ != nullptr) EVODB_CHECK(gate_->may_commit());
   EVODB_CHECK(db_->run("COMMIT"));  // a failed one is rolled back by the destructor
-  db_ = nullptr;
+  const Database& db = *std::exchange(db_, nullptr);
+  if (gate_ != nullptr) gate_->ended(/*committed=*/true);
+  if (looks_ && !db.end_look()) return sqlite_error(SQLITE_BUSY, nullptr, db.path());
   return {};
 }
 
 Transaction::~Transaction() {
+  if (db_ == nullptr) return;
   // What can fail here is a transaction that SQLite has rolled back itself: the same outcome.
-  if (db_ != nullptr) sqlite3_exec(db_->handle_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
+  sqlite3_exec(db_->handle_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
+  if (gate_ != nullptr) gate_->ended(/*committed=*/false);
+  if (looks_) db_->end_look();
 }
 
 std::string quote_name(std::string_view name) { return quoted(name, '"'); }

@@ -16,9 +16,11 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include <sqlite3.h>
 
+#include "capture/polite_vfs.h"
 #include "evodb/result.h"
 #include "evodb/value.h"
 
@@ -54,6 +56,7 @@ class Statement {
   };
   std::unique_ptr<sqlite3_stmt, Finalize> handle_;
   const std::string* path_ = nullptr;
+  PoliteVfs* polite_ = nullptr;
 };
 
 struct OpenOptions {
@@ -63,6 +66,27 @@ struct OpenOptions {
   bool create = false;  // an absent file is no error
   // Closing leaves SQLite's log as it is, until settle_log_at_close(): for who must look first.
   bool keep_log_at_close = false;
+  // A guest in an application's database, see polite_vfs.h: reads take no lock that an
+  // application's write could meet, and nobody's log is checkpointed by our commits. Read inside
+  // of a kRead transaction only; write through PoliteWriter.
+  bool polite = false;
+};
+
+class Database;
+
+// Why somebody writes to an application's database, see polite_writer.h.
+enum class WriteReason : std::uint8_t { kSchema, kTrim, kResend };
+
+// Decides when a write transaction of a database may begin; see PoliteWriter.
+class WriteGate {
+ public:
+  virtual ~WriteGate() = default;
+  // Begins one (BEGIN IMMEDIATE), or kRetry: not now.
+  virtual Result<void> begin(WriteReason reason) = 0;
+  // kRetry: roll it back instead, somebody would be in its way.
+  virtual Result<void> may_commit() = 0;
+  // It is over: committed or rolled back.
+  virtual void ended(bool committed) = 0;
 };
 
 class Database {
@@ -99,32 +123,72 @@ class Database {
   // Errors: kInvalid, the file or its permissions allow no writing.
   Result<void> check_writable() const;
   const std::string& path() const { return *path_; }
+  void set_busy_timeout(int ms) const { sqlite3_busy_timeout(handle_.get(), ms); }
+  // Null unless opened as `polite`.
+  PoliteVfs* polite() const { return polite_.get(); }
+  // From now on write transactions go through it; null: they begin at once.
+  void set_gate(WriteGate* gate) { gate_ = gate; }
+  // Writes SQLite's log, or what of it nobody reads, into the database; waits for nobody.
+  // Errors: kRetry (somebody else is doing it), the disk's.
+  Result<void> checkpoint() const;
+  // Called after each commit of this connection to a log, with the log's length. See
+  // sqlite3_wal_hook.
+  void on_log_pages(int (*hook)(void*, sqlite3*, const char*, int), void* argument) const {
+    sqlite3_wal_hook(handle_.get(), hook, argument);
+  }
+  // From now on a commit to a log is not synced (PRAGMA synchronous = NORMAL). REQUIRES: `polite`,
+  // no transaction. Errors: kRetry.
+  Result<void> sync_less() const;
 
  private:
   friend class Transaction;
   struct Close {
     void operator()(sqlite3* db) const { sqlite3_close_v2(db); }
   };
+  Result<void> first_read(const OpenOptions& options) const;
+  bool end_look() const;
+  std::unique_ptr<PoliteVfs> polite_;  // outlives the connection
+  WriteGate* gate_ = nullptr;
   std::unique_ptr<std::string> path_;  // at a lasting address: statements name it in their errors
   std::unique_ptr<sqlite3, Close> handle_;
   mutable std::unordered_map<std::string, std::unique_ptr<Statement>> kept_;
 };
 
-// Rolls back unless committed.
+// Rolls back unless committed. Of a database that is opened as `polite` a kRead transaction's
+// commit() may give kRetry: what was read is no committed state, forget it. So nothing that was
+// read is acted upon before commit(), nor an error that was concluded from it: see consistently().
 class Transaction {
  public:
   enum class Kind : std::uint8_t { kRead, kWrite };
-  // kWrite takes the write lock at once, so that nothing fails halfway for a lock.
-  static Result<Transaction> begin(const Database& db, Kind kind);
+  // kWrite takes the write lock at once, so that nothing fails halfway for a lock. `reason` is for
+  // the database's WriteGate, if it has one.
+  static Result<Transaction> begin(const Database& db, Kind kind,
+                                   WriteReason reason = WriteReason::kSchema);
   Result<void> commit();
   ~Transaction();
-  Transaction(Transaction&& other) noexcept : db_(other.db_) { other.db_ = nullptr; }
+  Transaction(Transaction&& other) noexcept
+      : db_(std::exchange(other.db_, nullptr)), looks_(other.looks_), gate_(other.gate_) {}
   Transaction& operator=(Transaction&&) = delete;
 
  private:
-  explicit Transaction(const Database* db) : db_(db) {}
+  Transaction(const Database* db, bool looks, WriteGate* gate)
+      : db_(db), looks_(looks), gate_(gate) {}
   const Database* db_;
+  bool looks_;
+  WriteGate* gate_;
 };
+
+// What `read`, which returns a Result, says of one committed state of the database: its errors,
+// too. kRetry: there was no such state to be had, somebody is writing.
+template <class Read>
+auto consistently(const Database& db, Read&& read) -> decltype(read()) {
+  Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kRead));
+  auto result = read();
+  if (auto held = transaction.commit(); !held) {
+    if (result || held.error().kind == ErrorKind::kRetry) return fail(std::move(held.error()));
+  }
+  return result;
+}
 
 // "name" with its quotes doubled; 'text' likewise.
 std::string quote_name(std::string_view name);

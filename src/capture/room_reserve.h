@@ -1,0 +1,37 @@
+// RoomReserve: a file beside an application's database that holds disk space until it is needed.
+//
+//   RoomReserve room("app.db", 4u << 20);
+//   room.keep();                       // now and then: makes it where it is not and there is room
+//   if (error.kind == ErrorKind::kNoSpace && room.release()) try it again;
+//
+// Why. A trim frees room, but first it needs some: SQLite writes the pages that it changes to a log
+// or journal. On a full disk everything may be acknowledged and yet nothing can be trimmed, and the
+// application, whose disk it is, cannot write. The file is app.db-evodb-reserve; nothing is in it,
+// and whoever needs its room may delete it.
+//
+// Threads: one at a time. Other processes may do the same: the file is there or not.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace evodb::capture {
+
+class RoomReserve {
+ public:
+  // 0 bytes: none is kept. A database that is not a file of this machine has none.
+  RoomReserve(const std::string& db, std::uint64_t bytes);
+
+  // Makes it if it is absent and the disk has several times as much. False: there is none.
+  bool keep();
+  // False: there was none.
+  bool release();
+  bool is_kept() const;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_, directory_;
+  std::uint64_t bytes_;
+};
+
+}  // namespace evodb::capture
