@@ -358,7 +358,6 @@ struct Parent::Impl : gate::GateHandlers,
 
   // On a store thread, where nothing lands.
   Result<RecoveredCatalog> read_anew(store::ObjectStore& store, table::Catalog& catalog) {
-    EVODB_CHECK(catalog.reopen());
     auto found =
         EVODB_TRY(recover_catalog(seams.disk, options.journal_directory,
                                   {journal->id(), recovered_end}, store, catalog, seams.random));

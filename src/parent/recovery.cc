@@ -74,6 +74,18 @@ class PatientReads final : public store::ObjectStore {
   store::ObjectStore& store_;
 };
 
+// What another try may find otherwise.
+template <class T>
+Result<T> passing(Result<T> result) {
+  if (result) return result;
+  const ErrorKind kind = result.error().kind;
+  if (kind != ErrorKind::kOutcomeUnknown && kind != ErrorKind::kStale &&
+      kind != ErrorKind::kNotFound && kind != ErrorKind::kExists) {
+    return result;
+  }
+  return fail(ErrorKind::kRetry, std::move(result).error().text);
+}
+
 // A full disk may have room the next time.
 Result<void> keep_end(base::Disk& disk, const std::string& directory,
                       const JournalExtent& journal) {
@@ -175,6 +187,7 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
                                          table::Catalog& catalog, base::Random& random,
                                          LoadTables load) {
   RecoveredCatalog recovered;
+  EVODB_CHECK(catalog.reopen());
   recovered.writer = EVODB_TRY(catalog.claim());
   const std::string ours = std::to_string(journal.id.value);
   const auto remembered = EVODB_TRY(catalog.property(journal_property));
@@ -197,7 +210,7 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
   // Another journal, or none, wrote what the catalog knows. What the tables hold is asked of the
   // store.
   PatientReads reads(store);
-  auto opened = table::open_lakehouse(reads, catalog, random, recovered.writer);
+  auto opened = passing(table::open_lakehouse(reads, catalog, random, recovered.writer));
   if (!opened) return fail(std::move(opened).error());
   recovered.parent_id = opened->claim->record().parent;
   if (!wrote_all(journal, opened->tables)) {
@@ -245,10 +258,10 @@ Result<LoadedTables> load_checked_tables(base::Disk& disk, const std::string& jo
                                          table::Catalog& catalog, table::WriterEpoch& writer,
                                          base::Random& random) {
   PatientReads reads(store);
-  auto opened = table::open_lakehouse(reads, catalog, random, writer);
-  if (!opened && opened.error().kind == ErrorKind::kOutcomeUnknown) {
-    return fail(ErrorKind::kRetry, std::move(opened).error().text);
+  if (auto there = catalog.reopen(); !there) {
+    return fail(ErrorKind::kRetry, std::move(there).error().text);
   }
+  auto opened = passing(table::open_lakehouse(reads, catalog, random, writer));
   if (!opened) return fail(std::move(opened).error());
   const Position end = EVODB_TRY(lowest_unchecked_end(disk, journal_directory, journal));
   EVODB_CHECK(check_watermarks({journal.id, end}, opened->tables));

@@ -147,6 +147,21 @@ TEST_F(LocalStoreTest, AFullDiskIsRetryAndSaysSoAndLeavesNothing) {
   EXPECT_TRUE(store_->put("t/x", "x", PutMode::kIfAbsent)) << "it goes on by itself";
 }
 
+TEST_F(LocalStoreTest, TheSameDirectoryByAnotherPathKeepsItsSpelling) {
+  std::filesystem::create_directory_symlink(root_ + "/ware house", root_ + "/link");
+  const auto other = open_store({.url = "file:" + root_ + "/link"}).value();
+  const std::string recorded = store_->location("");
+  EXPECT_NE(other->location(""), recorded);
+  EXPECT_TRUE(*other->is_at(recorded));
+  EXPECT_FALSE(*other->is_at("file:///nowhere/"));
+  EXPECT_FALSE(*other->is_at("s3://bucket/"));
+  const std::string own = other->location("a/b");
+  other->spell_as(recorded);
+  EXPECT_EQ(other->location("a/b"), store_->location("a/b"));
+  EXPECT_EQ(*other->key_of(store_->location("a/b")), "a/b");
+  EXPECT_EQ(*other->key_of(own), "a/b") << "its own path still leads there";
+}
+
 TEST(PutAll, AnswersTheWorstOfItsObjects) {
   const auto failed = [](ErrorKind kind) -> Result<void> { return fail(kind, "x"); };
   const Result<void> fine;

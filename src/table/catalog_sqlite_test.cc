@@ -1,3 +1,4 @@
+#include <filesystem>
 #include <thread>
 
 #include <sqlite3.h>
@@ -50,6 +51,46 @@ TEST_F(SqliteCatalogTest, ASwapHoldsOnlyFromTheExpectedLocation) {
   EXPECT_EQ(query("SELECT previous_metadata_location FROM iceberg_tables"), "m1");
   EXPECT_EQ(query("SELECT iceberg_type FROM iceberg_tables"), "TABLE");
   EXPECT_EQ(catalog->list()->size(), 1u);
+}
+
+TEST_F(SqliteCatalogTest, AFileThatIsRemovedOrReplacedIsNoticedBeforeAnythingIsCommittedToIt) {
+  for (const bool replaced : {false, true}) {
+    auto catalog = open();
+    const WriterEpoch writer = *catalog->claim();
+    (void)catalog->swap(writer, "t", std::nullopt, "m1");
+    const std::string copy = folder.path() + "/copy.db";
+    std::filesystem::copy_file(path, copy, std::filesystem::copy_options::overwrite_existing);
+    std::filesystem::remove(path);
+    if (replaced) std::filesystem::rename(copy, path);
+    EXPECT_EQ(catalog->list().error().kind, ErrorKind::kStale);
+    EXPECT_EQ(catalog->load("t").error().kind, ErrorKind::kStale);
+    EXPECT_EQ(catalog->swap(writer, "t", "m1", "m2").error().kind, ErrorKind::kStale);
+    EXPECT_EQ(catalog->set_property(writer, "p", "v").error().kind, ErrorKind::kStale);
+    ASSERT_TRUE(catalog->reopen());
+    const WriterEpoch again = *catalog->claim();
+    EXPECT_TRUE(catalog->swap(again, "u", std::nullopt, "m3"));
+    EXPECT_EQ(query("PRAGMA integrity_check"), "ok");
+    EXPECT_EQ(query("SELECT count(*) FROM iceberg_tables WHERE table_name = 'u'"), "1")
+        << "what is committed now is in the file that others open";
+    catalog.reset();
+    for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(path + suffix);
+  }
+}
+
+TEST_F(SqliteCatalogTest, AFileThatWentBackIsNoticed) {
+  auto catalog = open();
+  (void)catalog->claim();
+  const WriterEpoch writer = *catalog->claim();
+  (void)query(
+      "UPDATE iceberg_namespace_properties SET property_value = '1' WHERE property_key = "
+      "'evodb.writer-epoch'");
+  EXPECT_EQ(catalog->swap(writer, "t", std::nullopt, "m1").error().kind, ErrorKind::kStale);
+  EXPECT_EQ(catalog->load("t").error().kind, ErrorKind::kStale) << "until it is opened anew";
+  ASSERT_TRUE(catalog->reopen());
+  EXPECT_TRUE(catalog->swap(*catalog->claim(WriterEpoch(9)), "t", std::nullopt, "m1"));
+  EXPECT_EQ(query("SELECT property_value FROM iceberg_namespace_properties WHERE property_key = "
+                  "'evodb.writer-epoch'"),
+            "9");
 }
 
 TEST_F(SqliteCatalogTest, AClaimFencesEveryEarlierWriterForEver) {
