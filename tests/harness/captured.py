@@ -24,7 +24,7 @@ import time
 from harness import workload
 from harness.binary import run
 from harness.edge import Edge
-from harness.judge import first_difference
+from harness.judge import first_difference, with_rowid
 from harness.lakehouse import Lakehouse
 
 # How an edge is there while a tool works.
@@ -219,16 +219,17 @@ def judge_source(lakehouse, path, name, lasting):
             out.append(f"{table} is in the lakehouse: it lived within one step only")
         rows = [r for r in rows_of.get(table, []) if r["_epoch"] == newest]
         source = there.get(table)
-        truth, columns, key = [], [], []
-        if source:
-            info = db.execute(f"pragma table_xinfo({workload.quoted(source)})").fetchall()
-            columns = [row[1] for row in info]
-            key = [row[1] for row in sorted(info, key=lambda r: r[5]) if row[5] > 0]
-            truth = workload.sqlite_rows(db, source, columns)
-        if not source and (old := [r for r in rows if r["_lsn"] > forgotten(rows)]):
-            out.append(f"{table}: {len(old)} changes of a table that is gone live on")
+        if not source:
+            if old := lives_on(rows):
+                out.append(f"{table}: {len(old)} changes of a table that is gone live on")
             continue
-        rebuilt = fold(rows, columns, key) if source else []
+        info = db.execute(f"pragma table_xinfo({workload.quoted(source)})").fetchall()
+        columns = [row[1] for row in info]
+        key = [row[1] for row in sorted(info, key=lambda r: r[5]) if row[5] > 0]
+        truth = workload.sqlite_rows(db, source, columns)
+        if not key:  # a table without a key: its rowid is captured in its place
+            key, rows = ["_rowid_"], with_rowid(rows)
+        rebuilt = workload.rebuild(rows, columns, key, newest)
         if rebuilt != truth:
             out.append(f"{table}: {len(rebuilt)} rows for {len(truth)}, such as "
                        f"{first_difference(rebuilt, truth)}")
@@ -236,26 +237,7 @@ def judge_source(lakehouse, path, name, lasting):
     return out
 
 
-def forgotten(rows):
-    """The LSN at which the table began anew, or ended, for the last time."""
-    return max((r["_lsn"] for r in rows if r["_op"] in ("RESET", "DROP")), default=-1)
-
-
-def fold(rows, columns, key):
-    before = "_before" if any("_before" in r for r in rows) else None
-    rows = [r | {c: r.get(c) for c in columns} for r in rows if r["_lsn"] > forgotten(rows)]
-    if not key:
-        for r in rows:
-            r["_rowid_"] = next((v for k, v in r.items() if k.startswith("_rowid_")), None)
-        key = ["_rowid_"]
-    for r in rows:
-        if before is None:
-            r["_before"] = {c: r.get(f"_before_{c}") for c in [*columns, *key]}
-        elif r["_before"] is not None:
-            r["_before"] = {c: r["_before"].get(c) for c in [*columns, *key]} | {
-                k: v for k, v in r["_before"].items() if k.startswith("_rowid_")}
-            if "_rowid_" in key:
-                r["_before"]["_rowid_"] = next(
-                    (v for k, v in r["_before"].items() if k.startswith("_rowid_")), None)
-        r.setdefault("_unfit", None)
-    return workload.rebuild(rows, columns, key)
+def lives_on(rows):
+    """Changes of a table that is gone which a reader who folds them would still believe."""
+    ends = max((r["_lsn"] for r in rows if r["_op"] in ("RESET", "DROP")), default=-1)
+    return [r for r in rows if r["_lsn"] > ends]

@@ -121,6 +121,6 @@ def first_difference(rebuilt, truth):
 def with_rowid(rows):
     """The rowid lands as a column whose name begins with _rowid_ (system names are kept apart)."""
     for row in rows:
-        name = next(k for k in row if k.startswith("_rowid_"))
-        row["_rowid_"], row["_before__rowid_"] = row[name], row["_before_" + name]
+        name = next((k for k in row if k.startswith("_rowid_")), "_rowid_")
+        row["_rowid_"], row["_before__rowid_"] = row.get(name), row.get("_before_" + name)
     return rows

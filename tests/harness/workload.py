@@ -183,18 +183,28 @@ def rebuild(rows, columns, key, epoch=None):
     `epoch`: the source's highest over all its tables (None: that of these rows)."""
     if epoch is None:
         epoch = max((r["_epoch"] for r in rows), default=0)
-    state = {}
+    state = {}  # key: its rows; more than one only where NULLs are in the key, which may repeat
+
+    def take_away(row, before=False):
+        named, held = image(row, key, before), image(row, columns, before)
+        kept = state.get(named, [])
+        if identity(None) not in named:
+            kept.clear()
+        elif held in kept:
+            kept.remove(held)
+
     for row in sorted((r for r in rows if r["_epoch"] == epoch), key=lambda r: r["_lsn"]):
         if row["_op"] in ("RESET", "DROP"):
             state.clear()
             continue
-        if row["_op"] == "DELETE":
-            state.pop(image(row, key), None)
-            continue
         if row["_op"] == "UPDATE":
-            state.pop(image(row, key, before=True), None)
-        state[image(row, key)] = image(row, columns)
-    return sorted(state.values())
+            take_away(row, before=True)
+        named = image(row, key)
+        if row["_op"] == "DELETE" or identity(None) not in named:
+            take_away(row)
+        if row["_op"] != "DELETE":
+            state.setdefault(named, []).append(image(row, columns))
+    return sorted(r for kept in state.values() for r in kept)
 
 
 def sqlite_rows(db, table, columns):
