@@ -104,8 +104,11 @@ TEST_F(Columns, TablesWhoseNamesAnEngineTakesForTheSameAreTold) {
 TEST_F(Columns, ATableOfTheFirstVersionKeepsItsNamesAndItsStruct) {
   const auto def = table_of("t", {{.name = "id", .declared_type = "INTEGER"},
                                   {.name = "_file", .declared_type = "TEXT"},
-                                  {.name = "_before_id", .declared_type = "TEXT"}});
-  const std::vector<Value> row = {i(7), t("a file"), t("an id")};
+                                  {.name = "_before_id", .declared_type = "TEXT"},
+                                  {.name = "_before", .declared_type = "TEXT"}});
+  const std::vector<Value> row = {i(7), t("a file"), t("an id"), t("odd")};
+  const std::string odd = was_renamed("_before", 8);
+  ASSERT_EQ(odd, "_" + renamed("_before", 8));
   send("s", 1, {insert(1, row)}, def);
   flush_all();
   table::TableState& old = catalog.at("t_changes");
@@ -113,8 +116,9 @@ TEST_F(Columns, ATableOfTheFirstVersionKeepsItsNamesAndItsStruct) {
   schema.fields.assign(old.schema.fields.begin(), old.schema.fields.begin() + 7);
   Field nested{.id = 20, .name = "_before", .type = Type::kStruct};
   std::int32_t id = 30;
-  for (const char* name : {"id", "_file", "_before_id"}) {
-    const Type type = std::string(name) == "id" ? Type::kLong : Type::kString;
+  for (const std::string& name :
+       {std::string("id"), std::string("_file"), std::string("_before_id"), odd}) {
+    const Type type = name == "id" ? Type::kLong : Type::kString;
     schema.fields.push_back({.id = id++, .name = name, .type = type});
     nested.children.push_back({.id = id++, .name = name, .type = type});
   }
@@ -132,6 +136,7 @@ TEST_F(Columns, ATableOfTheFirstVersionKeepsItsNamesAndItsStruct) {
     EXPECT_EQ(got.at(before_name_of("id", 8)), "7");
     EXPECT_EQ(got.at("_before__file"), "a file");
     EXPECT_EQ(got.at("_before__before_id"), "an id");
+    EXPECT_EQ(got.at(odd), "odd");
     EXPECT_EQ(id_of("t_changes", "id"), 30);
     EXPECT_EQ(id_of("t_changes", "_file"), 32);
     EXPECT_EQ(id_of("t_changes", before_name_of("id", 8)), 41);

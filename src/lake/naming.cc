@@ -113,8 +113,14 @@ std::string renamed(std::string_view column, int digits) {
   std::string name = without_controls(column);
   if (!name.empty() && name[0] == '$') name[0] = '_';
   if (looks_nested(name)) name[name.find('.')] = '_';
+  name += "_" + hash_of(column, digits);
   if (is_before_name(name)) name.erase(0, 1);
-  return name + "_" + hash_of(column, digits);
+  return name;
+}
+
+std::string was_renamed(std::string_view column, int digits) {
+  const std::string name = renamed(column, digits);
+  return is_before_name("_" + name) ? "_" + name : name;
 }
 
 bool is_before_name(std::string_view column) {

@@ -31,6 +31,8 @@ bool had_to_rename(std::string_view column);
 // What such a column, or one that differs from another only in case, is called instead. `digits` of
 // hash: 8, or 16 where that name is taken too.
 std::string renamed(std::string_view column, int digits = 8);
+// What the first version called such a column.
+std::string was_renamed(std::string_view column, int digits);
 
 // The column that holds what `column` (its name in the table) was before a change. `digits` of hash
 // where a table has another column of that name.

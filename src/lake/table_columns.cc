@@ -217,8 +217,9 @@ void TableColumns::find_befores(const std::vector<const Field*>& befores) {
 
 // A column that came from the catalog does not say what its source called it; its name does.
 std::uint32_t TableColumns::bind(const wire::ColumnDef& def) {
-  const std::array<std::string, 3> names = {had_to_rename(def.name) ? std::string() : def.name,
-                                            renamed(def.name, 8), renamed(def.name, 16)};
+  const std::array<std::string, 5> names = {had_to_rename(def.name) ? std::string() : def.name,
+                                            renamed(def.name, 8), renamed(def.name, 16),
+                                            was_renamed(def.name, 8), was_renamed(def.name, 16)};
   for (const std::string& name : names) {
     const auto it = name.empty() ? by_name_.end() : by_name_.find(name);
     if (it == by_name_.end() || !columns_[it->second].source_name.empty()) continue;

@@ -117,11 +117,10 @@ def landed_name(name, fields, notes):
         clean = clean.replace(".", "_", 1)
     if name.startswith("$"):
         clean = "_" + clean[1:]
-    if clean.startswith("_before_"):
-        clean = clean[1:]
-    if name and clean == name and name not in SYSTEM:
+    if name and clean == name and name not in SYSTEM and not name.startswith("_before_"):
         return name
-    return f"{clean}_{digest[:8]}"
+    landed = f"{clean}_{digest[:8]}"
+    return landed[1:] if landed.startswith("_before_") else landed
 
 
 def recovered(row, name, before, fields):

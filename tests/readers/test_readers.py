@@ -65,12 +65,11 @@ def landed_names(columns):
     out, folded = {}, set()
     for name in columns:
         clean = "_" + name[1:] if name.startswith("$") else name
-        clean = clean[1:] if clean.startswith("_before_") else clean
         fold = name.replace("ı", "i").casefold()
-        if clean != name or name in reserved or fold in folded:
-            out[name] = f"{clean}_{xxhash.xxh64_hexdigest(name.encode())[:8]}"
-        else:
-            out[name] = name
+        out[name] = name
+        if clean != name or name in reserved or name.startswith("_before_") or fold in folded:
+            there = f"{clean}_{xxhash.xxh64_hexdigest(name.encode())[:8]}"
+            out[name] = there[1:] if there.startswith("_before_") else there
         folded.add(fold)
     return out
 
