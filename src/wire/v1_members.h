@@ -146,14 +146,14 @@ class Members {
     return member == nullptr ? std::string() : text_of(*member);
   }
   void wrong(const char* name, const std::string& what) {
-    if (fault_.empty()) fault_ = what_ + ": '" + name + "' " + what;
+    if (!fault_) fault_ = what_ + ": '" + name + "' " + what;
   }
-  const std::string& fault() const { return fault_; }
+  const std::optional<std::string>& fault() const { return fault_; }
 
  private:
   const Json& object_;
   std::string what_;
-  std::string fault_;
+  std::optional<std::string> fault_;
 };
 
 }  // namespace evodb::wire::v1
