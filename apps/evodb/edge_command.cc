@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 
@@ -27,6 +28,7 @@ struct EdgeArguments {
   std::string on_copy = "rename";
   bool until_caught_up = false;
   bool json = false;
+  capture::PoliteOptions polite;
 };
 
 // For the signal handler, which has no other way.
@@ -134,7 +136,21 @@ Json to_json(const EdgeArguments& arguments, const std::string& source,
           {"bytes_sent", p.bytes_sent},
           {"reconnects", p.reconnects},
           {"new_epochs", p.new_epochs},
+          {"writes", p.writes},
+          {"anyway_writes", p.anyway_writes},
           {"last_error", p.last_error}};
+}
+
+capture::PoliteOptions polite_options(const EdgeArguments& arguments) {
+  constexpr std::int64_t long_idle_times = 60;
+  capture::PoliteOptions polite = arguments.polite;
+  polite.long_idle_ms = long_idle_times * polite.idle_ms;
+  if (arguments.until_caught_up) {
+    // It has no later: a moment is taken where there is one.
+    polite.trim_bytes = 1;
+    polite.idle_ms = polite.long_idle_ms = std::min<std::int64_t>(polite.idle_ms, 20);
+  }
+  return polite;
 }
 
 int run_edge(const EdgeArguments& arguments) {
@@ -153,9 +169,9 @@ int run_edge(const EdgeArguments& arguments) {
     options.port = url->port;
     options.path = url->path;
     options.wait = arguments.wait == "durable" ? WaitLevel::kDurable : WaitLevel::kPersisted;
-    options.on_copy =
-        arguments.on_copy == "wait" ? edge::CopyRule::kWait : edge::CopyRule::kRename;
+    options.on_copy = arguments.on_copy == "wait" ? edge::CopyRule::kWait : edge::CopyRule::kRename;
     options.until_caught_up = arguments.until_caught_up;
+    options.polite = polite_options(arguments);
     options.on_event = say;
     options.on_progress = [&](const edge::EdgeProgress& now) { teller.tell(now); };
     auto runner = edge::EdgeRunner::create(std::move(options));
@@ -168,9 +184,10 @@ int run_edge(const EdgeArguments& arguments) {
   if (!done) return report(done.error());
   if (arguments.json) {
     // `replace`: a source's name may be any bytes.
-    std::printf("%s\n", to_json(arguments, done->renamed_to.empty() ? *source : done->renamed_to, *done)
-                            .dump(-1, ' ', false, Json::error_handler_t::replace)
-                            .c_str());
+    std::printf("%s\n",
+                to_json(arguments, done->renamed_to.empty() ? *source : done->renamed_to, *done)
+                    .dump(-1, ' ', false, Json::error_handler_t::replace)
+                    .c_str());
   }
   if (arguments.until_caught_up && !done->caught_up) {
     return report({ErrorKind::kRetry,
@@ -195,10 +212,23 @@ void add_edge(CLI::App& app, int& exit_code) {
                       "The database's name, if capture is to be installed");
   command->add_option("--wait", arguments->wait, "How long the outbox keeps a change")
       ->check(CLI::IsMember({"durable", "persisted"}));
-  command->add_option("--on-copy", arguments->on_copy,
-                      "If another copy of this database streams under its name: take a name of "
-                      "its own, or wait")
+  command
+      ->add_option("--on-copy", arguments->on_copy,
+                   "If another copy of this database streams under its name: take a name of "
+                   "its own, or wait")
       ->check(CLI::IsMember({"rename", "wait"}));
+  command->add_option("--trim-bytes", arguments->polite.trim_bytes,
+                      "Acknowledged changes are worth a write from here on");
+  command
+      ->add_option("--idle-ms", arguments->polite.idle_ms,
+                   "Or where nobody else wrote for so long (rollback journal: 60 times as long)")
+      ->check(CLI::Range(0, 3'600'000));
+  command->add_option("--anyway-bytes", arguments->polite.anyway_bytes,
+                      "Beyond it they are trimmed even where no polite moment comes");
+  command
+      ->add_option("--anyway-ms", arguments->polite.anyway_ms,
+                   "So long a change of the schema or a resend waits for one")
+      ->check(CLI::Range(0, 86'400'000));
   command->add_flag("--until-caught-up", arguments->until_caught_up,
                     "End when all that is in the outbox has been acknowledged");
   command->add_flag("--json", arguments->json, "Print one JSON object at the end");

@@ -230,7 +230,7 @@ class EdgeWorld final : public DiskWorld {
       done = open_edge();
       if (done) done = step();
       if (done || disk_.crashed()) return done;
-      if (done.error().kind == ErrorKind::kRetry) continue;
+      if (capture::may_pass(done.error().kind)) continue;
       if (gave_up != nullptr) ++(*gave_up)[done.error().text];
       outbox_.reset();
     }

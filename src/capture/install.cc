@@ -228,15 +228,15 @@ Result<RefreshReport> refresh(const Database& db) {
       report.again_at_ms = std::min(report.again_at_ms.value_or(due), due);
     }
   };
-  {
-    Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kRead));
+  const bool nothing = EVODB_TRY(consistently(db, [&]() -> Result<bool> {
     const CaptureState state = EVODB_TRY(require_state(db));
-    if (state.paused) return report;
+    if (state.paused) return true;
     const std::vector<SelectedName> selection = EVODB_TRY(load_selection(db));
     const CapturePlan plan = EVODB_TRY(make_plan(db, state, selection, NewTables::kWait));
     note_waiting(plan);
-    if (plan.changes_nothing() && state.format == outbox_format) return report;
-  }
+    return plan.changes_nothing() && state.format == outbox_format;
+  }));
+  if (nothing) return report;
   Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
   CaptureState state = EVODB_TRY(require_state(db));
   if (state.paused) return report;

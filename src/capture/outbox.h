@@ -44,6 +44,11 @@ struct OutboxChange {
   std::string_view reason;              // carries_reason(op)
 };
 
+// The same call may succeed later, without the caller's doing anything but waiting.
+constexpr bool may_pass(ErrorKind kind) {
+  return kind == ErrorKind::kRetry || kind == ErrorKind::kNoSpace;
+}
+
 class ChangeSink {
  public:
   virtual ~ChangeSink() = default;
@@ -69,6 +74,13 @@ class Outbox {
   // The parent knows the change `label.value` as the end of a group: changes up to that LSN keep
   // this label, so that a restart cannot split a transaction over two labels.
   virtual void resume_group(TxnId label) = 0;
+
+  // Whether it is time to trim what was acknowledged, all up to `acknowledged`. False: ask again
+  // later; nothing but room is lost.
+  virtual bool wants_trim(Lsn acknowledged) {
+    static_cast<void>(acknowledged);
+    return true;
+  }
 
   // Forgets changes up to and including `through`, and remembers the chain there, atomically.
   // Works in small steps; a crash between steps leaves a consistent, partly trimmed outbox.

@@ -381,6 +381,13 @@ PoliteVfs::Users PoliteVfs::others() {
   return held ? Users::kSome : Users::kNone;
 }
 
+std::int64_t PoliteVfs::change_counter() {
+  char header[counter_bytes] = {};
+  if (file_ == nullptr) return 0;
+  file_->pMethods->xRead(file_, header, sizeof header, counter_at);
+  return static_cast<std::int64_t>(base::xxh64({header, sizeof header}));
+}
+
 // Only to ask with: a descriptor of our own could never be closed again, since that would drop all
 // locks that this process holds on the file. So it is one of SQLite's. Whoever's it is, the answer
 // is about the file; that it is still this file is looked at each time.

@@ -82,6 +82,9 @@ class PoliteVfs {
   // application died while it wrote. A transaction outside of a look repairs it.
   bool hot_journal();
 
+  // The database's header as it lies there: changes with each commit under a rollback journal.
+  std::int64_t change_counter();
+
   // Rollback journal: whether another process holds any lock, without taking one. Connections of
   // this very process are seen from RESERVED on. kUnknown where the system does not tell.
   Users users();

@@ -13,9 +13,6 @@ constexpr int hunt_sleep_us = 100;
 // A database that looks idle is looked at more closely before it is locked.
 constexpr int close_looks = 20;
 constexpr int close_look_us = 1'000;
-// Under a rollback journal a few bytes are not worth a lock until it was idle for many times as
-// long.
-constexpr std::int64_t idle_times_for_little = 60;
 constexpr std::int64_t anyway_distance_ms = 250;
 // As SQLite's own default, which is switched off for our connection.
 constexpr int checkpoint_pages = 1'000;
@@ -51,11 +48,12 @@ void PoliteWriter::observe(bool others_wrote) {
   if (others_wrote || seen) others_at_ = clock_.monotonic();
 }
 
-bool PoliteWriter::trim_is_due() const {
+bool PoliteWriter::trim_is_due(bool disk_is_full) {
   if (trimmable_bytes_ == 0) return false;
-  if (trimmable_bytes_ >= options_.trim_bytes || db_.polite() == nullptr) return true;
-  const std::int64_t times = in_wal_mode() ? 1 : idle_times_for_little;
-  return idle_for_ms() >= times * options_.idle_ms;
+  if (db_.polite() == nullptr || disk_is_full) return true;
+  draining_ = draining_ || trimmable_bytes_ >= options_.trim_bytes ||
+              idle_for_ms() >= (in_wal_mode() ? options_.idle_ms : options_.long_idle_ms);
+  return draining_;
 }
 
 Result<void> PoliteWriter::begin(WriteReason reason) {

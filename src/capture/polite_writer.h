@@ -40,12 +40,16 @@ struct PoliteOptions {
   std::uint64_t trim_bytes = 4u << 20;
   // So long nobody else has written: then fewer are.
   std::int64_t idle_ms = 1'000;
+  // The same under a rollback journal, where a few bytes are worth a lock more rarely.
+  std::int64_t long_idle_ms = 60'000;
   // Acknowledged changes that wait for a polite moment: beyond it they are trimmed anyway.
   std::uint64_t anyway_bytes = 256u << 20;
   // So long the schema's changes and resends wait for one.
   std::int64_t anyway_ms = 300'000;
   // How long a write that is done anyway waits for a lock.
   int busy_timeout_ms = 1'000;
+  // Held beside the database for trims on a full disk, see room_reserve.h; 0: nothing is.
+  std::uint64_t reserve_bytes = 4u << 20;
 };
 
 struct PoliteStats {
@@ -70,7 +74,9 @@ class PoliteWriter final : public WriteGate {
   // So many bytes wait to be trimmed.
   void set_trimmable(std::uint64_t bytes) { trimmable_bytes_ = bytes; }
   // Whether removing them is worth a write now.
-  bool trim_is_due() const;
+  // Once it was, it is until drained(). `disk_is_full`: then anything is.
+  bool trim_is_due(bool disk_is_full = false);
+  void drained() { draining_ = false; }
 
   // Errors: kRetry (no polite moment now), and those of beginning a transaction.
   Result<void> begin(WriteReason reason) override;
@@ -99,6 +105,7 @@ class PoliteWriter final : public WriteGate {
   base::MonotonicMillis began_;
   bool politely_ = false;  // so the transaction that runs was begun
   std::uint64_t trimmable_bytes_ = 0;
+  bool draining_ = false;
   bool tuned_ = false;
   int log_pages_ = 0;
   PoliteStats stats_;

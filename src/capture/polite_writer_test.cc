@@ -35,6 +35,7 @@ class PoliteWriterTest : public ::testing::Test {
     return done.has_value();
   }
   bool is_due(std::uint64_t bytes) {
+    writer_->drained();
     writer_->set_trimmable(bytes);
     return writer_->trim_is_due();
   }

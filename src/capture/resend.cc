@@ -393,9 +393,10 @@ Result<bool> Resender::prepare(const Database& db, std::int64_t slot, std::int64
 Result<ResendStep> Resender::step(const Database& db, base::Clock* clock,
                                   const ResendBudget& budget) {
   // The write lock is not for asking.
-  const std::optional<ResendStep> idle = EVODB_TRY(nothing_to_do(db));
+  const auto idle = EVODB_TRY(consistently(db, [&] { return nothing_to_do(db); }));
   if (idle) return *idle;
-  Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
+  Transaction transaction = EVODB_TRY(
+      Transaction::begin(db, Transaction::Kind::kWrite, WriteReason::kResend));
   const std::optional<ResendStep> still_idle = EVODB_TRY(nothing_to_do(db));
   if (still_idle) return *still_idle;
   const std::optional<Entry> entry = EVODB_TRY(first_entry(db));

@@ -25,13 +25,23 @@ bool RoomReserve::is_kept() const {
          static_cast<std::uint64_t>(found.st_size) >= bytes_;
 }
 
+std::optional<std::uint64_t> RoomReserve::free_bytes() const {
+  struct statvfs disk{};
+  if (statvfs(directory_.c_str(), &disk) != 0) return std::nullopt;
+  return static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
+}
+
+bool RoomReserve::disk_is_full() const {
+  if (bytes_ == 0) return false;
+  const auto free = free_bytes();
+  return free && *free < bytes_;
+}
+
 bool RoomReserve::keep() {
   if (bytes_ == 0) return false;
   if (is_kept()) return true;
-  struct statvfs disk{};
-  if (statvfs(directory_.c_str(), &disk) != 0) return false;
-  const std::uint64_t free = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
-  if (free < free_times * bytes_) return false;
+  const auto free = free_bytes();
+  if (!free || *free / free_times < bytes_) return false;
   const int fd = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return false;
   // Real blocks: a hole would hold nothing.

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace evodb::capture {
@@ -27,9 +28,14 @@ class RoomReserve {
   // False: there was none.
   bool release();
   bool is_kept() const;
+  // The disk has less left than this holds, or would hold.
+  bool disk_is_full() const;
   const std::string& path() const { return path_; }
 
  private:
+  // Nothing where the system does not tell.
+  std::optional<std::uint64_t> free_bytes() const;
+
   std::string path_, directory_;
   std::uint64_t bytes_;
 };

@@ -34,7 +34,7 @@ std::unexpected<Error> sqlite_error(int code, sqlite3* db, const std::string& pa
       return fail(ErrorKind::kInvalid,
                   file + " cannot be opened (" + said + "); check its and its directory's rights");
     case SQLITE_FULL:
-      return fail(ErrorKind::kRetry, "the disk of " + file + " is full; free some space");
+      return fail(ErrorKind::kNoSpace, "the disk of " + file + " is full; free some space");
     case SQLITE_TOOBIG:
       return fail(ErrorKind::kOverLimit, file + ": " + said + " (SQLite's own limit)");
     case SQLITE_IOERR: return fail(ErrorKind::kRetry, "the disk of " + file + " failed: " + said);
@@ -275,8 +275,7 @@ Result<std::uint64_t> Database::log_bytes() const {
 
 bool Database::has_moved() const {
   int moved = 0;
-  const int code =
-      sqlite3_file_control(handle_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+  const int code = sqlite3_file_control(handle_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved);
   return code == SQLITE_OK && moved != 0;
 }
 
@@ -290,6 +289,17 @@ Result<void> Database::checkpoint() const {
       sqlite3_wal_checkpoint_v2(handle_.get(), "main", SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
   if (code != SQLITE_OK) return sqlite_error(code, handle_.get(), *path_);
   return {};
+}
+
+Result<void> Database::vet() const {
+  if (!polite_ || !polite_->looking() || polite_->holds()) return {};
+  return sqlite_error(SQLITE_BUSY, nullptr, *path_);
+}
+
+Result<std::int64_t> Database::version() const {
+  // Each look makes SQLite forget its pages, which it counts as a change.
+  if (polite_ && !polite_->in_wal_mode()) return polite_->change_counter();
+  return integer("PRAGMA main.data_version");
 }
 
 Result<void> Database::sync_less() const {

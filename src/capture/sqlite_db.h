@@ -7,7 +7,8 @@
 //   while (EVODB_TRY(statement.step())) use(statement.text(0));
 //   EVODB_CHECK(transaction.commit());
 //
-// Errors carry one line that names the file and says what to do; kRetry means locked or full.
+// Errors carry one line that names the file and says what to do; kRetry means locked, kNoSpace
+// that the disk is full.
 // Threads: one at a time. A Statement does not outlive its Database. Internal to capture.
 #pragma once
 
@@ -117,6 +118,12 @@ class Database {
   bool has_moved() const;
   // The file as SQLite resolved it: its log lies beside that.
   std::string resolved_path() const;
+  // REQUIRES: in a kRead transaction, or a write transaction. kRetry: what was read so far is no
+  // committed state; draw no conclusion from it.
+  Result<void> vet() const;
+  // A number that changes when others commit: PRAGMA data_version; under a rollback journal of a
+  // polite database also when we do.
+  Result<std::int64_t> version() const;
   // SQLite's own code of the latest call that failed.
   int error_code() const { return sqlite3_extended_errcode(handle_.get()); }
   std::int64_t changed_rows() const { return sqlite3_changes64(handle_.get()); }

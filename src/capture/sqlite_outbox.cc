@@ -20,32 +20,59 @@ constexpr std::uint64_t change_bytes_guess = 200;
 
 }  // namespace
 
+SqliteOutbox::SqliteOutbox(Database db, const SqliteOutboxOptions& options)
+    : db_(std::move(db)),
+      busy_timeout_ms_(options.busy_timeout_ms),
+      clock_(options.clock),
+      resend_chunk_(options.resend_chunk),
+      on_event_(options.on_event) {
+  if (!options.polite) return;
+  EVODB_ASSERT(clock_ != nullptr, "a polite outbox has a clock");
+  writer_ = std::make_unique<PoliteWriter>(db_, *clock_, *options.polite);
+  db_.set_gate(writer_.get());
+  const bool is_file = options.vfs.empty();
+  room_ = std::make_unique<RoomReserve>(db_.resolved_path(),
+                                        is_file ? options.polite->reserve_bytes : 0);
+}
+
 Result<std::unique_ptr<SqliteOutbox>> SqliteOutbox::open(const std::string& path,
                                                          const SqliteOutboxOptions& options) {
-  Database db = EVODB_TRY(Database::open(path, {options.busy_timeout_ms, options.vfs}));
+  constexpr int look_again_us = 5'000;
+  Database db = EVODB_TRY(Database::open(path, {.busy_timeout_ms = options.busy_timeout_ms,
+                                                .vfs = options.vfs,
+                                                .polite = options.polite.has_value()}));
   EVODB_CHECK(db.check_writable());
   std::unique_ptr<SqliteOutbox> outbox(new SqliteOutbox(std::move(db), options));
-  Transaction transaction =
-      EVODB_TRY(Transaction::begin(outbox->db_, Transaction::Kind::kRead));
-  if (options.memory) {
-    outbox->memory_ = *options.memory;
-    if (!options.replaced.empty()) outbox->unsound_ = options.replaced;
-  } else {
-    const Installed installed = EVODB_TRY(what_is_installed(outbox->db_));
-    if (installed == Installed::kPartly) {
-      return fail(ErrorKind::kNotFound,
-                  "'" + path + "': tables of capture are missing or empty; run: evodb capture " +
-                      "install --db " + path);
-    }
-    const CaptureState state = EVODB_TRY(require_state(outbox->db_));
-    const LogVerdict itself = EVODB_TRY(check_itself(outbox->db_, state));
-    if (itself.change != LogChange::kSame) outbox->unsound_ = itself.why;
-    outbox->memory_ = EVODB_TRY(remember(outbox->db_, state));
+  PoliteVfs* const vfs = outbox->db_.polite();
+  const int looks = vfs == nullptr ? 1 : 1 + options.busy_timeout_ms * 1'000 / look_again_us;
+  Result<void> done;
+  for (int i = 0; i < looks; ++i) {
+    done = consistently(outbox->db_, [&] { return outbox->first_look(path, options); });
+    if (done || done.error().kind != ErrorKind::kRetry) break;
+    if (vfs != nullptr) vfs->sleep_us(look_again_us);
   }
-  outbox->data_version_ = EVODB_TRY(outbox->db_.prepare("PRAGMA main.data_version"));
-  outbox->schema_version_ = EVODB_TRY(outbox->db_.prepare("PRAGMA main.schema_version"));
-  EVODB_CHECK(transaction.commit());
+  if (!done) return fail(std::move(done.error()));
   return outbox;
+}
+
+Result<void> SqliteOutbox::first_look(const std::string& path, const SqliteOutboxOptions& options) {
+  unsound_.reset();
+  if (options.memory) {
+    memory_ = *options.memory;
+    if (!options.replaced.empty()) unsound_ = options.replaced;
+    return {};
+  }
+  const Installed installed = EVODB_TRY(what_is_installed(db_));
+  if (installed == Installed::kPartly) {
+    return fail(ErrorKind::kNotFound,
+                "'" + path + "': tables of capture are missing or empty; run: evodb capture " +
+                    "install --db " + path);
+  }
+  const CaptureState state = EVODB_TRY(require_state(db_));
+  const LogVerdict itself = EVODB_TRY(check_itself(db_, state));
+  if (itself.change != LogChange::kSame) unsound_ = itself.why;
+  memory_ = EVODB_TRY(remember(db_, state));
+  return {};
 }
 
 // Once the tables are there.
@@ -65,11 +92,23 @@ SqliteOutbox::~SqliteOutbox() { close(); }
 
 // Best effort: what is left is swept at the next open, and a log that stays open begins a new life.
 void SqliteOutbox::close() {
+  constexpr int tries = 10;
+  constexpr int try_again_us = 10'000;
   for (int i = 0; unswept_ && !abandoned_ && i < sweeps_at_close_max; ++i) {
     if (!sweep()) break;
   }
+  // The last connection that closes writes the log back while everybody is locked out: nothing is
+  // left for it to do.
+  if (writer_ && !abandoned_) static_cast<void>(db_.checkpoint().has_value());
   if (!claimed_ || stale_ || abandoned_) return;
-  auto transaction = Transaction::begin(db_, Transaction::Kind::kWrite);
+  const auto begin = [&] {
+    for (int i = 1;; ++i) {
+      auto begun = Transaction::begin(db_, Transaction::Kind::kWrite);
+      if (begun || !writer_ || i == tries) return begun;
+      db_.polite()->sleep_us(try_again_us);
+    }
+  };
+  auto transaction = begin();
   if (!transaction) return;
   auto state = known_state();
   if (!state || !state->open || state->life != memory_.life) return;
@@ -89,6 +128,12 @@ std::unexpected<Error> SqliteOutbox::stale(std::string why) {
 }
 
 Result<SqliteOutbox::Look> SqliteOutbox::look() {
+  auto found = look_unvetted();
+  EVODB_CHECK(db_.vet());
+  return found;
+}
+
+Result<SqliteOutbox::Look> SqliteOutbox::look_unvetted() {
   Look found;
   const Installed installed = EVODB_TRY(what_is_installed(db_));
   if (installed != Installed::kYes) {
@@ -134,16 +179,22 @@ void SqliteOutbox::follow(const std::string& why, LogMemory now) {
   tell(why + "; going on with what is there");
 }
 
+std::uint64_t SqliteOutbox::bytes_each() const {
+  return measured_rows_ == 0 ? change_bytes_guess : measured_bytes_ / measured_rows_;
+}
+
 Result<OutboxState> SqliteOutbox::state() {
+  bool unclaimed_will_do = false;
   for (int looks = 0; looks < looks_max; ++looks) {
     {
       Transaction transaction = EVODB_TRY(Transaction::begin(db_, Transaction::Kind::kRead));
       const auto [found, verdict] = EVODB_TRY(look());
-      if (found && claimed_ &&
+      if (found && (claimed_ || (unclaimed_will_do && found->life != 0)) &&
           (verdict.change == LogChange::kSame || verdict.change == LogChange::kMovedOn)) {
         const CaptureState& stored = *found;
-        LogMemory now = EVODB_TRY(remember(db_, stored));
+        auto remembered = remember(db_, stored);
         EVODB_CHECK(transaction.commit());
+        LogMemory now = EVODB_TRY(std::move(remembered));
         if (verdict.change == LogChange::kMovedOn) {
           follow(verdict.why, std::move(now));
         } else {
@@ -157,27 +208,30 @@ Result<OutboxState> SqliteOutbox::state() {
         state.trimmed = stored.trimmed;
         state.trimmed_chain = stored.trimmed_chain;
         state.head = std::max(memory_.seen, stored.trimmed);
-        const std::uint64_t each =
-            measured_rows_ == 0 ? change_bytes_guess : measured_bytes_ / measured_rows_;
-        state.held_bytes = (state.head.value - state.trimmed.value) * each;
+        state.held_bytes = (state.head.value - state.trimmed.value) * bytes_each();
         return state;
       }
     }
-    EVODB_CHECK(settle());
+    auto settled = settle();
+    // Claiming the log can wait for a polite moment, streaming it does not: changed() claims it.
+    if (!settled && (!writer_ || unclaimed_will_do || !may_pass(settled.error().kind))) {
+      return fail(std::move(settled.error()));
+    }
+    unclaimed_will_do = !settled;
   }
   return fail(ErrorKind::kRetry, "'" + db_.path() + "' is changed faster than it can be looked at");
 }
 
 Result<Lsn> SqliteOutbox::head() {
-  Transaction transaction = EVODB_TRY(Transaction::begin(db_, Transaction::Kind::kRead));
-  const Installed installed = EVODB_TRY(what_is_installed(db_));
-  if (installed != Installed::kYes) {
-    return fail(ErrorKind::kRetry, "'" + db_.path() + "': capture is not whole");
-  }
-  const CaptureState stored = EVODB_TRY(require_state(db_));
-  const Lsn newest = EVODB_TRY(outbox_head(db_));
-  EVODB_CHECK(transaction.commit());
-  return std::max(newest, stored.trimmed);
+  return consistently(db_, [&]() -> Result<Lsn> {
+    const Installed installed = EVODB_TRY(what_is_installed(db_));
+    if (installed != Installed::kYes) {
+      return fail(ErrorKind::kRetry, "'" + db_.path() + "': capture is not whole");
+    }
+    const CaptureState stored = EVODB_TRY(require_state(db_));
+    const Lsn newest = EVODB_TRY(outbox_head(db_));
+    return std::max(newest, stored.trimmed);
+  });
 }
 
 Result<void> SqliteOutbox::settle() {
@@ -223,8 +277,7 @@ Result<void> SqliteOutbox::renew(CaptureState& state, Epoch at_least, const std:
   const std::string mark = std::to_string(state.trimmed.value);
   state.epoch = std::max(at_least, Epoch(state.epoch.value + 1));
   state.trimmed_chain = ChainHash();
-  const bool anchored =
-      state.anchor != 0 && EVODB_TRY(has_row(db_, state.trimmed, state.anchor));
+  const bool anchored = state.anchor != 0 && EVODB_TRY(has_row(db_, state.trimmed, state.anchor));
   if (!anchored) {
     EVODB_CHECK(db_.run("DELETE FROM main.evodb_outbox WHERE id <= " + mark +
                         "; INSERT INTO main.evodb_outbox(id, tbl, op) VALUES(" + mark + ", 0, 0)"));
@@ -257,14 +310,15 @@ Result<Epoch> SqliteOutbox::begin_as(const std::string& source, Epoch at_least) 
 // --- others -------------------------------------------------------------------------------------
 
 Result<bool> SqliteOutbox::changed() {
-  const bool found = EVODB_TRY(data_version_.step());
-  EVODB_ASSERT(found, "PRAGMA data_version gives a row");
-  const std::int64_t version = data_version_.integer(0);
-  data_version_.reset();
+  const std::int64_t version = EVODB_TRY(db_.version());
+  if (writer_) writer_->observe(version != others_version_);
+  others_version_ = version;
+  keep_room();
   if (version == seen_data_version_ && !unsound_) {
+    if (!claimed_ && writer_ && !stale_) EVODB_CHECK(settle());
     if (unswept_) {
       const auto more = sweep();
-      if (!more && more.error().kind != ErrorKind::kRetry) return fail(more.error());
+      if (!more && !may_pass(more.error().kind)) return fail(more.error());
     }
     return send_again();
   }
@@ -273,16 +327,18 @@ Result<bool> SqliteOutbox::changed() {
     Transaction transaction = EVODB_TRY(Transaction::begin(db_, Transaction::Kind::kRead));
     const Look found = EVODB_TRY(look());
     settled = found.may_go_on() && claimed_;
-    if (settled) {
-      LogMemory now = EVODB_TRY(remember(db_, *found.state));
+    std::optional<Result<LogMemory>> now;
+    if (settled) now = remember(db_, *found.state);
+    EVODB_CHECK(transaction.commit());
+    if (now) {
+      LogMemory remembered = EVODB_TRY(std::move(*now));
       if (found.verdict.change == LogChange::kSame) {
-        memory_ = std::move(now);
+        memory_ = std::move(remembered);
       } else {
-        follow(found.verdict.why, std::move(now));
+        follow(found.verdict.why, std::move(remembered));
       }
     }
     settled = settled || found.verdict.change == LogChange::kSame;
-    EVODB_CHECK(transaction.commit());
   }
   if (!settled) EVODB_CHECK(settle());
   seen_data_version_ = version;
@@ -294,12 +350,12 @@ Result<bool> SqliteOutbox::changed() {
 Result<bool> SqliteOutbox::send_again() {
   if (!resending_) return false;
   const Lsn read = std::max(read_up_to_, memory_.trimmed);
-  const std::uint64_t each =
-      measured_rows_ == 0 ? change_bytes_guess : measured_bytes_ / measured_rows_;
-  const Lsn newest = EVODB_TRY(outbox_head(db_));
-  if (newest > read && (newest.value - read.value) * each >= resend_ahead_bytes) return false;
+  const Lsn newest = EVODB_TRY(consistently(db_, [&] { return outbox_head(db_); }));
+  if (newest > read && (newest.value - read.value) * bytes_each() >= resend_ahead_bytes) {
+    return false;
+  }
   const auto more = resend_step();
-  if (!more && more.error().kind != ErrorKind::kRetry) return fail(more.error());
+  if (!more && !may_pass(more.error().kind)) return fail(more.error());
   return true;
 }
 
@@ -319,17 +375,27 @@ Result<void> SqliteOutbox::distrust_cache() {
   return db_.run("PRAGMA shrink_memory");
 }
 
+// Room for trims, made while there is some.
+void SqliteOutbox::keep_room() {
+  constexpr std::int64_t keep_ms = 1'000;
+  if (!room_ || abandoned_) return;
+  const auto now = clock_->monotonic();
+  if (room_kept_at_ && now.value - room_kept_at_->value < keep_ms) return;
+  room_kept_at_ = now;
+  room_->keep();
+}
+
 void SqliteOutbox::empty_log() {
-  // Without waiting: somebody who came meanwhile is not held up.
+  // Without waiting: somebody who came meanwhile is not held up. Who comes later waits for it.
+  if (writer_ && !db_.polite()->shut_readers_out()) return;
   static_cast<void>(db_.run("PRAGMA busy_timeout = 0; PRAGMA main.wal_checkpoint(TRUNCATE)"));
   static_cast<void>(db_.run("PRAGMA busy_timeout = " + std::to_string(busy_timeout_ms_)));
+  if (writer_) db_.polite()->let_readers_in();
 }
 
 Result<bool> SqliteOutbox::refresh_if_schema_changed() {
-  const bool found = EVODB_TRY(schema_version_.step());
-  EVODB_ASSERT(found, "PRAGMA schema_version gives a row");
-  const std::int64_t version = schema_version_.integer(0);
-  schema_version_.reset();
+  const std::int64_t version =
+      EVODB_TRY(consistently(db_, [&] { return db_.integer("PRAGMA main.schema_version"); }));
   bool due = version != seen_schema_version_;
   if (!due && refresh_at_ms_) {
     const std::int64_t now_ms = EVODB_TRY(wall_clock_ms(db_));

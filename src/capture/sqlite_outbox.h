@@ -4,8 +4,9 @@
 //   if (EVODB_TRY(outbox->changed())) EVODB_CHECK(outbox->read(last, sink));
 //
 // It shares the file with the application and takes care not to stand in its way: reads are
-// transactions of at most 2,000 changes or 4 MB, trims of at most 500 rows or 512 KiB, rows that are
-// sent again go in by chunks of a few milliseconds (resend.h). The journal mode is the application's.
+// transactions of at most 2,000 changes or 4 MB, trims of at most 500 rows or 512 KiB, rows that
+// are sent again go in by chunks of a few milliseconds (resend.h). The journal mode is the
+// application's.
 //
 // The file is believed, never the memory: each transaction compares what this process knows
 // (log_memory.h) with what is there. Another log is begun anew as a new epoch (by changed() and
@@ -16,8 +17,8 @@
 // Where it writes: trim_chunk(), sweep(), settle(), begin_epoch(), refresh_if_schema_changed(),
 // resend_step(), close(). Each of them may be late, and then nothing but room is lost.
 //
-// Threads: one at a time. Errors of all calls: kRetry (locked, disk full), kCorrupt, kInvalid
-// (capture was removed), kStale (see Outbox).
+// Threads: one at a time. Errors of all calls: kRetry (locked), kNoSpace (disk full), kCorrupt,
+// kInvalid (capture was removed), kStale (see Outbox).
 #pragma once
 
 #include <cstdint>
@@ -33,7 +34,9 @@
 #include "capture/outbox.h"
 #include "capture/outbox_row.h"
 #include "capture/outbox_tables.h"
+#include "capture/polite_writer.h"
 #include "capture/resend.h"
+#include "capture/room_reserve.h"
 #include "capture/sqlite_db.h"
 #include "evodb/result.h"
 
@@ -53,6 +56,8 @@ struct SqliteOutboxOptions {
   std::string replaced;
   // Told in one line what was found and what was done about it. May be empty.
   std::function<void(const std::string&)> on_event;
+  // Set: as a guest in an application's database, see polite_writer.h. REQUIRES: a clock.
+  std::optional<PoliteOptions> polite;
 };
 
 class SqliteOutbox final : public Outbox {
@@ -66,14 +71,15 @@ class SqliteOutbox final : public Outbox {
   Result<Lsn> head() override;
   Result<void> read(Lsn after, ChangeSink& sink) override;
   void resume_group(TxnId label) override;
+  bool wants_trim(Lsn acknowledged) override;
   Result<void> trim(Epoch epoch, Lsn through, ChainHash chain_at_through) override;
   Result<Epoch> begin_epoch(Epoch at_least) override;
   Result<Epoch> begin_as(const std::string& source, Epoch at_least) override;
 
   // Whether the database may have changed since the last call (true the first time). Cheap enough
   // to ask every few milliseconds: it reads one page, or in WAL mode only shared memory. Where it
-  // changed, the log is compared with what is known of it, and begun anew if it is another one. Goes
-  // on with resends while little waits to be read.
+  // changed, the log is compared with what is known of it, and begun anew if it is another one.
+  // Goes on with resends while little waits to be read.
   Result<bool> changed();
   // One chunk of what is queued to be sent again, however much waits. True: there is more. Errors:
   // kRetry also where the schema changed and refresh_if_schema_changed() must come first.
@@ -94,6 +100,8 @@ class SqliteOutbox final : public Outbox {
   void empty_log();
 
   const LogMemory& memory() const { return memory_; }
+  // Zeros unless it is a polite one.
+  PoliteStats polite_stats() const { return writer_ ? writer_->stats() : PoliteStats(); }
   // The file is not where it was: nothing is written to it any more, also not when it is closed.
   void abandon() { abandoned_ = true; }
 
@@ -104,12 +112,10 @@ class SqliteOutbox final : public Outbox {
   };
   struct Fold;
 
-  SqliteOutbox(Database db, const SqliteOutboxOptions& options)
-      : db_(std::move(db)),
-        busy_timeout_ms_(options.busy_timeout_ms),
-        clock_(options.clock),
-        resend_chunk_(options.resend_chunk),
-        on_event_(options.on_event) {}
+  SqliteOutbox(Database db, const SqliteOutboxOptions& options);
+  Result<void> first_look(const std::string& path, const SqliteOutboxOptions& options);
+  std::uint64_t bytes_each() const;
+  void keep_room();
   Result<void> prepare();
   void tell(const std::string& what) const;
 
@@ -125,6 +131,7 @@ class SqliteOutbox final : public Outbox {
     }
   };
   Result<Look> look();
+  Result<Look> look_unvetted();
   void adopt(LogMemory now);
   void follow(const std::string& why, LogMemory now);
   // One write transaction: claims the log for this process, or begins it anew.
@@ -140,20 +147,28 @@ class SqliteOutbox final : public Outbox {
   // Gives the changes in (after, through] until `take` says no. REQUIRES: a transaction.
   template <class Take>
   Result<void> each_change(Lsn after, Lsn through, Lsn dense_after, Take take);
+  template <class Take>
+  Result<void> each_change_unvetted(Lsn after, Lsn through, Lsn dense_after, Take take);
   TxnId label_of(Lsn lsn, Lsn snapshot_head) const;
   void remember_label(TxnId label);
   Result<std::vector<ChunkEnd>> prove(Lsn through, ChainHash chain);
   Result<void> trim_chunk(Epoch epoch, ChunkEnd end);
+  Result<void> trim_on_full_disk(Epoch epoch, ChunkEnd end, const Error& full);
   // Deletes a few rows below the mark that a crash of an older version left. False: no more.
   Result<bool> sweep();
 
   Database db_;
+  std::unique_ptr<PoliteWriter> writer_;
+  Lsn acknowledged_;  // as wants_trim() heard last
+  std::unique_ptr<RoomReserve> room_;
+  std::optional<base::MonotonicMillis> room_kept_at_;
   const int busy_timeout_ms_;
   base::Clock* const clock_;
   const ResendBudget resend_chunk_;
   const std::function<void(const std::string&)> on_event_;
-  Statement data_version_, schema_version_, rows_, sweep_;
-  std::int64_t seen_data_version_ = -1;
+  Statement rows_, sweep_;
+  std::int64_t seen_data_version_ = -1;  // what was looked at, at that version
+  std::int64_t others_version_ = -1;
   std::int64_t seen_schema_version_ = -1;
   std::optional<std::int64_t> refresh_at_ms_;  // RefreshReport::again_at_ms
   std::optional<Resender> resender_;
@@ -162,10 +177,11 @@ class SqliteOutbox final : public Outbox {
   bool prepared_ = false;
   bool unswept_ = true;
   LogMemory memory_;
-  bool claimed_ = false;              // by this process, in the file
+  bool claimed_ = false;  // by this process, in the file
   bool abandoned_ = false;
   std::optional<std::string> stale_;  // why; until state() has told the caller anew
-  std::optional<std::string> unsound_;  // rows of this log are gone or others: it must be begun anew
+  std::optional<std::string>
+      unsound_;  // rows of this log are gone or others: it must be begun anew
   OutboxRow row_;
   std::unordered_map<std::int64_t, std::unique_ptr<KnownTable>> tables_;
   std::deque<Lsn> group_ends_;                            // ascending: the labels given so far

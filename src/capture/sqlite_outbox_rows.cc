@@ -41,6 +41,7 @@ Result<const KnownTable*> SqliteOutbox::table(std::int64_t id) {
   std::unique_ptr<KnownTable>& known = tables_[id];
   if (known == nullptr) {
     CapturedTable loaded = EVODB_TRY(load_captured(db_, id));
+    EVODB_CHECK(db_.vet());
     // A definition that no parent takes would be sent, and refused, for ever.
     std::string encoded;
     wire::encode_table_def(encoded, loaded.def);
@@ -60,6 +61,14 @@ Result<const KnownTable*> SqliteOutbox::table(std::int64_t id) {
 
 template <class Take>
 Result<void> SqliteOutbox::each_change(Lsn after, Lsn through, Lsn dense_after, Take take) {
+  auto done = each_change_unvetted(after, through, dense_after, std::move(take));
+  if (!done && done.error().kind != ErrorKind::kStale) EVODB_CHECK(db_.vet());
+  return done;
+}
+
+template <class Take>
+Result<void> SqliteOutbox::each_change_unvetted(Lsn after, Lsn through, Lsn dense_after,
+                                                Take take) {
   struct ResetAtEnd {
     Statement& statement;
     ~ResetAtEnd() { statement.reset(); }
@@ -69,7 +78,8 @@ Result<void> SqliteOutbox::each_change(Lsn after, Lsn through, Lsn dense_after, 
   rows_.bind(2, static_cast<std::int64_t>(through.value));
   row_ = OutboxRow();
   auto last_id = static_cast<std::int64_t>(after.value);
-  const auto hole_behind = [&](std::int64_t id) {
+  const auto hole_behind = [&](std::int64_t id) -> Result<void> {
+    EVODB_CHECK(db_.vet());
     unsound_ = "rows of evodb_outbox were removed: those behind LSN " + std::to_string(id);
     return stale(*unsound_);
   };
@@ -112,14 +122,26 @@ Result<bool> SqliteOutbox::read_slice(Lsn* after, Lsn* snapshot_head, ChangeSink
     *snapshot_head = EVODB_TRY(outbox_head(db_));
     *after = std::max(*after, state.trimmed);
     if (*snapshot_head > memory_.seen || memory_.seen_hash == 0) {
+      const std::uint64_t hash = EVODB_TRY(hash_of_row(db_, *snapshot_head));
+      EVODB_CHECK(db_.vet());
       memory_.seen = *snapshot_head;
-      memory_.seen_hash = EVODB_TRY(hash_of_row(db_, *snapshot_head));
+      memory_.seen_hash = hash;
     }
   }
   if (*after >= *snapshot_head) return false;
   std::size_t changes = 0;
   std::size_t bytes = 0;
   bool more = false;
+  if (db_.polite() != nullptr && !db_.polite()->in_wal_mode()) {
+    // Read without a lock (polite_vfs.h): nothing is handed out before all of it was proved. Who
+    // reads the same rows again then finds what was proved, or fails.
+    EVODB_CHECK(each_change(*after, *snapshot_head, state.dense_after, [&](OutboxChange&) {
+      bytes += row_.bytes();
+      return ++changes < slice_changes_max && bytes < slice_bytes_max;
+    }));
+    if (!db_.polite()->seal()) return fail(ErrorKind::kRetry, "'" + db_.path() + "' is written to");
+    changes = bytes = 0;
+  }
   EVODB_CHECK(each_change(*after, *snapshot_head, state.dense_after, [&](OutboxChange& change) {
     change.txn = label_of(change.lsn, *snapshot_head);
     if (!sink.take(change)) return false;
@@ -154,14 +176,32 @@ void SqliteOutbox::resume_group(TxnId label) {
 
 // --- trimming -----------------------------------------------------------------------------------
 
+bool SqliteOutbox::wants_trim(Lsn acknowledged) {
+  if (!writer_) return true;
+  acknowledged_ = acknowledged;
+  writer_->observe(/*others_wrote=*/false);
+  const Lsn mark = memory_.trimmed;
+  writer_->set_trimmable(acknowledged > mark ? (acknowledged.value - mark.value) * bytes_each()
+                                             : 0);
+  return writer_->trim_is_due(room_->disk_is_full());
+}
+
 Result<void> SqliteOutbox::trim(Epoch epoch, Lsn through, ChainHash chain_at_through) {
   if (through <= memory_.trimmed && !stale_) return {};
   std::vector<ChunkEnd> chunks{{through, chain_at_through}};
   if (through.value - memory_.trimmed.value > chunk_changes_max) {
     chunks = EVODB_TRY(prove(through, chain_at_through));
   }
-  for (const ChunkEnd& end : chunks) EVODB_CHECK(trim_chunk(epoch, end));
+  for (const ChunkEnd& end : chunks) {
+    auto done = trim_chunk(epoch, end);
+    if (!done && done.error().kind == ErrorKind::kNoSpace) {
+      done = trim_on_full_disk(epoch, end, done.error());
+    }
+    EVODB_CHECK(done);
+  }
   while (!group_ends_.empty() && group_ends_.front() <= memory_.trimmed) group_ends_.pop_front();
+  // Once begun, all is trimmed that is acknowledged; then it is rare again.
+  if (writer_ && memory_.trimmed >= acknowledged_) writer_->drained();
   return {};
 }
 
@@ -200,9 +240,22 @@ Result<std::vector<SqliteOutbox::ChunkEnd>> SqliteOutbox::prove(Lsn through, Cha
   return ends;
 }
 
+// Everything may be acknowledged, and then only trimming helps, which needs room to begin with.
+Result<void> SqliteOutbox::trim_on_full_disk(Epoch epoch, ChunkEnd end, const Error& full) {
+  if (!room_ || !room_->release()) return fail(full);
+  tell("the disk is full; acknowledged changes are trimmed with the room that " + room_->path() +
+       " held");
+  EVODB_CHECK(trim_chunk(epoch, end));
+  // The log begins anew where it is in the database whole: the application's next writes need no
+  // more room than there is.
+  static_cast<void>(db_.checkpoint().has_value());
+  return {};
+}
+
 // The proof, the mark and the deleting in one transaction.
 Result<void> SqliteOutbox::trim_chunk(Epoch epoch, ChunkEnd end) {
-  Transaction transaction = EVODB_TRY(Transaction::begin(db_, Transaction::Kind::kWrite));
+  Transaction transaction =
+      EVODB_TRY(Transaction::begin(db_, Transaction::Kind::kWrite, WriteReason::kTrim));
   CaptureState state = EVODB_TRY(known_state());
   if (state.epoch != epoch) {
     return stale("epoch " + std::to_string(state.epoch.value) +
@@ -212,8 +265,8 @@ Result<void> SqliteOutbox::trim_chunk(Epoch epoch, ChunkEnd end) {
   if (end.lsn <= state.trimmed) return {};
   const Lsn head = EVODB_TRY(outbox_head(db_));
   if (end.lsn > head) {
-    return fail(ErrorKind::kInvalid, "trim up to LSN " + lsn_text(end.lsn) +
-                                         ", but the newest is " + lsn_text(head));
+    return fail(ErrorKind::kInvalid,
+                "trim up to LSN " + lsn_text(end.lsn) + ", but the newest is " + lsn_text(head));
   }
   Fold fold(state.trimmed, state.trimmed_chain);
   EVODB_CHECK(each_change(state.trimmed, end.lsn, state.dense_after, [&](OutboxChange& change) {
@@ -244,7 +297,8 @@ Result<void> SqliteOutbox::trim_chunk(Epoch epoch, ChunkEnd end) {
 }
 
 Result<bool> SqliteOutbox::sweep() {
-  Transaction transaction = EVODB_TRY(Transaction::begin(db_, Transaction::Kind::kWrite));
+  Transaction transaction =
+      EVODB_TRY(Transaction::begin(db_, Transaction::Kind::kWrite, WriteReason::kTrim));
   const auto state = known_state();
   if (!state) {  // then there is nothing that may be deleted
     unswept_ = state.error().kind != ErrorKind::kStale;

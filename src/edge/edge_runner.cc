@@ -11,15 +11,19 @@ namespace evodb::edge {
 namespace {
 
 constexpr std::int64_t caught_up_check_ms = 10;
+// What was acknowledged is trimmed before --until-caught-up ends, if a polite moment comes by then.
+constexpr std::int64_t trim_before_end_ms = 2'000;
 
 Result<FollowedOutbox> open_path(const EdgeOptions& options, base::Clock& clock) {
-  auto outbox = EVODB_TRY(PathOutbox::open(options.db, clock, {.on_event = options.on_event}));
+  auto outbox = EVODB_TRY(PathOutbox::open(
+      options.db, clock, {.on_event = options.on_event, .polite = options.polite}));
   PathOutbox* const raw = outbox.get();
   FollowedOutbox followed;
   followed.changed = [raw] { return raw->changed(); };
   followed.refresh = [raw] { return raw->refresh(); };
   followed.resending = [raw] { return raw->resending(); };
   followed.opened = [raw] { return raw->opened(); };
+  followed.polite_stats = [raw] { return raw->polite_stats(); };
   followed.outbox = std::move(outbox);
   return followed;
 }
@@ -74,13 +78,13 @@ struct EdgeRunner::Running final : UplinkObserver {
     // What the schema's change adds belongs to what --until-caught-up waits for.
     if (followed.refresh) {
       auto refreshed = followed.refresh();
-      if (!refreshed && refreshed.error().kind != ErrorKind::kRetry) return refreshed;
+      if (!refreshed && !capture::may_pass(refreshed.error().kind)) return refreshed;
     }
     // A log that must begin anew does so here: its snapshot is part of it, too.
     if (const auto state = followed.outbox->state()) {
       target = state->head;
     } else {
-      if (state.error().kind != ErrorKind::kRetry) return fail(state.error());
+      if (!capture::may_pass(state.error().kind)) return fail(state.error());
       target_is_old = true;
     }
     if (followed.changed) make_watch();
@@ -115,9 +119,15 @@ struct EdgeRunner::Running final : UplinkObserver {
     if (!resending && target_is_old && uplink.stats().connected && take_head()) {
       target_is_old = false;
     }
-    if (!target_is_old && uplink.caught_up(target)) {
-      caught_up = true;
-      return loop.stop();
+    if (!target_is_old && uplink.acknowledged(target)) {
+      const auto now = loop.clock().monotonic();
+      if (!acknowledged_at) acknowledged_at = now;
+      if (uplink.caught_up(target) || now.value - acknowledged_at->value >= trim_before_end_ms) {
+        caught_up = true;
+        return loop.stop();
+      }
+    } else {
+      acknowledged_at.reset();
     }
     caught_up_timer = loop.after(caught_up_check_ms, [this] { check_caught_up(); });
   }
@@ -130,6 +140,7 @@ struct EdgeRunner::Running final : UplinkObserver {
   EdgeProgress progress() {
     const UplinkStats s = uplink.stats();
     if (const auto head = followed.outbox->head()) last_head = *head;
+    const auto polite = followed.polite_stats ? followed.polite_stats() : capture::PoliteStats();
     return {.connected = s.connected,
             .head = last_head,
             .durable = s.last_ack_lsn,
@@ -140,6 +151,8 @@ struct EdgeRunner::Running final : UplinkObserver {
             .bytes_sent = s.bytes_sent,
             .reconnects = s.reconnects,
             .new_epochs = s.new_epochs,
+            .writes = polite.steps,
+            .anyway_writes = polite.anyway_steps,
             .last_error = s.last_error};
   }
 
@@ -170,6 +183,7 @@ struct EdgeRunner::Running final : UplinkObserver {
   std::uint64_t watched = 0;  // FollowedOutbox::opened() of the watch
   Lsn target, last_head;
   bool target_is_old = false;
+  std::optional<base::MonotonicMillis> acknowledged_at;
   bool caught_up = false;
   std::string renamed_to;
   std::optional<Error> fatal;

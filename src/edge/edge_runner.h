@@ -26,6 +26,7 @@
 #include "base/posix/poll_loop.h"
 #include "base/posix/system_clock.h"
 #include "capture/outbox.h"
+#include "capture/polite_writer.h"
 #include "edge/uplink.h"
 #include "evodb/result.h"
 #include "evodb/types.h"
@@ -42,6 +43,7 @@ struct FollowedOutbox {
   std::function<bool()> resending;
   // Counts the files that were opened one after the other; may be empty: there is only one.
   std::function<std::uint64_t()> opened;
+  std::function<capture::PoliteStats()> polite_stats;
 };
 
 struct EdgeProgress {
@@ -55,7 +57,9 @@ struct EdgeProgress {
   std::uint64_t bytes_sent = 0;
   std::uint64_t reconnects = 0;
   std::uint64_t new_epochs = 0;  // after the first hello
-  std::string last_error;  // "" while all is well
+  std::uint64_t writes = 0;         // transactions of ours in the application's database
+  std::uint64_t anyway_writes = 0;  // of them: not in a polite moment, since none came
+  std::string last_error;           // "" while all is well
 };
 
 struct EdgeOptions {
@@ -66,6 +70,7 @@ struct EdgeOptions {
   std::string token;
   std::string agent = "evodb-edge/0.1.0";
   WaitLevel wait = WaitLevel::kPersisted;
+  capture::PoliteOptions polite;  // when it may write to the database
   CopyRule on_copy = CopyRule::kRename;
   bool until_caught_up = false;
 

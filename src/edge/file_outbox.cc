@@ -266,7 +266,7 @@ Result<void> FileOutbox::trim(Epoch epoch, Lsn through, ChainHash chain_at_throu
   for (;;) {
     const auto more = sweep();
     // The mark stands: what is left below it is deleted the next time.
-    if (!more && more.error().kind != ErrorKind::kRetry) return fail(more.error());
+    if (!more && !capture::may_pass(more.error().kind)) return fail(more.error());
     if (!more || !*more) return {};
   }
 }

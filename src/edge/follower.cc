@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "capture/outbox.h"
+
 namespace evodb::edge {
 
 Follower::Follower(base::Loop& loop, FollowerHooks hooks, FollowerOptions options)
@@ -63,7 +65,7 @@ void Follower::look() {
   if (changed) hooks_.notify();
   const Error* error = !changed ? &changed.error() : !refreshed ? &refreshed.error() : nullptr;
   if (error == nullptr || !running_) return;
-  if (error->kind != ErrorKind::kRetry) {
+  if (!capture::may_pass(error->kind)) {
     look_after(options_.slow_ms);
     if (hooks_.on_error) hooks_.on_error(*error);
   } else {

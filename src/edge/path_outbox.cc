@@ -140,7 +140,8 @@ Result<void> PathOutbox::open_file(const File& file, const std::string& replaced
                                                     .clock = &clock_,
                                                     .memory = memory_,
                                                     .replaced = replaced,
-                                                    .on_event = options_.on_event});
+                                                    .on_event = options_.on_event,
+                                                    .polite = options_.polite});
   const auto after = look_at(path_);
   if (opened && (!after || after->first != file)) {
     (*opened)->abandon();
@@ -211,7 +212,7 @@ Result<T> PathOutbox::bear(Result<T> result) {
     return result;
   }
   const ErrorKind kind = result.error().kind;
-  if (kind == ErrorKind::kRetry || kind == ErrorKind::kStale) return result;
+  if (capture::may_pass(kind) || kind == ErrorKind::kStale) return result;
   const base::MonotonicMillis now = clock_.monotonic();
   if (!failing_since_) failing_since_ = now;
   if (now.value - failing_since_->value >= options_.patience_ms) return result;

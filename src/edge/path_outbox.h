@@ -1,5 +1,5 @@
-// PathOutbox: the outbox of whatever database lies at a path. A connection belongs to a file; people
-// mean the path: they move, copy, restore and replace what lies there while an edge runs.
+// PathOutbox: the outbox of whatever database lies at a path. A connection belongs to a file;
+// people mean the path: they move, copy, restore and replace what lies there while an edge runs.
 //
 //   auto outbox = EVODB_TRY(PathOutbox::open("app.db", {.on_event = print}));
 //   if (EVODB_TRY(outbox->changed())) ...                 // at least once a second
@@ -43,6 +43,7 @@ struct PathOutboxOptions {
   std::int64_t settle_ms_max = 3'000;
   std::int64_t remember_ms = 1'000;  // how often the memory beside the file is written
   std::function<void(const std::string&)> on_event;  // one line, for people
+  std::optional<capture::PoliteOptions> polite;      // see capture/polite_writer.h
 };
 
 class PathOutbox final : public capture::Outbox {
@@ -56,6 +57,9 @@ class PathOutbox final : public capture::Outbox {
   Result<Lsn> head() override;
   Result<void> read(Lsn after, capture::ChangeSink& sink) override;
   void resume_group(TxnId label) override;
+  bool wants_trim(Lsn acknowledged) override {
+    return !outbox_ || outbox_->wants_trim(acknowledged);
+  }
   Result<void> trim(Epoch epoch, Lsn through, ChainHash chain_at_through) override;
   Result<Epoch> begin_epoch(Epoch at_least) override;
   Result<Epoch> begin_as(const std::string& source, Epoch at_least) override;
@@ -67,6 +71,10 @@ class PathOutbox final : public capture::Outbox {
   bool resending() const { return !outbox_ || outbox_->resending(); }
   // Counts the files that were opened: who watches one must watch another.
   std::uint64_t opened() const { return opened_; }
+  // Of the file that is open.
+  capture::PoliteStats polite_stats() const {
+    return outbox_ ? outbox_->polite_stats() : capture::PoliteStats();
+  }
 
  private:
   struct File {  // what stat says

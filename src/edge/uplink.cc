@@ -111,7 +111,7 @@ void Uplink::fail_for_good(Error error) {
 }
 
 void Uplink::handle_outbox_error(const Error& error, void (Uplink::*again)()) {
-  if (error.kind == ErrorKind::kRetry) {
+  if (capture::may_pass(error.kind)) {
     loop_.cancel(timer_);
     timer_ = loop_.after(busy_retry_ms, [this, again] {
       timer_ = {};
@@ -142,7 +142,7 @@ void Uplink::outbox_is_another(const Error& why) {
 void Uplink::on_link_open() {
   auto state = outbox_.state();
   if (!state) {
-    if (state.error().kind == ErrorKind::kRetry) return retry(state.error());
+    if (capture::may_pass(state.error().kind)) return retry(state.error());
     if (state.error().kind == ErrorKind::kStale) return outbox_is_another(state.error());
     return fail_for_good({state.error().kind, "the outbox cannot be used: " + state.error().text});
   }

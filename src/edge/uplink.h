@@ -18,6 +18,7 @@
 // not taken of one more, 256 batches' numbers, 8,192 chain marks.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -60,7 +61,7 @@ struct UplinkOptions {
   std::int64_t ping_idle_ms = 30'000;
   std::int64_t dead_peer_ms = 10'000;
 
-  std::int64_t trim_delay_ms = 50;       // acknowledgements of so long are trimmed together
+  std::int64_t trim_delay_ms = 50;    // acknowledgements of so long are trimmed together
   std::uint64_t trim_lsns_max = 500;  // one step, about; then the loop has its turn
 };
 
@@ -93,7 +94,9 @@ class UplinkObserver {
   // `why` is empty where the outbox began it by itself, or another process did.
   virtual void on_new_epoch(Epoch epoch, std::string_view why) { (void)epoch, (void)why; }
   // It is a copy: it has another source's name now; on_new_epoch follows.
-  virtual void on_renamed(std::string_view source, std::string_view why) { (void)source, (void)why; }
+  virtual void on_renamed(std::string_view source, std::string_view why) {
+    (void)source, (void)why;
+  }
   // The uplink has stopped; start() tries again.
   virtual void on_fatal(const Error& error) { (void)error; }
 };
@@ -118,6 +121,8 @@ class Uplink final : private LinkEvents {
   // A parent has welcomed us since start(), in the present epoch, and everything up to `head` has
   // been acknowledged at the level waited for, and trimmed.
   bool caught_up(Lsn head) const { return verified_ && trimmed_ >= head; }
+  // The same but for the trimming, which waits for a polite moment.
+  bool acknowledged(Lsn head) const { return verified_ && std::max(trim_to_, trimmed_) >= head; }
 
  private:
   friend struct PumpSink;
@@ -234,8 +239,8 @@ class Uplink final : private LinkEvents {
 
   Epoch epoch_min_;
   std::string epoch_why_;
-  std::string source_;      // of the newest hello
-  std::string other_name_;  // kNewEpoch: to be taken with it
+  std::string source_;            // of the newest hello
+  std::string other_name_;        // kNewEpoch: to be taken with it
   Lsn hello_head_;                // what the newest hello said of the log's end
   bool judged_by_hello_ = false;  // an epoch seems needed, by the hello and not by a batch
   int grown_since_hello_ = 0;     // times in a row that it had grown when an epoch seemed needed

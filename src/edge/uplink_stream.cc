@@ -13,6 +13,7 @@ constexpr std::uint64_t turn_bytes_max = 2u << 20;
 constexpr std::uint64_t turn_changes_max = 8'192;
 constexpr std::uint64_t least_batch_bytes = 4'096;  // credit below it does not make batches smaller
 constexpr std::int64_t busy_retry_ms = 20;
+constexpr std::int64_t wants_no_trim_ms = 100;
 
 }  // namespace
 
@@ -122,7 +123,7 @@ bool Uplink::pump_outbox() {
   more_ = false;
   const auto read = outbox_.read(assembler_.last_lsn(), sink);
   if (!read || sink.stopped) more_ = true;
-  if (!read && read.error().kind != ErrorKind::kRetry) {
+  if (!read && !capture::may_pass(read.error().kind)) {
     handle_outbox_error(read.error(), &Uplink::pump);
     return false;
   }
@@ -201,13 +202,14 @@ void Uplink::trim() {
   if (marks_.empty() || marks_.front().lsn > trim_to_) return;
   const ChainMark all = marks_.floor(trim_to_);
   if (all.lsn <= trimmed_) return;
+  if (!outbox_.wants_trim(all.lsn)) return schedule_trim(wants_no_trim_ms);
   ChainMark step = all;
   if (all.lsn.value - trimmed_.value > options_.trim_lsns_max) {
     step = marks_.floor(Lsn(trimmed_.value + options_.trim_lsns_max));
     if (step.lsn <= trimmed_) step = marks_.above(trimmed_);
   }
   if (auto trimmed = outbox_.trim(epoch_, step.lsn, step.chain); !trimmed) {
-    if (trimmed.error().kind == ErrorKind::kRetry) return schedule_trim(busy_retry_ms);
+    if (capture::may_pass(trimmed.error().kind)) return schedule_trim(busy_retry_ms);
     if (trimmed.error().kind == ErrorKind::kStale) {
       // Between two sessions the next one asks the outbox anyhow.
       if (!link_.is_closed()) return outbox_is_another(trimmed.error());

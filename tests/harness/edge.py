@@ -7,13 +7,14 @@ from harness.binary import BINARY, clean_environment
 
 
 class Edge:
-    def __init__(self, path, url, log):
-        self.path, self.url, self.log = path, url, log
+    def __init__(self, path, url, log, *options):
+        self.path, self.url, self.log, self.options = path, url, log, options
         self.process, self.kills = None, 0
 
     def start(self):
         self.process = subprocess.Popen(
-            [str(BINARY), "edge", "--db", str(self.path), "--parent", self.url],
+            [str(BINARY), "edge", "--db", str(self.path), "--parent", self.url,
+             *self.options],
             stdout=subprocess.DEVNULL, stderr=open(self.log, "ab"), env=clean_environment())
         return self
 

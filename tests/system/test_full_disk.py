@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 from harness.binary import run, wait_until
+from harness.edge import Edge
 from harness.lakehouse import Lakehouse
 
 
@@ -91,3 +92,55 @@ def test_databases_that_cannot_be_used_say_why(tmp_path):
         if os.geteuid() == 0:
             subprocess.run(["umount", "-l", folder], check=True)
     assert run("capture", "install", "--db", good).returncode == 0
+
+
+def test_an_edge_on_a_full_disk_makes_room_and_the_application_writes_again(tmp_path, parent, small_disk):
+    """Everything is acknowledged, and neither the application nor a trim has a byte left."""
+    p = parent("buffer.max_age_ms=200", folder=tmp_path).start()
+    path = small_disk / "app.db"
+    db = sqlite3.connect(path, isolation_level=None, timeout=1)
+    db.execute("pragma journal_mode = wal")
+    db.execute("create table t (id integer primary key, b blob)")
+    assert run("capture", "install", "--db", path).returncode == 0
+    edge = Edge(path, p.url, tmp_path / "edge.log", "--idle-ms", "100").start()
+    reserve = small_disk / "app.db-evodb-reserve"
+    wait_until(lambda: reserve.exists(), 10, "room is kept")
+    # A reader keeps the outbox from being trimmed; then the disk fills.
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("begin")
+    reader.execute("select count(*) from t").fetchone()
+    written = 0
+    for _ in range(30):
+        try:
+            db.execute("insert into t(b) values (?)", (os.urandom(20_000),))
+            written += 1
+        except sqlite3.OperationalError as error:
+            assert "full" in str(error)
+            break
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as out:
+        try:
+            while True:
+                out.write(b"x" * 4096)
+        except OSError:
+            pass
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        for _ in range(1000):
+            db.execute("insert into t(b) values (?)", (os.urandom(20_000),))
+            written += 1
+    wait_until(lambda: Lakehouse(p.data).sql("select count(*) from {t}", t="t_changes") ==
+               [(written,)], 30, "everything is acknowledged")
+    reader.execute("commit")
+
+    def writes_again():
+        try:
+            db.execute("insert into t(b) values (?)", (os.urandom(2_000),))
+            return True
+        except sqlite3.OperationalError:
+            return False
+    wait_until(writes_again, 30, "trims made room")
+    assert edge.running()
+    filler.unlink()
+    wait_until(lambda: reserve.exists(), 20, "room is kept again")
+    assert edge.stop() == 0
+    assert p.stop() == 0

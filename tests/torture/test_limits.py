@@ -43,7 +43,8 @@ def test_a_file_size_limit_does_not_end_the_edge(tmp_path, parent):
     p = parent("buffer.max_age_ms=100").start()
     path = tmp_path / "app.db"
     db = database(path, 300)
-    edge = subprocess.Popen([str(BINARY), "edge", "--db", str(path), "--parent", p.url],
+    edge = subprocess.Popen([str(BINARY), "edge", "--db", str(path), "--parent", p.url,
+                             "--idle-ms", "50"],
                             stderr=subprocess.DEVNULL, env=clean_environment())
     try:
         wait_until(lambda: "t_changes" in Lakehouse(p.data).tables() and counted(p) == [(300, 300)],
