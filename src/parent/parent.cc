@@ -708,9 +708,9 @@ struct Parent::Impl : gate::GateHandlers,
     const std::uint64_t found = ingest->stats().copies_found;
     if (found == copies_found) return;
     copies_found = found;
-    options.say("two databases stream as '" + std::string(source) +
-                "': the one that was known first goes on under a new epoch, the copy is told to "
-                "take a name of its own (/status, copies)");
+    say("two databases stream as '" + std::string(source) +
+        "': the one that was known first goes on under a new epoch, the copy is told to "
+        "take a name of its own (/status, copies)");
   }
 
   BufferStatus buffer_status() override {
