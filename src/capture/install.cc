@@ -305,6 +305,7 @@ Result<void> pause(const std::string& path) {
   Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
   CaptureState state = EVODB_TRY(require_state(db));
   if (state.paused) return {};
+  EVODB_CHECK(upgrade_outbox_tables(db, state));
   EVODB_CHECK(drop_all_triggers(db));
   state.paused = true;
   EVODB_CHECK(save_state(db, state));

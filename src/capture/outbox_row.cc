@@ -77,7 +77,6 @@ Result<bool> OutboxRow::add(const Statement& row, const KnownTable& known) {
     half_ = false;
     return broken("is half an UPDATE without its other half");
   }
-  if (op == op_reset || op == op_drop) return about_table(row, known, op);
   if (static_cast<std::size_t>(row.column_count()) <
       static_cast<std::size_t>(first) + count * (joined ? 2 : 1)) {
     return broken("has fewer values than its table has columns");
@@ -120,16 +119,20 @@ Result<bool> OutboxRow::add(const Statement& row, const KnownTable& known) {
   return true;
 }
 
-void OutboxRow::note_table(const Statement& row, const KnownTable& known, Op op) {
+void OutboxRow::begin_change(const Statement& row, const KnownTable& known, Op op) {
   change_ = {};
   change_.op = op;
   change_.table = &known.table.def;
   change_.table_fingerprint = known.fingerprint;
   change_.lsn.value = static_cast<std::uint64_t>(row.integer(0));
   change_.committed_at.value = row.integer(3);
+  key_.clear();
+}
+
+void OutboxRow::note_table(const Statement& row, const KnownTable& known, Op op) {
+  begin_change(row, known, op);
   before_.clear();
   after_.clear();
-  key_.clear();
   const std::string_view reason =
       row.column_count() > outbox_value_column ? row.text(outbox_value_column) : std::string_view();
   reason_ = wire::utf8_prefix(wire::is_valid_utf8(reason) ? reason : std::string_view(),

@@ -36,6 +36,7 @@ class OutboxRow {
  private:
   std::size_t measure(const Statement& row, int first, std::size_t count) const;
   static void encode(const Statement& row, int first, std::size_t count, std::string& out);
+  void begin_change(const Statement& row, const KnownTable& known, Op op);
   void note_table(const Statement& row, const KnownTable& known, Op op);
   void make_oversize(const Statement& row, const CapturedTable& table, int first,
                      std::size_t bytes);
