@@ -27,7 +27,7 @@ space := $(empty) $(empty)
 PYTEST := .deps/venv/bin/python -m pytest -q -p no:cacheprovider
 
 .PHONY: setup build sim test unit system install-test walls fuzz tsan prove prove-sim crash-points \
-        prove-system prove-torture prove-thread prove-address \
+        prove-system prove-torture prove-thread prove-address prove-world \
         torture world soak readers demo bench instructions format lint docs clean
 
 setup:
@@ -85,22 +85,22 @@ prove: prove-sim crash-points build
 	$(MAKE) readers
 	$(MAKE) prove-system
 
-# Mostly waiting, each of the three: together they take as long as the longest.
+# Mostly waiting, each of the four: together they take as long as the longest.
 prove-system: build
 	scripts/sanitized-system thread --build
 	scripts/sanitized-system address --build
-	$(MAKE) -j3 --output-sync=target prove-torture prove-thread prove-address
+	$(MAKE) -j4 --output-sync=target prove-torture prove-thread prove-address prove-world
 prove-torture: build
 	KILLS=100 $(PYTEST) -s tests/torture
 prove-thread: setup
 	scripts/sanitized-system thread
 prove-address: setup
 	scripts/sanitized-system address
+prove-world: world
 
 # Migration tools, ORMs, backups and their restores, of the versions in tests/world/pins.
 world: build
-	tests/world/setup
-	$(PYTEST) tests/world
+	tests/world/run
 
 # Every engine of docs/readers.md but Trino, with that page's code.
 readers: build

@@ -114,6 +114,8 @@ def test_litestream_replicates_beside_the_edge_and_its_restore_is_a_new_life(tmp
     write(path, FIRST)
     beside = Tool([GO / "world", "replicate", path, replica], tmp_path)
     assert beside.process.stdout.readline() == "ok\n"
+    wait_until(lambda: db.rows("select 1 from sqlite_schema where name = '_litestream_lock'"), 20,
+               "Litestream has its own tables")
     db.capture()
     for _ in range(10):
         write(path, 5)
