@@ -159,7 +159,7 @@ void read_fields(const Json& json, V1TextRow& row) {
   entry.sequence = fields.integer<std::uint64_t>("sequence", true);
   entry.op = static_cast<Op>(fields.choice("operation", v1::op_names));
   if (fields.find("table") == nullptr) fields.wrong("table", "is missing");
-  row.fault = fields.fault();
+  row.fault = fields.fault().value_or("");
 }
 
 V1TextRow read_row(std::string_view text) {
@@ -233,7 +233,7 @@ Result<V1TextRows> read_v1_text_batch(std::string_view text) {
   read.batch.source = in.string("sourceDoId", false);
   read.batch.batch_sequence = in.integer<std::uint64_t>("sequenceNumber", true);
   read.batch.correlation_id = in.optional_string("correlationId");
-  if (!in.fault().empty()) return fail(ErrorKind::kInvalid, in.fault());
+  if (in.fault()) return fail(ErrorKind::kInvalid, *in.fault());
   const bool all = for_each_element(entries, [&](std::string_view entry) {
     if (read.rows.size() == v1_entries_max) return false;
     read.rows.push_back(read_row(entry));
