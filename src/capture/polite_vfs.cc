@@ -78,12 +78,16 @@ struct PoliteVfsCalls {
     // pages.
     const bool asks_for_news = at == counter_at && n == counter_bytes;
     if (p.granted_ && !asks_for_news) {
-      const PoliteVfs::Page page{
-          n, base::xxh64({static_cast<const char*>(into), static_cast<std::size_t>(n)})};
-      const auto [known, is_new] = p.pages_.emplace(at, page);
-      const bool same = !is_new && known->second.bytes == n && known->second.hash == page.hash;
+      const std::uint64_t hash =
+          base::xxh64({static_cast<const char*>(into), static_cast<std::size_t>(n)});
+      const auto [known, is_new] = p.pages_.emplace(std::pair(at, n), hash);
       // The same page may be read twice, where the cache is small: then it must be the same.
-      if (!same && (p.sealed_ || !is_new)) return SQLITE_BUSY;
+      if (known->second != hash) return SQLITE_BUSY;
+      if (is_new && p.sealed_ &&
+          !(p.same_version() && p.nobody_writes() && p.read_same(at, n, hash))) {
+        p.pages_.erase(known);
+        return SQLITE_BUSY;
+      }
     }
     if (asks_for_news && (p.granted_ || p.forget_pages_)) {
       auto* const bytes = static_cast<unsigned char*>(into);
@@ -296,21 +300,26 @@ bool PoliteVfs::seal() {
 
 bool PoliteVfs::pages_hold() {
   if (!nobody_writes()) return false;
-  std::vector<char> again;
-  for (const auto& [at, page] : pages_) {
-    again.resize(static_cast<std::size_t>(page.bytes));
-    const int code = file_->pMethods->xRead(file_, again.data(), page.bytes, at);
-    if (code != SQLITE_OK && code != SQLITE_IOERR_SHORT_READ) return false;
-    if (base::xxh64({again.data(), again.size()}) != page.hash) return false;
+  for (const auto& [range, hash] : pages_) {
+    if (!read_same(range.first, range.second, hash)) return false;
   }
-  // Among them was the first page with the change counter. Had somebody committed or died
-  // meanwhile, the first page would be another one now, or a journal would lie there.
-  const auto first = pages_.find(0);
-  if (first == pages_.end()) return pages_.empty() && nobody_writes();
-  again.resize(static_cast<std::size_t>(first->second.bytes));
-  const int code = file_->pMethods->xRead(file_, again.data(), first->second.bytes, 0);
-  if (code != SQLITE_OK && code != SQLITE_IOERR_SHORT_READ) return false;
-  return base::xxh64({again.data(), again.size()}) == first->second.hash && nobody_writes();
+  // Had somebody committed or died meanwhile, the change counter would be another one now, or a
+  // journal would lie there.
+  return same_version() && nobody_writes();
+}
+
+bool PoliteVfs::read_same(sqlite3_int64 at, int bytes, std::uint64_t hash) {
+  std::vector<char> again(static_cast<std::size_t>(bytes));
+  const int code = file_->pMethods->xRead(file_, again.data(), bytes, at);
+  return (code == SQLITE_OK || code == SQLITE_IOERR_SHORT_READ) &&
+         base::xxh64({again.data(), again.size()}) == hash;
+}
+
+// The first page, with the counter, is the one that was read in this look.
+bool PoliteVfs::same_version() {
+  const auto first = pages_.lower_bound({0, counter_at + counter_bytes});
+  if (first == pages_.end() || first->first.first != 0) return pages_.empty();
+  return read_same(0, first->first.second, first->second);
 }
 
 bool PoliteVfs::is_wal_file() const {

@@ -33,9 +33,10 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
-#include <unordered_map>
+#include <utility>
 
 #include <sqlite3.h>
 
@@ -74,9 +75,9 @@ class PoliteVfs {
   bool looking() const { return looking_; }
   // Whether what was read so far holds. REQUIRES: looking.
   bool holds() { return !broken_ && (!looked_ || sealed_ || pages_hold()); }
-  // holds(), and if so: from then on only pages that were read before can be read, as they were;
-  // others, and changed ones, fail with SQLITE_BUSY. So what is read for a second time after seal()
-  // needs no later check.
+  // holds(), and if so: from then on each page that is read is proved at once, and what is not of
+  // the same committed state fails with SQLITE_BUSY. So what is read after seal() needs no later
+  // check, and costs little where it was read before.
   bool seal();
   // Nothing can be taken from a look while this is so, and nobody is there to repair it: an
   // application died while it wrote. A transaction outside of a look repairs it.
@@ -103,16 +104,13 @@ class PoliteVfs {
  private:
   friend struct PoliteVfsCalls;  // the C functions, in the .cc
 
-  struct Page {
-    int bytes;
-    std::uint64_t hash;
-  };
-
   explicit PoliteVfs(sqlite3_vfs* below);
   bool is_wal_file() const;
   bool nobody_writes();
   bool journal_is_hot() const;
   bool pages_hold();
+  bool read_same(sqlite3_int64 at, int bytes, std::uint64_t hash);
+  bool same_version();
   int descriptor();  // one of this process that SQLite has open on the database, or -1
 
   sqlite3_vfs* const below_;
@@ -128,7 +126,8 @@ class PoliteVfs {
   bool sealed_ = false;
   bool forget_pages_ = false;
   bool broken_ = false;
-  std::unordered_map<sqlite3_int64, Page> pages_;  // read in this look, by offset
+  // What was read in this look: offset and length, and the hash of the bytes.
+  std::map<std::pair<sqlite3_int64, int>, std::uint64_t> pages_;
   std::uint64_t real_locks_ = 0;
   int descriptor_ = -1;
   dev_t device_ = 0;

@@ -315,7 +315,10 @@ Result<bool> SqliteOutbox::changed() {
   others_version_ = version;
   keep_room();
   if (version == seen_data_version_ && !unsound_) {
-    if (!claimed_ && writer_ && !stale_) EVODB_CHECK(settle());
+    if (!claimed_ && writer_ && !stale_) {
+      const auto claimed = settle();
+      if (!claimed && !may_pass(claimed.error().kind)) return fail(claimed.error());
+    }
     if (unswept_) {
       const auto more = sweep();
       if (!more && !may_pass(more.error().kind)) return fail(more.error());
