@@ -37,7 +37,10 @@ class Migrations {
       case 4: chunk(); break;
       default: write();
     }
-    if (random_.below(60) == 0) outbox_ = open();  // a new process
+    if (random_.below(60) == 0 && app_is_idle()) {  // a new process
+      outbox_.reset();
+      outbox_ = open();
+    }
     if (random_.below(120) == 0) backup();
     if (random_.below(150) == 0) restore();
     if (random_.below(100) == 0) trim();
@@ -239,11 +242,16 @@ class Migrations {
       EXPECT_EQ(done.error().kind, ErrorKind::kRetry) << done.error().text;
     }
   }
-  void read() { must(outbox_->read(replica_.last, replica_)); }
+  void read() {
+    const auto done = outbox_->read(replica_.last, replica_);
+    if (!done) {
+      EXPECT_EQ(done.error().kind, ErrorKind::kRetry) << done.error().text << log_;
+    }
+  }
   void trim() {
     if (!app_is_idle()) return;
     read();
-    must(outbox_->trim(outbox_->state()->epoch, replica_.last, ChainHash(1)));
+    must(trim_to(*outbox_, replica_.last));
   }
 
   void backup() {
