@@ -17,7 +17,7 @@ std::uint32_t one_of(base::Random& random, std::initializer_list<std::uint32_t> 
   return choices.begin()[random.below(choices.size())];
 }
 
-constexpr std::array<Profile, 23> all_profiles = {{
+constexpr std::array<Profile, 24> all_profiles = {{
     {"swarm", "any of the others' features, each by chance"},
     {"calm", "nothing goes wrong at all"},
     {"kills", "parent and edges are killed"},
