@@ -43,6 +43,23 @@ Result<void> make_triggers(const Database& db, const PlannedTable& planned,
   return {};
 }
 
+// Rows with a NULL in their key are known by all their values: one that holds a value in a column
+// that joined is another row than the log knows.
+Result<bool> unknown_by_joining(const Database& db, const PlannedTable& planned) {
+  if (!planned.joined || !planned.shape.key_may_be_null()) return false;
+  const CapturedTable before = EVODB_TRY(load_captured(db, planned.previous_id));
+  std::string any;
+  for (const ColumnShape& column : planned.shape.columns) {
+    const bool known = std::any_of(before.def.columns.begin(), before.def.columns.end(),
+                                   [&](const wire::ColumnDef& c) { return c.name == column.name; });
+    if (!known) any += (any.empty() ? "" : " OR ") + quote_name(column.name) + " IS NOT NULL";
+  }
+  const std::int64_t found =
+      EVODB_TRY(db.integer("SELECT EXISTS(SELECT 1 FROM main." + quote_name(planned.shape.name) +
+                           " WHERE (" + key_is_null_sql(planned.shape) + ") AND (" + any + "))"));
+  return found != 0;
+}
+
 Result<void> apply_table(const Database& db, const PlannedTable& planned, SnapshotRule rule,
                          const std::string& note, const std::string& why_all) {
   const bool is_new = planned.action == Action::kCapture;
@@ -55,7 +72,9 @@ Result<void> apply_table(const Database& db, const PlannedTable& planned, Snapsh
     }
     EVODB_CHECK(make_triggers(db, planned, note));
   }
-  if (rule == SnapshotRule::kAll || (planned.reset && !(is_new && rule == SnapshotRule::kNever))) {
+  const bool unknown = EVODB_TRY(unknown_by_joining(db, planned));
+  if (rule == SnapshotRule::kAll || unknown ||
+      (planned.reset && !(is_new && rule == SnapshotRule::kNever))) {
     EVODB_CHECK(
         log_reset(db, planned.table.id, rule == SnapshotRule::kAll ? why_all : planned.why));
     return queue_resend(db, planned.table, 0);

@@ -60,7 +60,8 @@ struct ResendStep {
 Result<void> log_reset(const Database& db, std::int64_t definition, const std::string& reason);
 Result<void> log_drop(const Database& db, std::int64_t definition, const std::string& reason);
 // From the first row on. `previous`: only rows that hold a value in a column which that definition
-// does not have; 0: all rows. What was queued for the table before is part of it.
+// does not have, and no NULL in their key; 0: all rows. What was queued for the table before is
+// part of it.
 Result<void> queue_resend(const Database& db, const CapturedTable& table, std::int64_t previous);
 Result<void> cancel_resend(const Database& db, std::int64_t slot);
 Result<bool> resend_is_queued(const Database& db);
