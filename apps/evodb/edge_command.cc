@@ -2,7 +2,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cstdio>
 
@@ -29,6 +28,8 @@ struct EdgeArguments {
   bool until_caught_up = false;
   bool json = false;
   capture::PoliteOptions polite;
+  std::uint64_t outbox_max_bytes = 0;
+  std::string outbox_full = "pause";
 };
 
 // For the signal handler, which has no other way.
@@ -69,7 +70,11 @@ Result<std::string> ensure_captured(const EdgeArguments& arguments) {
       say("capture in " + arguments.db + " was not whole; repaired, every table is sent again");
     }
   }
-  if (auto outbox = capture::SqliteOutbox::open(arguments.db, {})) {
+  base::SystemClock clock_of_outbox;
+  capture::SqliteOutboxOptions as_guest;
+  as_guest.clock = &clock_of_outbox;
+  as_guest.polite.emplace();
+  if (auto outbox = capture::SqliteOutbox::open(arguments.db, as_guest)) {
     source = (*outbox)->memory().source;
     (*outbox)->abandon();  // only looked at
   } else if (outbox.error().kind != ErrorKind::kInvalid &&
@@ -145,11 +150,6 @@ capture::PoliteOptions polite_options(const EdgeArguments& arguments) {
   constexpr std::int64_t long_idle_times = 60;
   capture::PoliteOptions polite = arguments.polite;
   polite.long_idle_ms = long_idle_times * polite.idle_ms;
-  if (arguments.until_caught_up) {
-    // It has no later: a moment is taken where there is one.
-    polite.trim_bytes = 1;
-    polite.idle_ms = polite.long_idle_ms = std::min<std::int64_t>(polite.idle_ms, 20);
-  }
   return polite;
 }
 
@@ -172,6 +172,8 @@ int run_edge(const EdgeArguments& arguments) {
     options.on_copy = arguments.on_copy == "wait" ? edge::CopyRule::kWait : edge::CopyRule::kRename;
     options.until_caught_up = arguments.until_caught_up;
     options.polite = polite_options(arguments);
+    options.room.max_bytes = arguments.outbox_max_bytes;
+    if (arguments.outbox_full == "block") options.room.when_full = capture::WhenFull::kBlock;
     options.on_event = say;
     options.on_progress = [&](const edge::EdgeProgress& now) { teller.tell(now); };
     auto runner = edge::EdgeRunner::create(std::move(options));
@@ -229,6 +231,12 @@ void add_edge(CLI::App& app, int& exit_code) {
       ->add_option("--anyway-ms", arguments->polite.anyway_ms,
                    "So long a change of the schema or a resend waits for one")
       ->check(CLI::Range(0, 86'400'000));
+  command->add_option("--outbox-max-bytes", arguments->outbox_max_bytes,
+                      "What may wait in the outbox; 0: until the disk is nearly full");
+  command
+      ->add_option("--outbox-full", arguments->outbox_full,
+                   "Then: pause capture and send all again later, or let writes fail")
+      ->check(CLI::IsMember({"pause", "block"}));
   command->add_flag("--until-caught-up", arguments->until_caught_up,
                     "End when all that is in the outbox has been acknowledged");
   command->add_flag("--json", arguments->json, "Print one JSON object at the end");

@@ -273,11 +273,9 @@ Result<bool> repair(const Database& db, const std::string& source, base::Clock& 
     }
     return seen.verdict != Verdict::kWhole;
   };
-  {
-    const Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kRead));
-    const bool broken = EVODB_TRY(needed(EVODB_TRY(inspect(db))));
-    if (!broken) return false;
-  }
+  const bool seems_broken = EVODB_TRY(consistently(
+      db, [&]() -> Result<bool> { return needed(EVODB_TRY(inspect(db))); }));
+  if (!seems_broken) return false;
   Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
   const Inspection seen = EVODB_TRY(inspect(db));
   const bool broken = EVODB_TRY(needed(seen));
@@ -294,7 +292,7 @@ Result<bool> repair(const Database& db, const std::string& source, base::Clock& 
 
 Result<bool> repair(const std::string& path, const std::string& source, base::Clock& clock,
                     base::Random& random) {
-  const Database db = EVODB_TRY(Database::open(path, {}));
+  const Database db = EVODB_TRY(Database::open(path, {.polite = true}));
   EVODB_CHECK(db.check_writable());
   return repair(db, source, clock, random);
 }

@@ -28,6 +28,7 @@ class RoomReserve {
   // False: there was none.
   bool release();
   bool is_kept() const;
+  bool is_wanted() const { return bytes_ > 0; }
   // The disk has less left than this holds, or would hold.
   bool disk_is_full() const;
   const std::string& path() const { return path_; }

@@ -181,8 +181,12 @@ Result<Database> Database::open(const std::string& path, const OpenOptions& opti
   if (options.keep_log_at_close) {
     sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   }
-  // A checkpoint within our commit would hold readers out for as long as the disk takes.
-  if (db.polite_) sqlite3_wal_autocheckpoint(handle, 0);
+  if (db.polite_) {
+    // A checkpoint within our commit would hold readers out for as long as the disk takes; one at
+    // the end would lock everybody out.
+    sqlite3_wal_autocheckpoint(handle, 0);
+    sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  }
   EVODB_CHECK(db.first_read(options));
   return db;
 }

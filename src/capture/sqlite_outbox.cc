@@ -25,6 +25,7 @@ SqliteOutbox::SqliteOutbox(Database db, const SqliteOutboxOptions& options)
       busy_timeout_ms_(options.busy_timeout_ms),
       clock_(options.clock),
       resend_chunk_(options.resend_chunk),
+      limit_(options.room),
       on_event_(options.on_event) {
   if (!options.polite) return;
   EVODB_ASSERT(clock_ != nullptr, "a polite outbox has a clock");
@@ -92,15 +93,17 @@ SqliteOutbox::~SqliteOutbox() { close(); }
 
 // Best effort: what is left is swept at the next open, and a log that stays open begins a new life.
 void SqliteOutbox::close() {
-  constexpr int tries = 10;
-  constexpr int try_again_us = 10'000;
   for (int i = 0; unswept_ && !abandoned_ && i < sweeps_at_close_max; ++i) {
     if (!sweep()) break;
   }
-  // The last connection that closes writes the log back while everybody is locked out: nothing is
-  // left for it to do.
-  if (writer_ && !abandoned_) static_cast<void>(db_.checkpoint().has_value());
-  if (!claimed_ || stale_ || abandoned_) return;
+  if (claimed_ && !stale_ && !abandoned_) mark_closed();
+  // Whoever copies the database without its log misses nothing.
+  if (writer_ && !abandoned_) empty_log();
+}
+
+void SqliteOutbox::mark_closed() {
+  constexpr int tries = 10;
+  constexpr int try_again_us = 10'000;
   const auto begin = [&] {
     for (int i = 1;; ++i) {
       auto begun = Transaction::begin(db_, Transaction::Kind::kWrite);
@@ -313,7 +316,7 @@ Result<bool> SqliteOutbox::changed() {
   const std::int64_t version = EVODB_TRY(db_.version());
   if (writer_) writer_->observe(version != others_version_);
   others_version_ = version;
-  keep_room();
+  EVODB_CHECK(look_after_room());
   if (version == seen_data_version_ && !unsound_) {
     if (!claimed_ && writer_ && !stale_) {
       const auto claimed = settle();
@@ -376,16 +379,6 @@ Result<bool> SqliteOutbox::resend_step() {
 Result<void> SqliteOutbox::distrust_cache() {
   seen_data_version_ = -1;
   return db_.run("PRAGMA shrink_memory");
-}
-
-// Room for trims, made while there is some.
-void SqliteOutbox::keep_room() {
-  constexpr std::int64_t keep_ms = 1'000;
-  if (!room_ || abandoned_) return;
-  const auto now = clock_->monotonic();
-  if (room_kept_at_ && now.value - room_kept_at_->value < keep_ms) return;
-  room_kept_at_ = now;
-  room_->keep();
 }
 
 void SqliteOutbox::empty_log() {

@@ -42,6 +42,18 @@
 
 namespace evodb::capture {
 
+// What happens when the outbox has no more room.
+enum class WhenFull : std::uint8_t {
+  kPause,  // capture stops by itself; with room again every table begins anew
+  kBlock,  // writes to captured tables fail, and say why
+};
+
+struct OutboxRoom {
+  // Changes that wait, about. 0: as much as the disk has, but for its last few MiB.
+  std::uint64_t max_bytes = 0;
+  WhenFull when_full = WhenFull::kPause;
+};
+
 struct SqliteOutboxOptions {
   // How long a call waits for a lock before it gives kRetry.
   int busy_timeout_ms = 1'000;
@@ -58,6 +70,7 @@ struct SqliteOutboxOptions {
   std::function<void(const std::string&)> on_event;
   // Set: as a guest in an application's database, see polite_writer.h. REQUIRES: a clock.
   std::optional<PoliteOptions> polite;
+  OutboxRoom room;  // of a polite one
 };
 
 class SqliteOutbox final : public Outbox {
@@ -115,7 +128,12 @@ class SqliteOutbox final : public Outbox {
   SqliteOutbox(Database db, const SqliteOutboxOptions& options);
   Result<void> first_look(const std::string& path, const SqliteOutboxOptions& options);
   std::uint64_t bytes_each() const;
-  void keep_room();
+  void mark_closed();
+
+  // --- room: sqlite_outbox_room.cc
+  Result<void> look_after_room();
+  Result<void> stop_for_room(const std::string& why);
+  Result<void> go_on_with_room();
   Result<void> prepare();
   void tell(const std::string& what) const;
 
@@ -161,10 +179,12 @@ class SqliteOutbox final : public Outbox {
   std::unique_ptr<PoliteWriter> writer_;
   Lsn acknowledged_;  // as wants_trim() heard last
   std::unique_ptr<RoomReserve> room_;
-  std::optional<base::MonotonicMillis> room_kept_at_;
+  std::optional<base::MonotonicMillis> room_seen_at_;
+  bool stopped_for_room_ = false;  // as far as this process knows
   const int busy_timeout_ms_;
   base::Clock* const clock_;
   const ResendBudget resend_chunk_;
+  const OutboxRoom limit_;
   const std::function<void(const std::string&)> on_event_;
   Statement rows_, sweep_;
   std::int64_t seen_data_version_ = -1;  // what was looked at, at that version

@@ -1,5 +1,6 @@
 #include "edge/edge_runner.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -13,10 +14,17 @@ namespace {
 constexpr std::int64_t caught_up_check_ms = 10;
 // What was acknowledged is trimmed before --until-caught-up ends, if a polite moment comes by then.
 constexpr std::int64_t trim_before_end_ms = 2'000;
+constexpr std::int64_t idle_before_end_ms = 20;
 
 Result<FollowedOutbox> open_path(const EdgeOptions& options, base::Clock& clock) {
+  capture::PoliteOptions polite = options.polite;
+  if (options.until_caught_up) {
+    // It has no later: a moment is taken where there is one.
+    polite.trim_bytes = 1;
+    polite.idle_ms = polite.long_idle_ms = std::min(polite.idle_ms, idle_before_end_ms);
+  }
   auto outbox = EVODB_TRY(PathOutbox::open(
-      options.db, clock, {.on_event = options.on_event, .polite = options.polite}));
+      options.db, clock, {.on_event = options.on_event, .room = options.room, .polite = polite}));
   PathOutbox* const raw = outbox.get();
   FollowedOutbox followed;
   followed.changed = [raw] { return raw->changed(); };

@@ -27,6 +27,7 @@
 #include "base/posix/system_clock.h"
 #include "capture/outbox.h"
 #include "capture/polite_writer.h"
+#include "capture/sqlite_outbox.h"
 #include "edge/uplink.h"
 #include "evodb/result.h"
 #include "evodb/types.h"
@@ -71,6 +72,7 @@ struct EdgeOptions {
   std::string agent = "evodb-edge/0.1.0";
   WaitLevel wait = WaitLevel::kPersisted;
   capture::PoliteOptions polite;  // when it may write to the database
+  capture::OutboxRoom room;       // what the outbox may take of the disk
   CopyRule on_copy = CopyRule::kRename;
   bool until_caught_up = false;
 

@@ -141,7 +141,8 @@ Result<void> PathOutbox::open_file(const File& file, const std::string& replaced
                                                     .memory = memory_,
                                                     .replaced = replaced,
                                                     .on_event = options_.on_event,
-                                                    .polite = options_.polite});
+                                                    .polite = options_.polite,
+                                                    .room = options_.room});
   const auto after = look_at(path_);
   if (opened && (!after || after->first != file)) {
     (*opened)->abandon();

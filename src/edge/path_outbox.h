@@ -43,6 +43,7 @@ struct PathOutboxOptions {
   std::int64_t settle_ms_max = 3'000;
   std::int64_t remember_ms = 1'000;  // how often the memory beside the file is written
   std::function<void(const std::string&)> on_event;  // one line, for people
+  capture::OutboxRoom room;
   std::optional<capture::PoliteOptions> polite;      // see capture/polite_writer.h
 };
 

@@ -1,0 +1,124 @@
+// Room for the outbox: held in reserve, and what happens when there is no more.
+//
+// `evodb_state.full` says that this is why capture stopped ('pause', beside `paused`) or that
+// writes fail ('block'), so that another edge process goes on from there. It has no part in `sum`.
+#include <utility>
+
+#include "capture/capture_plan.h"
+#include "capture/sqlite_outbox.h"
+
+namespace evodb::capture {
+namespace {
+
+constexpr std::int64_t look_ms = 1'000;
+// On a full disk an outbox of less is not what fills it.
+constexpr std::uint64_t worth_stopping_bytes = 1u << 20;
+
+constexpr const char* full_key = "SELECT value FROM main.evodb_state WHERE key = 'full'";
+constexpr const char* block_trigger = "evodb_full";
+
+Result<void> set_full(const Database& db, const char* how) {
+  return db.run(std::string("INSERT INTO main.evodb_state(key, value) VALUES('full', '") + how +
+                "') ON CONFLICT(key) DO UPDATE SET value = excluded.value");
+}
+
+Result<std::string> full_of(const Database& db) {
+  Statement found = EVODB_TRY(db.prepare(full_key));
+  const bool any = EVODB_TRY(found.step());
+  std::string how = any ? std::string(found.text(0)) : "";
+  found.reset();
+  return how;
+}
+
+std::string mib(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+
+}  // namespace
+
+Result<void> SqliteOutbox::look_after_room() {
+  if (!room_ || abandoned_ || stale_) return {};
+  const auto now = clock_->monotonic();
+  if (room_seen_at_ && now.value - room_seen_at_->value < look_ms) return {};
+  if (!room_seen_at_) {
+    stopped_for_room_ = !EVODB_TRY(consistently(db_, [&] { return full_of(db_); })).empty();
+  }
+  room_seen_at_ = now;
+  const bool reserved = room_->keep();
+  const Lsn head = EVODB_TRY(consistently(db_, [&] { return outbox_head(db_); }));
+  const Lsn mark = memory_.trimmed;
+  const std::uint64_t held = head > mark ? (head.value - mark.value) * bytes_each() : 0;
+  const bool over = limit_.max_bytes > 0 && held >= limit_.max_bytes;
+  const bool no_disk = room_->disk_is_full();
+
+  Result<void> done;
+  if (!stopped_for_room_ && (over || (no_disk && held >= worth_stopping_bytes))) {
+    const std::string why =
+        over ? "the outbox holds " + mib(held) + ", more than it may" : "the disk is full";
+    done = stop_for_room(why);
+    if (!done && done.error().kind == ErrorKind::kNoSpace && room_->release()) {
+      done = stop_for_room(why);
+    }
+  } else if (stopped_for_room_ && !no_disk && (reserved || !room_->is_wanted()) &&
+             (limit_.max_bytes == 0 || held < limit_.max_bytes / 2)) {
+    done = go_on_with_room();
+  }
+  if (!done && !may_pass(done.error().kind)) return done;
+  return {};  // what passes is tried again at the next look
+}
+
+Result<void> SqliteOutbox::stop_for_room(const std::string& why) {
+  Transaction transaction = EVODB_TRY(Transaction::begin(db_, Transaction::Kind::kWrite));
+  CaptureState state = EVODB_TRY(known_state());
+  if (state.paused) return {};  // somebody did so, for a reason of theirs
+  if (limit_.when_full == WhenFull::kBlock) {
+    // What we append ourselves, SNAPSHOT, RESET and DROP, is bounded elsewhere.
+    EVODB_CHECK(db_.run(
+        std::string("CREATE TRIGGER IF NOT EXISTS main.") + block_trigger +
+        " BEFORE INSERT ON evodb_outbox WHEN NEW.op NOT IN (3, 6, 7) BEGIN "
+        "SELECT RAISE(ABORT, 'evodb: the outbox of captured changes is full, and its parent takes "
+        "none; see evodb capture status'); END"));
+    EVODB_CHECK(set_full(db_, "block"));
+    EVODB_CHECK(transaction.commit());
+    tell(why + "; writes to captured tables FAIL until its parent has taken some of it");
+  } else {
+    EVODB_CHECK(drop_all_triggers(db_));
+    state.paused = true;
+    EVODB_CHECK(save_state(db_, state));
+    EVODB_CHECK(set_full(db_, "pause"));
+    EVODB_CHECK(transaction.commit());
+    memory_.paused = true;
+    tell(why +
+         "; capture is PAUSED, changes are not recorded until there is room; every table "
+         "is then sent again");
+  }
+  stopped_for_room_ = true;
+  return {};
+}
+
+Result<void> SqliteOutbox::go_on_with_room() {
+  Transaction transaction = EVODB_TRY(Transaction::begin(db_, Transaction::Kind::kWrite));
+  CaptureState state = EVODB_TRY(known_state());
+  const std::string how = EVODB_TRY(full_of(db_));
+  const bool resume = how == "pause" && state.paused;
+  EVODB_CHECK(db_.run(std::string("DROP TRIGGER IF EXISTS main.") + block_trigger +
+                      "; DELETE FROM main.evodb_state WHERE key = 'full'"));
+  if (resume) {
+    const std::vector<SelectedName> selection = EVODB_TRY(load_selection(db_));
+    state.paused = false;
+    const CapturePlan plan = EVODB_TRY(make_plan(db_, state, selection, NewTables::kWait));
+    EVODB_CHECK(apply_plan(db_, plan, SnapshotRule::kAll, "capture was paused for want of room"));
+    EVODB_CHECK(save_state(db_, state));
+  }
+  EVODB_CHECK(transaction.commit());
+  stopped_for_room_ = false;
+  memory_.paused = state.paused;
+  if (resume) {
+    resending_ = true;
+    seen_schema_version_ = -1;
+    tell("there is room again; capture goes on, and every table is sent again");
+  } else if (!how.empty()) {
+    tell("there is room again; writes to captured tables work");
+  }
+  return {};
+}
+
+}  // namespace evodb::capture
