@@ -2,6 +2,7 @@
 #include <atomic>
 #include <chrono>
 #include <thread>
+#include <vector>
 
 #include "base/posix/system_clock.h"
 #include "capture/capture_test_db.h"
@@ -119,6 +120,68 @@ TEST_P(PoliteOutboxTest, ATrimWaitsUntilItIsWorthAWrite) {
   Taken again;
   ASSERT_TRUE(eager->read(Lsn(), again));
   EXPECT_TRUE(eager->wants_trim(again.last));
+}
+
+// --- room
+// -----------------------------------------------------------------------------------------
+
+TEST_P(PoliteOutboxTest, AnOutboxOverItsLimitStopsCaptureUntilThereIsRoomAndBeginsAnew) {
+  make();
+  std::vector<std::string> told;
+  const auto open_with = [&](std::uint64_t max_bytes) {
+    SqliteOutboxOptions options;
+    options.clock = &wall_;
+    options.polite.emplace();
+    options.polite->reserve_bytes = 64u << 10;
+    options.room.max_bytes = max_bytes;
+    options.on_event = [&](const std::string& what) { told.push_back(what); };
+    auto outbox = SqliteOutbox::open(path_, options);
+    EXPECT_TRUE(outbox) << outbox.error().text;
+    wall_.advance_ms(1'500);  // so long nobody was seen
+    EXPECT_TRUE((*outbox)->state());
+    EXPECT_TRUE((*outbox)->changed());
+    return std::move(*outbox);
+  };
+  const auto triggers = [&] {
+    return App(path_).number("SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'");
+  };
+  ASSERT_GT(triggers(), 0);
+  open_with(1'000).reset();
+  EXPECT_EQ(triggers(), 0);
+  ASSERT_FALSE(told.empty());
+  EXPECT_NE(told.back().find("PAUSED"), std::string::npos) << told.back();
+  App(path_).run("INSERT INTO t VALUES(1000, 1, 'unseen')");
+  EXPECT_EQ(App(path_).number("SELECT count(*) FROM evodb_outbox WHERE op = 6"), 0);
+
+  open_with(1u << 30).reset();
+  EXPECT_GT(triggers(), 0);
+  EXPECT_NE(told.back().find("goes on"), std::string::npos) << told.back();
+  EXPECT_EQ(App(path_).number("SELECT count(*) FROM evodb_outbox WHERE op = 6"), 1);
+  EXPECT_EQ(App(path_).number("SELECT count(*) FROM evodb_state WHERE key = 'full'"), 0);
+}
+
+TEST_P(PoliteOutboxTest, OrLetsWritesFailAndSaysWhy) {
+  make();
+  const auto open_with = [&](std::uint64_t max_bytes) {
+    SqliteOutboxOptions options;
+    options.clock = &wall_;
+    options.polite.emplace();
+    options.polite->reserve_bytes = 0;
+    options.room = {.max_bytes = max_bytes, .when_full = WhenFull::kBlock};
+    auto outbox = SqliteOutbox::open(path_, options);
+    EXPECT_TRUE(outbox) << outbox.error().text;
+    wall_.advance_ms(1'500);
+    EXPECT_TRUE((*outbox)->state());
+    EXPECT_TRUE((*outbox)->changed());
+  };
+  open_with(1'000);
+  {
+    App app(path_);
+    EXPECT_EQ(app.try_run("INSERT INTO t VALUES(1000, 1, 'x')"), SQLITE_CONSTRAINT);
+    EXPECT_NE(app.message().find("outbox of captured changes is full"), std::string::npos);
+  }
+  open_with(1u << 30);
+  App(path_).run("INSERT INTO t VALUES(1000, 1, 'x')");
 }
 
 INSTANTIATE_TEST_SUITE_P(Journals, PoliteOutboxTest,
