@@ -15,7 +15,8 @@ TEST(Recovery, RefusesAJournalThatEndsBeforeWhatATableHoldsOfIt) {
   state.name = "items_changes";
   const auto check = [&](std::uint64_t journal, std::uint64_t position) {
     state.watermark = table::Watermark{.journal = journal, .position = Position(position)};
-    return parent::check_watermarks({journal::JournalId(7), Position(100)}, {state});
+    return parent::check_watermarks({journal::JournalId(7), Position(100)},
+                                    {table::FoundTable{state, std::nullopt}});
   };
   EXPECT_TRUE(check(7, 100));
   EXPECT_TRUE(check(8, 101));  // another journal's
