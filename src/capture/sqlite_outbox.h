@@ -177,7 +177,8 @@ class SqliteOutbox final : public Outbox {
 
   Database db_;
   std::unique_ptr<PoliteWriter> writer_;
-  Lsn acknowledged_;  // as wants_trim() heard last
+  Lsn acknowledged_;                      // as wants_trim() heard last
+  std::size_t look_changes_max_ = 2'000;  // of one slice under a rollback journal
   std::unique_ptr<RoomReserve> room_;
   std::optional<base::MonotonicMillis> room_seen_at_;
   bool stopped_for_room_ = false;  // as far as this process knows

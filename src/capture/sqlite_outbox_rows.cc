@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t slice_changes_max = 2'000;
 constexpr std::size_t slice_bytes_max = 4u << 20;
+constexpr std::size_t look_changes_min = 16;
 constexpr int sweep_rows_max = 1'000;
 // One write transaction of a trim: a few milliseconds of reading, hashing and deleting.
 constexpr std::size_t chunk_changes_max = 500;
@@ -132,14 +133,19 @@ Result<bool> SqliteOutbox::read_slice(Lsn* after, Lsn* snapshot_head, ChangeSink
   std::size_t changes = 0;
   std::size_t bytes = 0;
   bool more = false;
+  std::size_t changes_max = slice_changes_max;
   if (db_.polite() != nullptr && !db_.polite()->in_wal_mode()) {
     // Read without a lock (polite_vfs.h): nothing is handed out before all of it was proved. Who
-    // reads the same rows again then finds what was proved, or fails.
+    // reads the same rows again then finds what was proved, or fails. The shorter it takes the
+    // likelier nobody writes meanwhile.
+    changes_max = look_changes_max_;
+    look_changes_max_ = std::max(look_changes_max_ / 2, look_changes_min);
     EVODB_CHECK(each_change(*after, *snapshot_head, state.dense_after, [&](OutboxChange&) {
       bytes += row_.bytes();
-      return ++changes < slice_changes_max && bytes < slice_bytes_max;
+      return ++changes < changes_max && bytes < slice_bytes_max;
     }));
     if (!db_.polite()->seal()) return fail(ErrorKind::kRetry, "'" + db_.path() + "' is written to");
+    look_changes_max_ = std::min(2 * changes_max, slice_changes_max);
     changes = bytes = 0;
   }
   EVODB_CHECK(each_change(*after, *snapshot_head, state.dense_after, [&](OutboxChange& change) {
@@ -151,7 +157,7 @@ Result<bool> SqliteOutbox::read_slice(Lsn* after, Lsn* snapshot_head, ChangeSink
     bytes += row_.bytes();
     measured_bytes_ += row_.bytes();
     ++measured_rows_;
-    more = ++changes >= slice_changes_max || bytes >= slice_bytes_max;
+    more = ++changes >= changes_max || bytes >= slice_bytes_max;
     return !more;
   }));
   return more;
