@@ -263,6 +263,10 @@ Result<void> Database::write_log_again() const {
   return {};
 }
 
+void Database::keep_log_at_close() const {
+  sqlite3_db_config(handle_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+}
+
 void Database::settle_log_at_close() const {
   sqlite3_db_config(handle_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
 }

@@ -112,6 +112,8 @@ class Database {
   Result<void> write_log_again() const;
   // From now on the last connection that closes writes the log into the database and removes it.
   void settle_log_at_close() const;
+  // From now on closing leaves the log as it is, whoever is the last.
+  void keep_log_at_close() const;
   // Size of SQLite's log file; 0 where there is none.
   Result<std::uint64_t> log_bytes() const;
   // Another file lies at its path now, or none. False where the VFS cannot tell.

@@ -58,6 +58,15 @@ Result<std::unique_ptr<SqliteOutbox>> SqliteOutbox::open(const std::string& path
 
 Result<void> SqliteOutbox::first_look(const std::string& path, const SqliteOutboxOptions& options) {
   unsound_.reset();
+  if (options.rested) {
+    memory_ = options.rested->memory;
+    group_ends_ = options.rested->group_ends;
+    read_up_to_ = options.rested->read_up_to;
+    seen_schema_version_ = options.rested->schema_version;
+    claimed_ = true;
+    unswept_ = resending_ = false;
+    return {};
+  }
   if (options.memory) {
     memory_ = *options.memory;
     if (!options.replaced.empty()) unsound_ = options.replaced;
@@ -99,6 +108,20 @@ void SqliteOutbox::close() {
   if (claimed_ && !stale_ && !abandoned_) mark_closed();
   // Whoever copies the database without its log misses nothing.
   if (writer_ && !abandoned_) empty_log();
+}
+
+void SqliteOutbox::abandon() {
+  abandoned_ = true;
+  db_.keep_log_at_close();
+}
+
+std::optional<RestedOutbox> SqliteOutbox::rest() {
+  if (!claimed_ || stale_ || unsound_ || resending_ || unswept_ || abandoned_ ||
+      stopped_for_room_ || refresh_at_ms_) {
+    return std::nullopt;
+  }
+  claimed_ = false;  // closing it does not say that nobody works on it
+  return RestedOutbox{memory_, group_ends_, read_up_to_, seen_schema_version_};
 }
 
 void SqliteOutbox::mark_closed() {

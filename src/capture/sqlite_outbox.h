@@ -54,6 +54,14 @@ struct OutboxRoom {
   WhenFull when_full = WhenFull::kPause;
 };
 
+// What a connection knew that was closed while nobody used the database: see SqliteOutbox::rest().
+struct RestedOutbox {
+  LogMemory memory;
+  std::deque<Lsn> group_ends;
+  Lsn read_up_to;
+  std::int64_t schema_version = -1;
+};
+
 struct SqliteOutboxOptions {
   // How long a call waits for a lock before it gives kRetry.
   int busy_timeout_ms = 1'000;
@@ -66,6 +74,8 @@ struct SqliteOutboxOptions {
   // Not empty: where that memory is of another file, it says so, and the log begins anew. Capture
   // is installed where it is not. REQUIRES: a memory.
   std::string replaced;
+  // The same connection goes on, as it were; instead of a memory.
+  std::optional<RestedOutbox> rested;
   // Told in one line what was found and what was done about it. May be empty.
   std::function<void(const std::string&)> on_event;
   // Set: as a guest in an application's database, see polite_writer.h. REQUIRES: a clock.
@@ -108,15 +118,16 @@ class SqliteOutbox final : public Outbox {
   // changed() looks.
   Result<void> distrust_cache();
 
-  // SQLite's log goes into the database and is cut to nothing, unless somebody reads or writes.
-  // REQUIRES: nobody else has the database open; who opens it meanwhile may have to wait a moment.
-  void empty_log();
+  // Before it is closed because nobody uses the database: gives what another one goes on with,
+  // without another life. Nothing: there is something to do first.
+  std::optional<RestedOutbox> rest();
 
   const LogMemory& memory() const { return memory_; }
   // Zeros unless it is a polite one.
   PoliteStats polite_stats() const { return writer_ ? writer_->stats() : PoliteStats(); }
-  // The file is not where it was: nothing is written to it any more, also not when it is closed.
-  void abandon() { abandoned_ = true; }
+  // The file is not where it was, or its log is another one: nothing is written any more, also not
+  // when it is closed.
+  void abandon();
 
  private:
   struct ChunkEnd {  // where a trim's step ends, and the chain there
@@ -129,6 +140,8 @@ class SqliteOutbox final : public Outbox {
   Result<void> first_look(const std::string& path, const SqliteOutboxOptions& options);
   std::uint64_t bytes_each() const;
   void mark_closed();
+  // SQLite's log goes into the database and is cut to nothing, unless somebody reads or writes.
+  void empty_log();
 
   // --- room: sqlite_outbox_room.cc
   Result<void> look_after_room();

@@ -1,5 +1,6 @@
 #include "edge/path_outbox.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -129,10 +130,23 @@ Error PathOutbox::wait(Error error) {
 }
 
 void PathOutbox::let_go() {
+  if (rested_) memory_ = std::exchange(rested_, std::nullopt)->memory;
   if (!outbox_) return;
   memory_ = outbox_->memory();
+  past_ = polite_stats();
+  given_up_ = true;
   outbox_->abandon();
   outbox_.reset();
+}
+
+capture::PoliteStats PathOutbox::polite_stats() const {
+  if (!outbox_) return past_;
+  capture::PoliteStats sum = outbox_->polite_stats();
+  sum.steps += past_.steps;
+  sum.anyway_steps += past_.anyway_steps;
+  sum.refusals += past_.refusals;
+  sum.longest_step_ms = std::max(sum.longest_step_ms, past_.longest_step_ms);
+  return sum;
 }
 
 Result<void> PathOutbox::open_file(const File& file, const std::string& replaced) {
@@ -140,6 +154,7 @@ Result<void> PathOutbox::open_file(const File& file, const std::string& replaced
                                                     .clock = &clock_,
                                                     .memory = memory_,
                                                     .replaced = replaced,
+                                                    .rested = rested_,
                                                     .on_event = options_.on_event,
                                                     .polite = options_.polite,
                                                     .room = options_.room});
@@ -150,16 +165,28 @@ Result<void> PathOutbox::open_file(const File& file, const std::string& replaced
   }
   if (!opened) return fail(opened.error());
   outbox_ = std::move(*opened);
+  if (!rested_ || file != file_) ++opened_;
   file_ = file;
   stamp_ = Stamp();
+  log_.reset();
   memory_.reset();
-  ++opened_;
+  rested_.reset();
   return {};
 }
 
 Result<void> PathOutbox::follow() {
   const auto found = look_at(path_);
+  if (found && rested_ && found->first == file_) return {};
   if (found && outbox_ && found->first == file_) {
+    const auto log = look_at(path_ + "-wal");
+    if (log_ && (!log || log->first != *log_)) {
+      // Whatever our connection would still write would go into a log that nobody reads.
+      let_go();
+      tell("the log beside '" + path_ + "' was replaced; it is opened anew");
+      if (auto opened = open_file(file_, ""); !opened) return fail(wait(opened.error()));
+      return {};
+    }
+    if (log) log_ = log->first;
     if (found->second != stamp_) {
       stamp_ = found->second;
       // Also after each commit, where SQLite knows it, too.
@@ -189,6 +216,31 @@ Result<void> PathOutbox::follow() {
   waiting_.clear();
   arriving_.reset();
   return {};
+}
+
+Result<void> PathOutbox::wake() {
+  EVODB_CHECK(follow());
+  if (outbox_) return {};
+  // With a log beside it some application has opened it. Without one it may be a copy under way.
+  const auto found = look_at(path_);
+  if (found && !is_untouched() && !look_at(path_ + "-wal") &&
+      (!is_settled(found->first, found->second) || !is_whole(path_, found->second.size))) {
+    return fail(ErrorKind::kRetry, "'" + path_ + "' is being written over");
+  }
+  EVODB_CHECK(bear(open_file(file_, "")));
+  arriving_.reset();
+  return {};
+}
+
+bool PathOutbox::is_untouched() const {
+  const auto found = look_at(path_);
+  return found && found->first == file_ && found->second == stamp_ && !look_at(path_ + "-wal");
+}
+
+Result<void> PathOutbox::same_log() {
+  EVODB_CHECK(wake());
+  if (!given_up_) return {};
+  return fail(ErrorKind::kStale, "'" + path_ + "' was opened anew");
 }
 
 bool PathOutbox::is_settled(const File& file, const Stamp& stamp) {
@@ -221,45 +273,51 @@ Result<T> PathOutbox::bear(Result<T> result) {
 }
 
 Result<capture::OutboxState> PathOutbox::state() {
-  EVODB_CHECK(follow());
+  EVODB_CHECK(wake());
   auto state = bear(outbox_->state());
-  if (state) keep_memory();
+  if (!state) return state;
+  given_up_ = false;
+  keep_memory();
   return state;
 }
 
 Result<Lsn> PathOutbox::head() {
   EVODB_CHECK(follow());
+  if (rested_) return std::max(rested_->memory.seen, rested_->memory.trimmed);
   return bear(outbox_->head());
 }
 
 Result<void> PathOutbox::read(Lsn after, capture::ChangeSink& sink) {
-  EVODB_CHECK(follow());
+  EVODB_CHECK(same_log());
   return bear(outbox_->read(after, sink));
 }
 
 void PathOutbox::resume_group(TxnId label) {
-  if (outbox_) outbox_->resume_group(label);
+  // Said between state() and read(): it is awake, or waits for a file.
+  if (wake()) outbox_->resume_group(label);
 }
 
 Result<void> PathOutbox::trim(Epoch epoch, Lsn through, ChainHash chain_at_through) {
-  EVODB_CHECK(follow());
+  EVODB_CHECK(same_log());
   return bear(outbox_->trim(epoch, through, chain_at_through));
 }
 
 Result<Epoch> PathOutbox::begin_epoch(Epoch at_least) {
-  EVODB_CHECK(follow());
+  EVODB_CHECK(same_log());
   return bear(outbox_->begin_epoch(at_least));
 }
 
 Result<Epoch> PathOutbox::begin_as(const std::string& source, Epoch at_least) {
-  EVODB_CHECK(follow());
+  EVODB_CHECK(same_log());
   return bear(outbox_->begin_as(source, at_least));
 }
 
 Result<bool> PathOutbox::changed() {
   EVODB_CHECK(follow());
+  if (rested_ && is_untouched()) return false;
+  EVODB_CHECK(wake());
   const bool changed = EVODB_TRY(bear(outbox_->changed()));
-  if (!changed) empty_log_if_alone();
+  if (!changed) rest_if_alone();
   if (changed && clock_.monotonic().value - remembered_at_.value >= options_.remember_ms) {
     keep_memory();
   }
@@ -268,16 +326,28 @@ Result<bool> PathOutbox::changed() {
 
 Result<void> PathOutbox::refresh() {
   EVODB_CHECK(follow());
+  if (rested_) return {};
   const auto refreshed = bear(outbox_->refresh_if_schema_changed());
   if (!refreshed) return fail(refreshed.error());
   return {};
 }
 
-void PathOutbox::empty_log_if_alone() {
-  struct stat log{};
-  if (::stat((path_ + "-wal").c_str(), &log) != 0 || log.st_size == 0) return;
+void PathOutbox::rest_if_alone() {
+  constexpr std::int64_t in_vain_ms = 60'000;
+  const base::MonotonicMillis now = clock_.monotonic();
+  // Without a log beside it nothing stands in anybody's way.
+  if (now < rest_again_ || !look_at(path_ + "-wal")) return;
   if (is_open_elsewhere(file_.device, file_.inode)) return;
-  outbox_->empty_log();
+  auto rested = outbox_->rest();
+  if (!rested) return;
+  past_ = polite_stats();
+  outbox_.reset();
+  rested_ = std::move(rested);
+  log_.reset();
+  capture::save_memory(path_, rested_->memory);
+  if (const auto found = look_at(path_); found && found->first == file_) stamp_ = found->second;
+  // Somebody has it open whom the list of locks does not show.
+  if (look_at(path_ + "-wal")) rest_again_ = base::MonotonicMillis(now.value + in_vain_ms);
 }
 
 }  // namespace evodb::edge

@@ -10,9 +10,11 @@
 // cannot be read, every call gives kRetry, and says why. A file that was written over in place
 // without SQLite is found by its size and times.
 //
-// While the application has closed the database, this connection keeps SQLite's log (-wal) beside
-// it: the log is then emptied into the database, as the application's own last close would have
-// done. So a copy that is put in place of the database does not meet a log of another one.
+// While the application has closed a database in WAL mode, our connection alone would keep SQLite's
+// log and its index (-wal, -shm) beside it, and a copy put in its place would meet a log of another
+// file. So it rests: it is closed, as the last one that writes the log into the database, and opened
+// again when the file has changed or there is something to do. A log that is replaced under an open
+// connection ends it, without a word written.
 //
 // What is known of the log is kept in a small file beside it (memory_file.h), for the next edge.
 //
@@ -69,13 +71,11 @@ class PathOutbox final : public capture::Outbox {
   Result<bool> changed();
   Result<void> refresh();
   // Rows that are there already are still being put into it.
-  bool resending() const { return !outbox_ || outbox_->resending(); }
+  bool resending() const { return outbox_ ? outbox_->resending() : !rested_; }
+  bool resting() const { return rested_.has_value(); }
   // Counts the files that were opened: who watches one must watch another.
   std::uint64_t opened() const { return opened_; }
-  // Of the file that is open.
-  capture::PoliteStats polite_stats() const {
-    return outbox_ ? outbox_->polite_stats() : capture::PoliteStats();
-  }
+  capture::PoliteStats polite_stats() const;
 
  private:
   struct File {  // what stat says
@@ -90,11 +90,14 @@ class PathOutbox final : public capture::Outbox {
   PathOutbox(std::string path, base::Clock& clock, PathOutboxOptions options);
   static Result<std::pair<File, Stamp>> look_at(const std::string& path);
   Result<void> follow();
+  Result<void> wake();  // follow(), and there is a connection
+  Result<void> same_log();  // kStale: what the caller knows is of a connection that was given up
+  bool is_untouched() const;  // since it rests
   bool is_settled(const File& file, const Stamp& stamp);
   Result<void> open_file(const File& file, const std::string& replaced);
   void let_go();
   void keep_memory();
-  void empty_log_if_alone();
+  void rest_if_alone();
   template <class T>
   Result<T> bear(Result<T> result);
   Error wait(Error error);
@@ -105,6 +108,10 @@ class PathOutbox final : public capture::Outbox {
   const PathOutboxOptions options_;
   std::unique_ptr<capture::SqliteOutbox> outbox_;
   std::optional<capture::LogMemory> memory_;  // while outbox_ is null
+  std::optional<capture::RestedOutbox> rested_;  // the same, while it rests
+  capture::PoliteStats past_;                    // of connections that were closed
+  std::optional<File> log_;                      // -wal, as the open connection has it
+  bool given_up_ = false;                        // a connection was, and state() not asked since
   File file_;
   Stamp stamp_;
   std::uint64_t opened_ = 0;
@@ -116,7 +123,7 @@ class PathOutbox final : public capture::Outbox {
   std::optional<Arriving> arriving_;
   base::MonotonicMillis arrived_, settled_since_;
   std::string waiting_;  // what was said last of why
-  base::MonotonicMillis open_again_, remembered_at_;
+  base::MonotonicMillis open_again_, remembered_at_, rest_again_;
   std::optional<base::MonotonicMillis> failing_since_;
 };
 
