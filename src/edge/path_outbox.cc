@@ -223,7 +223,8 @@ Result<void> PathOutbox::wake() {
   if (outbox_) return {};
   // With a log beside it some application has opened it. Without one it may be a copy under way.
   const auto found = look_at(path_);
-  if (found && !is_untouched() && !look_at(path_ + "-wal") &&
+  const auto log = look_at(path_ + "-wal");
+  if (found && !is_untouched() && (!log || log->second.size == 0) &&
       (!is_settled(found->first, found->second) || !is_whole(path_, found->second.size))) {
     return fail(ErrorKind::kRetry, "'" + path_ + "' is being written over");
   }
@@ -234,7 +235,9 @@ Result<void> PathOutbox::wake() {
 
 bool PathOutbox::is_untouched() const {
   const auto found = look_at(path_);
-  return found && found->first == file_ && found->second == stamp_ && !look_at(path_ + "-wal");
+  const auto log = look_at(path_ + "-wal");
+  const bool same_log = log ? rest_log_ == *log : !rest_log_;
+  return found && found->first == file_ && found->second == stamp_ && same_log;
 }
 
 Result<void> PathOutbox::same_log() {
@@ -346,8 +349,10 @@ void PathOutbox::rest_if_alone() {
   log_.reset();
   capture::save_memory(path_, rested_->memory);
   if (const auto found = look_at(path_); found && found->first == file_) stamp_ = found->second;
+  const auto log = look_at(path_ + "-wal");
+  rest_log_ = log ? std::optional(*log) : std::nullopt;
   // Somebody has it open whom the list of locks does not show.
-  if (look_at(path_ + "-wal")) rest_again_ = base::MonotonicMillis(now.value + in_vain_ms);
+  if (log && log->second.size > 0) rest_again_ = base::MonotonicMillis(now.value + in_vain_ms);
 }
 
 }  // namespace evodb::edge

@@ -111,6 +111,7 @@ class PathOutbox final : public capture::Outbox {
   std::optional<capture::RestedOutbox> rested_;  // the same, while it rests
   capture::PoliteStats past_;                    // of connections that were closed
   std::optional<File> log_;                      // -wal, as the open connection has it
+  std::optional<std::pair<File, Stamp>> rest_log_;  // -wal, as it was when it began to rest
   bool given_up_ = false;                        // a connection was, and state() not asked since
   File file_;
   Stamp stamp_;
