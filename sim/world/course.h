@@ -42,6 +42,9 @@ struct Course {
 
   // A backup or a lost disk may take away what nobody can give back; then nobody may count on it.
   bool loses_journals() const { return rate(Fault::kJournalLost) > 0 || rate(Fault::kBitRot) > 0; }
+  // The copies of this world keep the name that they have, and a session that is replayed comes
+  // back from where another life took its place.
+  bool has_lives() const { return rate(Fault::kCopy) == 0 && rate(Fault::kReplay) == 0; }
   std::uint32_t rate(Fault fault) const { return rates[static_cast<std::size_t>(fault)]; }
   std::uint32_t& rate(Fault fault) { return rates[static_cast<std::size_t>(fault)]; }
 };

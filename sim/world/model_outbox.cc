@@ -87,6 +87,9 @@ ModelOutbox::ModelOutbox(const ModelOptions& options)
       head_(options.first_lsn),
       trimmed_(options.first_lsn),
       epoch_base_(options.first_lsn) {
+  has_lives_ = options.has_lives;
+  life_ = options.seed;
+  open();
   // Every source has both tables; the second is written less often, so that tables move apart.
   tables_.resize(2);
   tables_[0].name = "items";
@@ -217,6 +220,7 @@ TxnId ModelOutbox::label(Lsn lsn) const {
 Result<capture::OutboxState> ModelOutbox::state() {
   capture::OutboxState state;
   state.source = source_;
+  state.life = has_lives_ ? life_ : 0;
   state.epoch = epoch_;
   state.trimmed = trimmed_;
   state.trimmed_chain = trimmed_chain_;
@@ -305,6 +309,7 @@ Result<Epoch> ModelOutbox::begin_epoch(Epoch at_least) {
   epoch_ = std::max(Epoch(epoch_.value + 1), at_least);
   epoch_base_ = trimmed_;
   trimmed_chain_ = ChainHash(0);
+  open();
   return epoch_;
 }
 

@@ -29,6 +29,7 @@ struct ModelOptions {
   std::uint64_t seed = 1;       // of what the application writes
   std::uint64_t first_lsn = 0;  // its first change is the one after it
   bool odd_values = false;  // values of other classes than their column's, rows that cannot land
+  bool has_lives = false;   // says in its hellos which life it is in (wire-v2.md, Copies)
 };
 
 class ModelOutbox final : public capture::Outbox, public Application {
@@ -55,7 +56,15 @@ class ModelOutbox final : public capture::Outbox, public Application {
   // One committed transaction of one to five changes.
   void transact(UnixMillis now);
   // From here on it writes other things than the database that it is a copy of.
-  void diverge(std::uint64_t seed) { random_ = SeededRandom(seed); }
+  void diverge(std::uint64_t seed) {
+    random_ = SeededRandom(seed);
+    life_ ^= seed;  // no life that the other one has, or will have
+    open();
+  }
+  // By a process, while another one may not have closed it.
+  void open() {
+    if (has_lives_) life_ = SeededRandom(life_).next() | 1;
+  }
   bool wrote(const std::string& table, const LandedRow& row) const override;
   bool labelled(const LandedRow& row) const override {
     const auto captured = captured_labels_.find(row.lsn.value);
@@ -98,6 +107,8 @@ class ModelOutbox final : public capture::Outbox, public Application {
   std::vector<std::map<std::int64_t, std::string>> rows_;  // id -> encoded row, by table
   std::vector<Change> written_;  // the n-th has LSN first_lsn_ + n; held from trimmed_ on
   Epoch first_epoch_{1}, epoch_{1};
+  bool has_lives_ = false;
+  std::uint64_t life_ = 0;
   Lsn head_, trimmed_, epoch_base_;
   ChainHash trimmed_chain_;
   std::int64_t id_next_ = 1;

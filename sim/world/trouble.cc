@@ -212,6 +212,7 @@ void World::trouble_edge(std::size_t index) {
   }
   if (edge->twin && now() >= edge->twin_ends_at_ms) edge->twin.reset();
   if (auto twin = strike(Fault::kTwin); twin && !edge->twin) {
+    edge->outbox->open();
     edge->twin = std::make_unique<EdgeLife>(network_, random_, *edge->outbox, *edge->outbox,
                                             EdgeLifeOptions{.wait = edge->wait}, *this, plant_);
     edge->twin_ends_at_ms = now() + 200 + twin->ms_below(4'000);

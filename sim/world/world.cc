@@ -143,7 +143,8 @@ void World::begin() {
                      .seed = edge.random.next(),
                      .first_lsn = course_.first_lsn == 0 || real ? 0 : course_.first_lsn + 7 * i,
                      // SQLite's affinities would make other values of them.
-                     .odd_values = course_.odd_values && !real});
+                     .odd_values = course_.odd_values && !real,
+                     .has_lives = course_.has_lives()});
     if (course_.wait_durable && edge.random.below(2) == 0) edge.wait = WaitLevel::kDurable;
     edges_.push_back(std::move(edge));
   }
@@ -175,6 +176,7 @@ void World::restart_database(Edge& edge, CrashModel model) {
 
 void World::start_edge(Edge& edge) {
   edge.life.reset();
+  edge.outbox->open();
   if (edge.database) restart_database(edge, CrashModel::kKilled);
   capture::Outbox& log = edge.database ? static_cast<capture::Outbox&>(*edge.database)
                                        : static_cast<capture::Outbox&>(*edge.outbox);

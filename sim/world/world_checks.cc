@@ -202,6 +202,12 @@ void World::judge_at_the_end() {
       violate(Invariant::kStarts, edge.outbox->source() + ": " + *edge.life->failure());
     }
   }
+  if (parent_ && course_.has_lives()) {
+    if (const auto found = parent_->parent().ingest().stats().copies_found; found != 0) {
+      violate(Invariant::kEpochs,
+              std::to_string(found) + " databases were called copies, and nothing was copied");
+    }
+  }
   for (const auto& child : v1_children_) {
     counts_.changes += child->changes();
     if (child->refusals_without_id() != 0) {

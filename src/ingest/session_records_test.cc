@@ -15,6 +15,7 @@ TEST(SessionRecords, ComeBackAsTheyWere) {
   records.sessions = {{.session = 7,
                        .source = "shop",
                        .epoch = Epoch(3),
+                       .life = 77,
                        .granted_bytes = 1,
                        .tables = {{0, 2}, {5, 0}}},
                       {.session = 1,
