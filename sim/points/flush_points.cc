@@ -1,5 +1,6 @@
 // Flush and commit: journal, lake, FlushMachine and AppendCommit against a store and a catalog that
-// stop or fail at every call.
+// stop or fail at every call, and a catalog that is lost whenever the process stops. What was said
+// to be persisted must be found by the catalog, and by the store's own pointers alone.
 #include <algorithm>
 #include <utility>
 
@@ -15,6 +16,7 @@
 #include "sim/seams/seeded_random.h"
 #include "sim/seams/sqlite_disk.h"
 #include "sim/world/quiet_store.h"
+#include "table/claim.h"
 #include "wire/change.h"
 
 namespace evodb::sim {
@@ -24,7 +26,7 @@ std::unexpected<Error> wrong(std::string what) {
   return fail(ErrorKind::kInternal, std::move(what));
 }
 
-constexpr char catalog_path[] = "c/catalog.db";
+enum class Catalogs : std::uint8_t { kStay, kAreLost };
 
 const wire::TableDef& table_of(std::uint64_t lsn) {
   static const wire::TableDef goods{"goods", 1, {{"id", "INTEGER", 1}, {"v", "TEXT", 0}}};
@@ -34,8 +36,10 @@ const wire::TableDef& table_of(std::uint64_t lsn) {
 
 class FlushWorld {
  public:
-  FlushWorld() : sqlite_(disk_, clock_, random_), store_(clock_), catalog_(open_catalog(), calls) {
+  explicit FlushWorld(Catalogs catalogs)
+      : catalogs_(catalogs), sqlite_(disk_, clock_, random_), store_(clock_) {
     calls.watch(store_);
+    open_catalogs();
     (void)disk_.make_directories("j");
     journal_ = *journal::Journal::open(disk_, "j", {.segment_bytes = 8192, .max_bytes = 16 * 8192},
                                        random_, nullptr);
@@ -57,7 +61,12 @@ class FlushWorld {
  private:
   std::unique_ptr<table::Catalog> open_catalog() {
     (void)disk_.make_directories("c");
-    return std::move(*table::open_sqlite_catalog(catalog_path, "evodb", "evodb", sqlite_.name()));
+    return std::move(*table::open_sqlite_catalog("c/catalog" + std::to_string(lost_) + ".db",
+                                                 "evodb", "evodb", sqlite_.name()));
+  }
+  void open_catalogs() {
+    catalog_ = std::make_unique<CountedCatalog>(open_catalog(), calls);
+    reader_ = open_catalog();
   }
 
   void append() {
@@ -90,24 +99,30 @@ class FlushWorld {
 
   // As a parent: claims the catalog, loads the tables, reads the journal.
   Result<void> start() {
+    std::unique_ptr<lake::LandedFilter> landed;
     EVODB_CHECK(catalog_retry([&]() -> Result<void> {
-      const auto found = EVODB_TRY(parent::recover_catalog(
-          disk_, "j", {journal_->id(), journal_->durable_end()}, store_, catalog_, random_));
+      auto found = EVODB_TRY(parent::recover_catalog(
+          disk_, "j", {journal_->id(), journal_->durable_end()}, store_, *catalog_, random_));
       identity_ = {found.parent_id, found.writer, journal_->id()};
+      landed = std::move(found.landed);
       return {};
     }));
     parent::LoadedTables loaded;
     EVODB_CHECK(catalog_retry([&]() -> Result<void> {
       loaded = EVODB_TRY(parent::load_checked_tables(disk_, "j",
                                                      {journal_->id(), journal_->durable_end()},
-                                                     store_, catalog_, identity_.writer, random_));
+                                                     store_, *catalog_, identity_.writer, random_));
       return {};
     }));
     identity_.writer = loaded.claim->record().writer;
     identity_.claim = loaded.claim;
     commits_ = std::make_shared<table::CommitCache>(1u << 20);
     lake_ = lake::Lake::create({}, identity_);
-    for (auto& found : loaded.tables) lake_->add_table(std::move(found.state));
+    for (auto& found : loaded.tables) {
+      if (found.sick) return wrong("a table is sick: " + found.sick->text);
+      lake_->add_table(std::move(found.state));
+    }
+    if (landed) lake_->set_landed_filter(std::move(landed));
     cursor_ = journal_->read_from(journal_->first());
     return {};
   }
@@ -129,6 +144,10 @@ class FlushWorld {
       if (calls.stopped()) {
         lake_.reset();
         calls.revive();
+        if (catalogs_ == Catalogs::kAreLost) {
+          ++lost_;
+          open_catalogs();
+        }
       }
       Result<void> done;
       if (!lake_) done = start();
@@ -169,7 +188,7 @@ class FlushWorld {
         clock_.advance_ms(step.wait_ms);
         continue;
       }
-      auto response = table::perform(store_, catalog_, *step.io);
+      auto response = table::perform(store_, *catalog_, *step.io);
       if (calls.stopped()) return false;
       machine.on_response(std::move(response));
     }
@@ -177,13 +196,31 @@ class FlushWorld {
 
   // As a reader whom no fault meets.
   Result<std::map<std::uint64_t, int>> visible() {
+    std::vector<std::string> locations;
+    for (const auto& entry : EVODB_TRY(reader_->list())) {
+      locations.push_back(entry.metadata_location);
+    }
+    return read(locations);
+  }
+  // As one who has lost the catalog.
+  Result<std::map<std::uint64_t, int>> pointed() {
+    std::map<std::string, std::string> newest;  // pointer by the table's folder
+    for (const auto& [key, bytes] : store_.objects()) {
+      if (const auto parsed = table::parse_pointer_key(key)) newest[parsed->location_key] = bytes;
+    }
+    std::vector<std::string> locations;
+    for (const auto& [folder, bytes] : newest) {
+      locations.push_back(store_.location(EVODB_TRY(table::decode_pointer(bytes)).metadata_key));
+    }
+    return read(locations);
+  }
+  Result<std::map<std::uint64_t, int>> read(const std::vector<std::string>& locations) {
     std::map<std::uint64_t, int> lsns;
     QuietStore quiet(store_);
-    for (const auto& entry : EVODB_TRY(reader_->list())) {
-      auto& live = live_[entry.metadata_location];  // nor does a metadata file
+    for (const std::string& location : locations) {
+      auto& live = live_[location];  // nor does a metadata file
       if (live.empty()) {
-        for (const auto& file :
-             EVODB_TRY(table::list_live_files(quiet, entry.metadata_location)).data) {
+        for (const auto& file : EVODB_TRY(table::list_live_files(quiet, location)).data) {
           live.push_back(EVODB_TRY(quiet.key_of(file.location)));
         }
       }
@@ -205,12 +242,14 @@ class FlushWorld {
     std::vector<lake::PersistedMark> marks;
     lake_->take_persisted(&marks);
     if (marks.empty()) return {};
-    const auto lsns = EVODB_TRY(visible());
+    const auto by_catalog = EVODB_TRY(visible());
+    const auto by_pointers = EVODB_TRY(pointed());
     for (const auto& mark : marks) {
       for (std::uint64_t lsn = 1; lsn <= mark.lsn.value; ++lsn) {
-        if (!lsns.contains(lsn))
-          return wrong("persisted up to " + std::to_string(mark.lsn.value) + ", LSN " +
-                       std::to_string(lsn) + " is not there");
+        const bool seen = by_catalog.contains(lsn), found = by_pointers.contains(lsn);
+        if (seen && found) continue;
+        return wrong("persisted up to " + std::to_string(mark.lsn.value) + ", LSN " +
+                     std::to_string(lsn) + (seen ? " has no pointer" : " is not there"));
       }
     }
     return {};
@@ -230,19 +269,21 @@ class FlushWorld {
   Result<void> check_orphans() {
     clock_.advance_ms(1'000);
     for (const auto& entry : EVODB_TRY(reader_->list())) {
-      (void)table::remove_orphans(store_, catalog_, entry.name, 1, clock_.wall());
+      (void)table::remove_orphans(store_, *catalog_, entry.name, 1, clock_.wall());
     }
     calls.revive();
     return check_visible();
   }
 
+  const Catalogs catalogs_;
+  int lost_ = 0;  // catalogs
   FakeDisk disk_;
   FakeClock clock_;
   SeededRandom random_{7};
   SqliteDisk sqlite_;
   FakeStore store_;
-  CountedCatalog catalog_;
-  std::unique_ptr<table::Catalog> reader_ = open_catalog();    // a connection of its own
+  std::unique_ptr<CountedCatalog> catalog_;
+  std::unique_ptr<table::Catalog> reader_;                     // a connection of its own
   std::map<std::string, std::vector<std::uint64_t>> scanned_;  // LSNs by data file
   std::map<std::string, std::vector<std::string>> live_;       // keys by metadata file
   lake::ParquetEncoder encoder_;
@@ -254,13 +295,13 @@ class FlushWorld {
   std::uint64_t appended_ = 0;
 };
 
-void run_flush_with(const std::vector<std::pair<std::uint64_t, CallFault>>& strikes,
-                    Report& report) {
-  FlushWorld world;
+void run_flush_with(const std::vector<std::pair<std::uint64_t, CallFault>>& strikes, Report& report,
+                    Catalogs catalogs = Catalogs::kStay) {
+  FlushWorld world(catalogs);
   for (const auto& [n, how] : strikes) world.calls.strike(n, how);
   const auto done = world.work();
   if (done) return;
-  std::string at;
+  std::string at = catalogs == Catalogs::kAreLost ? "the catalog is lost; " : "";
   for (const auto& [n, how] : strikes) {
     at += "call " + std::to_string(n) + ": " + name_of(how) + "; ";
   }
@@ -272,7 +313,7 @@ void run_flush_with(const std::vector<std::pair<std::uint64_t, CallFault>>& stri
 void run_flush(const Extent& extent, Report& report) {
   std::uint64_t calls = 0;
   {
-    FlushWorld world;
+    FlushWorld world(Catalogs::kStay);
     if (const auto done = world.work(); !done) {
       return report.violate("undisturbed: " + done.error().text);
     }
@@ -283,10 +324,12 @@ void run_flush(const Extent& extent, Report& report) {
     for (const CallFault stop : stops) {
       ++report.crashes;
       run_flush_with({{n, stop}}, report);
+      run_flush_with({{n, stop}}, report, Catalogs::kAreLost);
       // And again, up to a whole start behind it.
       for (std::uint64_t m = n + 1; m <= n + 10; m += extent.stride) {
         ++report.second_crashes;
         run_flush_with({{n, stop}, {m, CallFault::kStopAfter}}, report);
+        run_flush_with({{n, stop}, {m, CallFault::kStopAfter}}, report, Catalogs::kAreLost);
       }
     }
     for (const CallFault error : errors) {

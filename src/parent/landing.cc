@@ -143,8 +143,10 @@ void Landing::start_flushes() {
         const auto outcome = machine->outcome();
         if (outcome) {
           for (auto& [other, waiting] : self->running_) waiting->hurry();
+          if (self->stale_.erase(machine->table()) > 0) self->events_.on_well(machine->table());
         } else if (outcome.error().kind == ErrorKind::kStale ||
                    outcome.error().kind == ErrorKind::kCorrupt) {
+          self->stale_.insert(machine->table());
           self->events_.on_stale(machine->table(), outcome.error().text);
         }
         if (self->stopping_ && self->running_.empty() && self->stopped_) {

@@ -17,6 +17,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,8 @@ class Landing {
     // A flush found catalog or table otherwise than we know them: what is known must be read anew,
     // and landing started again with it. Nothing of that table lands before.
     virtual void on_stale(std::string table, std::string why) = 0;
+    // The first commit of such a table since.
+    virtual void on_well(std::string table) = 0;
   };
 
   struct Seams {
@@ -112,6 +115,8 @@ class Landing {
 
   std::unique_ptr<SetAside> aside_;
   bool any_waits_ = false;
+  std::set<std::string>
+      stale_;  // tables that events_ was told of, and that have not committed since
   std::string aside_error_;
 
   std::unique_ptr<lake::Lake> lake_;

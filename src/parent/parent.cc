@@ -13,6 +13,8 @@
 #include "parent/landing.h"
 #include "parent/pages.h"
 #include "parent/recovery.h"
+#include "parent/refusals.h"
+#include "parent/tidy.h"
 
 namespace evodb::parent {
 
@@ -200,12 +202,11 @@ struct Parent::Impl : gate::GateHandlers,
     identity.writer = claim->record().writer;
     auto lake = wraps.lake(lake::Lake::create(
         options.lake, {identity.parent_id, identity.writer, journal->id(), claim}));
-    std::vector<std::pair<std::string, bool>> names;  // and whether orphans may be removed there
+    std::vector<TableToTidy> names;
     sick_tables.clear();
     for (auto& found : states->tables) {
-      if (const auto refused = refusals.find(found.state.name);
-          !found.sick && refused != refusals.end() && refused->second.waits(seams.clock)) {
-        found.sick = refused->second.why;
+      if (const Error* why = refusals.waits(found.state.name, seams.clock); why && !found.sick) {
+        found.sick = *why;
       }
       if (found.sick) {
         say("table " + found.state.name + " waits: " + found.sick->text);
@@ -215,7 +216,7 @@ struct Parent::Impl : gate::GateHandlers,
       }
       auto& state = found.state;
       if (state.watermark) {
-        names.emplace_back(state.name, claim->may_sweep() && claim->may_remove(state.location_key));
+        names.push_back({state.name, claim->may_sweep() && claim->may_remove(state.location_key)});
       }
       lake->add_table(std::move(state));
     }
@@ -262,29 +263,21 @@ struct Parent::Impl : gate::GateHandlers,
 
   void on_stale(std::string table, std::string why) override {
     seams.loop.post([self = shared_from_this(), table = std::move(table), why = std::move(why)] {
-      self->refusals[table].note(why, self->options.refused_retry_ms, self->seams.clock);
+      self->refusals.note(table, why, self->options.refused_retry_ms, self->seams.clock);
       self->reload(why);
+    });
+  }
+
+  void on_well(std::string table) override {
+    seams.loop.post([self = shared_from_this(), table = std::move(table)] {
+      self->refusals.forget(table);
+      self->reload_ms = 0;
     });
   }
 
   // --- tables that wait -------------------------------------------------------------------------
 
-  // A table that is read well and cannot be written all the same: after some times it waits, too.
-  struct Refusal {
-    static constexpr int times_max = 3;
-    Error why;
-    int times = 0;
-    base::MonotonicMillis until;
-
-    void note(const std::string& text, std::int64_t for_ms, base::Clock& clock) {
-      const auto now = clock.monotonic();
-      times = times > 0 && now < until ? times + 1 : 1;
-      until = base::MonotonicMillis(now.value + for_ms);
-      why = {ErrorKind::kStale, text};
-    }
-    bool waits(base::Clock& clock) const { return times >= times_max && clock.monotonic() < until; }
-  };
-  std::map<std::string, Refusal> refusals;  // by table
+  Refusals refusals;
   std::vector<table::FoundTable> sick_tables;
 
   void look_at_sick_later() {
@@ -297,11 +290,8 @@ struct Parent::Impl : gate::GateHandlers,
   void look_at_sick() {
     if (stopping || reloading) return;
     if (handing_over) return look_at_sick_later();
-    std::vector<table::FoundTable> to_ask;
-    for (const auto& found : sick_tables) {
-      const auto refused = refusals.find(found.state.name);
-      if (refused == refusals.end() || !refused->second.waits(seams.clock)) to_ask.push_back(found);
-    }
+    auto to_ask = sick_tables;
+    std::erase_if(to_ask, [&](const auto& t) { return refusals.waits(t.state.name, seams.clock); });
     seams.store.run([self = shared_from_this(), of = claim, to_ask = std::move(to_ask)](
                         store::ObjectStore& store, table::Catalog& catalog) {
       std::string well;
@@ -345,10 +335,8 @@ struct Parent::Impl : gate::GateHandlers,
 
   void reopen(std::int64_t retry_ms) {
     if (stopping) return;
-    if (trim_running) {
-      seams.loop.after(10, [self = shared_from_this(), retry_ms] { self->reopen(retry_ms); });
-      return;
-    }
+    const auto again = [self = shared_from_this(), retry_ms] { self->reopen(retry_ms); };
+    if (trim_running) return void(seams.loop.after(10, again));
     seams.store.run(
         [self = shared_from_this(), retry_ms](store::ObjectStore& store, table::Catalog& catalog) {
           auto found = std::make_shared<Result<RecoveredCatalog>>(self->read_anew(store, catalog));
@@ -382,41 +370,20 @@ struct Parent::Impl : gate::GateHandlers,
     on_tables(states, recovery_retry_ms_min);
   }
 
-  // What crashed flushes left behind goes; never anything young enough to belong to a live one. And
-  // it is seen whether somebody has removed what the tables refer to.
-  void tidy(std::vector<std::pair<std::string, bool>> tables) {
+  void tidy(std::vector<TableToTidy> tables) {
     incomplete.clear();
     if (tables.empty()) return;
     seams.store.run([self = shared_from_this(), of = claim, tables = std::move(tables)](
                         store::ObjectStore& store, table::Catalog& catalog) {
-      std::uint64_t removed = 0;
-      std::map<std::string, std::string> incomplete;
-      for (const auto& [name, may_remove] : tables) {
-        const auto tidied =
-            table::tidy_table(store, catalog, name, may_remove, self->options.orphan_age_ms_min,
-                              self->seams.clock.wall());
-        if (tidied) {
-          removed += tidied->removed;
-          if (!tidied->missing.empty()) incomplete[name] = describe_missing(tidied->missing);
-        } else if (tidied.error().kind == ErrorKind::kNotFound ||
-                   tidied.error().kind == ErrorKind::kCorrupt) {
-          incomplete[name] = tidied.error().text;
-        }
-        // Otherwise: it is only tidying; the next start tries again.
-      }
-      self->seams.loop.post([self, of, removed, incomplete = std::move(incomplete)] {
-        self->orphans_removed += removed;
+      auto tidied = tidy_tables(store, catalog, tables, self->options.orphan_age_ms_min,
+                                self->seams.clock.wall());
+      self->seams.loop.post([self, of, tidied = std::move(tidied)] {
+        self->orphans_removed += tidied.removed;
         if (self->claim != of) return;
-        for (const auto& [name, why] : incomplete) self->say("table " + name + ": " + why);
-        self->incomplete = incomplete;
+        for (const auto& [name, why] : tidied.incomplete) self->say("table " + name + ": " + why);
+        self->incomplete = tidied.incomplete;
       });
     });
-  }
-
-  static std::string describe_missing(const std::vector<std::string>& missing) {
-    return std::to_string(missing.size()) + " of its data files " +
-           (missing.size() == 1 ? "is" : "are") + " gone, such as " + missing.front() +
-           ": put them back, or let an engine delete their rows; new changes land all the same";
   }
 
   // --- changing hands ---------------------------------------------------------------------------
