@@ -252,11 +252,16 @@ TEST_P(PathOutboxTest, FollowsAFileThatIsMovedOverIt) {
   people.back_up(people.file("backup.db"));
   people.run("INSERT INTO t VALUES(2, 2), (3, 3)");
   expect_all();
+  people.close();
+  rest();
   people.replace_by_move(people.file("backup.db"));
   people.run("INSERT INTO t VALUES(10, 10), (11, 11), (12, 12)");
   expect_all();
   EXPECT_EQ(epochs(), 2u);
   EXPECT_THAT(edge->events, Contains(HasSubstr("another file lies at")));
+  people.close();
+  rest();
+  people.open();
   people.rebuild_and_move();
   expect_all();
   people.run("DELETE FROM t WHERE id = 10");
@@ -311,6 +316,7 @@ TEST_P(PathOutboxTest, CapturesADatabaseThatIsMadeAnew) {
 
 TEST_P(PathOutboxTest, WaitsForAFileThatIsNoDatabaseYet) {
   people.close();
+  rest();
   const std::string aside = people.file("aside.db");
   fs::rename(people.path, aside);
   for (const char* end : {"-wal", "-shm"}) fs::remove(people.path + end);
@@ -338,6 +344,7 @@ TEST_P(PathOutboxTest, WaitsForAFileThatIsNoDatabaseYet) {
 
 TEST_P(PathOutboxTest, FollowsASymbolicLinkAndADirectory) {
   people.close();
+  rest();
   fs::rename(people.file("data"), people.file("first"));
   fs::create_directory(people.file("second"));
   people.path = people.file("second") / "app.db";
