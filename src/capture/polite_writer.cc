@@ -12,7 +12,9 @@ constexpr int hunt_looks = 20;
 constexpr int hunt_sleep_us = 100;
 // A database that looks idle is looked at more closely before it is locked.
 constexpr int close_looks = 20;
+constexpr int close_looks_again = 3;
 constexpr int close_look_us = 1'000;
+constexpr std::int64_t just_wrote_ms = 50;
 constexpr std::int64_t anyway_distance_ms = 250;
 // As SQLite's own default, which is switched off for our connection.
 constexpr int checkpoint_pages = 1'000;
@@ -108,7 +110,11 @@ Result<bool> PoliteWriter::begin_in_wal(bool hunt) {
 Result<bool> PoliteWriter::begin_when_idle() {
   PoliteVfs& vfs = *db_.polite();
   if (idle_for_ms() < options_.idle_ms) return false;
-  for (int looks = 0; looks < close_looks; ++looks) {
+  // Right behind a step of ours that nobody came into fewer will do.
+  const bool just_wrote =
+      polite_at_ && clock_.monotonic().value - polite_at_->value < just_wrote_ms;
+  const int looks_needed = just_wrote ? close_looks_again : close_looks;
+  for (int looks = 0; looks < looks_needed; ++looks) {
     if (looks > 0) vfs.sleep_us(close_look_us);
     if (vfs.users() == PoliteVfs::Users::kSome) {
       others_at_ = clock_.monotonic();
@@ -140,6 +146,8 @@ void PoliteWriter::ended(bool committed) {
     db_.polite()->let_readers_in();
     db_.set_busy_timeout(options_.busy_timeout_ms);
   }
+  polite_at_.reset();
+  if (politely_ && committed) polite_at_ = clock_.monotonic();
   politely_ = false;
   if (!committed) return;
   ++stats_.steps;

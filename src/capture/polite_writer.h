@@ -104,6 +104,7 @@ class PoliteWriter final : public WriteGate {
   std::optional<base::MonotonicMillis> anyway_at_;
   base::MonotonicMillis began_;
   bool politely_ = false;  // so the transaction that runs was begun
+  std::optional<base::MonotonicMillis> polite_at_;  // and so the last one ended, committed
   std::uint64_t trimmable_bytes_ = 0;
   bool draining_ = false;
   bool tuned_ = false;

@@ -129,7 +129,10 @@ struct EdgeRunner::Running final : UplinkObserver {
     }
     if (!target_is_old && uplink.acknowledged(target)) {
       const auto now = loop.clock().monotonic();
-      if (!acknowledged_at) acknowledged_at = now;
+      // While it comes nearer it is waited for.
+      const Lsn trimmed = uplink.stats().trimmed;
+      if (!acknowledged_at || trimmed != trimmed_then) acknowledged_at = now;
+      trimmed_then = trimmed;
       if (uplink.caught_up(target) || now.value - acknowledged_at->value >= trim_before_end_ms) {
         caught_up = true;
         return loop.stop();
@@ -192,6 +195,7 @@ struct EdgeRunner::Running final : UplinkObserver {
   Lsn target, last_head;
   bool target_is_old = false;
   std::optional<base::MonotonicMillis> acknowledged_at;
+  Lsn trimmed_then;
   bool caught_up = false;
   std::string renamed_to;
   std::optional<Error> fatal;
