@@ -151,6 +151,7 @@ void PoliteWriter::ended(bool committed) {
   politely_ = false;
   if (!committed) return;
   ++stats_.steps;
+  if (db_.polite() != nullptr && !in_wal_mode()) own_version_ = db_.polite()->change_counter();
   stats_.longest_step_ms =
       std::max(stats_.longest_step_ms, clock_.monotonic().value - began_.value);
   if (log_pages_ < checkpoint_pages) return;

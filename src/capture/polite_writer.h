@@ -71,6 +71,8 @@ class PoliteWriter final : public WriteGate {
 
   // Others committed since the last call, or did not.
   void observe(bool others_wrote);
+  // Database::version() right after our latest commit, where that counts our own.
+  std::optional<std::int64_t> own_version() const { return own_version_; }
   // So many bytes wait to be trimmed.
   void set_trimmable(std::uint64_t bytes) { trimmable_bytes_ = bytes; }
   // Whether removing them is worth a write now.
@@ -105,6 +107,7 @@ class PoliteWriter final : public WriteGate {
   base::MonotonicMillis began_;
   bool politely_ = false;  // so the transaction that runs was begun
   std::optional<base::MonotonicMillis> polite_at_;  // and so the last one ended, committed
+  std::optional<std::int64_t> own_version_;
   std::uint64_t trimmable_bytes_ = 0;
   bool draining_ = false;
   bool tuned_ = false;
