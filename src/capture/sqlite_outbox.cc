@@ -337,7 +337,10 @@ Result<Epoch> SqliteOutbox::begin_as(const std::string& source, Epoch at_least) 
 
 Result<bool> SqliteOutbox::changed() {
   const std::int64_t version = EVODB_TRY(db_.version());
-  if (writer_) writer_->observe(version != others_version_ && version != writer_->own_version());
+  if (writer_) {
+    writer_->observe(others_version_ && version != others_version_ &&
+                     version != writer_->own_version());
+  }
   others_version_ = version;
   EVODB_CHECK(look_after_room());
   if (version == seen_data_version_ && !unsound_) {

@@ -202,7 +202,7 @@ class SqliteOutbox final : public Outbox {
   const std::function<void(const std::string&)> on_event_;
   Statement rows_, sweep_;
   std::int64_t seen_data_version_ = -1;  // what was looked at, at that version
-  std::int64_t others_version_ = -1;
+  std::optional<std::int64_t> others_version_;
   std::int64_t seen_schema_version_ = -1;
   std::optional<std::int64_t> refresh_at_ms_;  // RefreshReport::again_at_ms
   std::optional<Resender> resender_;
