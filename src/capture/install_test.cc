@@ -387,6 +387,7 @@ TEST_F(CaptureInstall, AnOutboxOfFormatOneIsBroughtUpToDateInPlace) {
   app_.run(
       "DROP TABLE evodb_resend; DROP TABLE evodb_waiting; DROP TABLE evodb_mark;"
       "ALTER TABLE evodb_tables DROP COLUMN fine_print; DELETE FROM evodb_outbox WHERE id = 0;"
+      "DELETE FROM evodb_state WHERE key IN ('life', 'open', 'anchor', 'dense_after', 'sum');"
       "UPDATE evodb_state SET value = 1 WHERE key = 'format'");
   EXPECT_THAT(must(status(path_)).broken, IsEmpty());
   app_.run("INSERT INTO t VALUES(2, 2)");
