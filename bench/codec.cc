@@ -135,11 +135,9 @@ class Codecs {
     return bytes;
   }
   Result<std::size_t> v1_json(std::uint32_t i) {
-    const auto message = EVODB_TRY(wire::decode_v1_text(v1_json_[i]));
+    const auto read = EVODB_TRY(wire::read_v1_text_batch(v1_json_[i]));  // as a parent does
     std::size_t bytes = 0;
-    const auto* batch = std::get_if<wire::V1TextBatch>(&message);
-    if (batch == nullptr) return wrong("wire v1, JSON: not a batch");
-    for (const auto& entry : batch->entries) bytes += entry.after.size();
+    for (const auto& row : read.rows) bytes += row.after.size();
     sink = sink + bytes;
     return bytes;
   }
@@ -151,9 +149,10 @@ class Codecs {
       ++entry.number;
       entries_.push_back(entry);
     }
-    auto batch = EVODB_TRY(translator_.translate(entries_, v1_tables_));
-    v1_tables_.mark_sent();
-    sink = sink + batch.body.size();
+    EVODB_CHECK(reader.status());
+    gate::V1Batch batch = translator_.translate(entries_, v1_tables_);
+    if (batch.rejected != 0 || batch.bodies.size() != 1) return wrong("wire v1: an entry rejected");
+    sink = sink + batch.bodies[0].size();
     return batch;
   }
 
@@ -213,7 +212,7 @@ class Codecs {
 
   Result<void> check_translated(std::uint32_t i) {
     const gate::V1Batch batch = EVODB_TRY(v1_to_v2(i));
-    wire::BatchReader reader(batch.body);
+    wire::BatchReader reader(batch.bodies[0]);
     std::uint32_t ref = 0;
     for (wire::TableDef def; reader.next_table(&ref, &def);) {
     }
