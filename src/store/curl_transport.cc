@@ -101,12 +101,13 @@ std::size_t read_header(char* from, std::size_t size, std::size_t count, void* o
   } else if (const auto location = value_of(line, "location:")) {
     answer.location = *location;
   } else if (const auto length = value_of(line, "content-length:")) {
-    download.bounded = true;
+    // One that is no number, or too large for one, says nothing: curl then reads to the end.
     std::uint64_t n = 0;
     const char* const end = length->data() + length->size();
     if (const auto read = std::from_chars(length->data(), end, n);
         read.ec == std::errc() && read.ptr == end) {
       answer.content_length = n;
+      download.bounded = true;
     }
   } else if (value_of(line, "transfer-encoding:")) {
     download.bounded = true;

@@ -286,7 +286,12 @@ class ScriptedServer {
 using OneAnswerServer = ScriptedServer;
 
 ErrorKind put_kind(const std::string& answer, ErrorKind* get_kind) {
-  OneAnswerServer server(answer);
+  // A look tells nothing here: what it may tell is s3_answers_test.cc's.
+  ScriptedServer server([&answer](const std::string& head) {
+    if (head.starts_with("HEAD ")) return ScriptedServer::Reply{};
+    return ScriptedServer::Reply{.bytes = answer == "hang" ? "" : answer,
+                                 .hangs = answer == "hang"};
+  });
   StoreOptions options = options_for(server.port());
   options.request_timeout_ms = 300;
   const auto store = open_store(options).value();
@@ -343,7 +348,13 @@ TEST(S3StoreErrors, ALongAnswerIsNeverThereAlready) {
     return "HTTP/1.1 " + status + "\r\nContent-Length: " + std::to_string(body.size()) +
            "\r\n\r\n" + body;
   };
-  OneAnswerServer failing(long_answer("500 Internal Server Error"));
+  const auto looked_at = [](std::string answer) {
+    return [answer = std::move(answer)](const std::string& head) {
+      const bool look = head.starts_with("HEAD ");
+      return ScriptedServer::Reply{.bytes = look ? "HTTP/1.1 404 Not Found\r\n\r\n" : answer};
+    };
+  };
+  ScriptedServer failing(looked_at(long_answer("500 Internal Server Error")));
   auto store = open_store(options_for(failing.port())).value();
   EXPECT_EQ(store->put("k", "v", PutMode::kIfAbsent).error().kind, ErrorKind::kOutcomeUnknown);
   const std::vector<NewObject> one = {{"k", "v"}};
@@ -352,7 +363,7 @@ TEST(S3StoreErrors, ALongAnswerIsNeverThereAlready) {
   EXPECT_EQ(all.error().kind, ErrorKind::kOutcomeUnknown);
   EXPECT_EQ(store->get("k").error().kind, ErrorKind::kRetry);
   EXPECT_EQ(store->remove("k").error().kind, ErrorKind::kOutcomeUnknown);
-  OneAnswerServer fine(long_answer("200 OK"));
+  ScriptedServer fine(looked_at(long_answer("200 OK")));
   store = open_store(options_for(fine.port())).value();
   EXPECT_EQ(store->put("k", "v", PutMode::kIfAbsent).error().kind, ErrorKind::kOutcomeUnknown);
   EXPECT_EQ(store->list("").error().kind, ErrorKind::kOverLimit);
