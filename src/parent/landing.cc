@@ -12,6 +12,13 @@ namespace {
 // How much one pump reads before it lets other work of the executor run.
 constexpr std::uint64_t pump_bytes_max = 4u << 20;
 constexpr std::int64_t look_again_ms = 2;
+
+// What no retry of the same flush repairs, and what is not the store's: what we know of the catalog
+// or the table is no longer so, or it cannot be read.
+bool is_of_the_table(ErrorKind kind) {
+  return kind == ErrorKind::kStale || kind == ErrorKind::kNotFound || kind == ErrorKind::kExists ||
+         kind == ErrorKind::kCorrupt;
+}
 }  // namespace
 
 // Shared with timers and flushing threads that may outlive the Landing. `landing` is cleared on the
@@ -144,8 +151,7 @@ void Landing::start_flushes() {
         if (outcome) {
           for (auto& [other, waiting] : self->running_) waiting->hurry();
           if (self->stale_.erase(machine->table()) > 0) self->events_.on_well(machine->table());
-        } else if (outcome.error().kind == ErrorKind::kStale ||
-                   outcome.error().kind == ErrorKind::kCorrupt) {
+        } else if (is_of_the_table(outcome.error().kind)) {
           self->stale_.insert(machine->table());
           self->events_.on_stale(machine->table(), outcome.error().text);
         }

@@ -110,6 +110,7 @@ class SqliteCatalog final : public Catalog {
 
   Result<void> reopen() override {
     const std::lock_guard lock(mutex_);
+    went_back_ = false;
     if (db_ != nullptr && is_in_place()) return {};
     close_moved();
     return open();
@@ -230,6 +231,7 @@ class SqliteCatalog final : public Catalog {
   }
   Result<void> in_place() const {
     if (db_ == nullptr) return fail(ErrorKind::kStale, "the catalog " + path_ + " is not open");
+    if (went_back_) return fail(ErrorKind::kStale, "the catalog " + path_ + " went back");
     if (is_in_place()) return {};
     return fail(ErrorKind::kStale, "the catalog " + path_ +
                                        " was removed, moved or replaced while it was open: nothing "
@@ -345,6 +347,7 @@ class SqliteCatalog final : public Catalog {
     const std::uint64_t stored = EVODB_TRY(stored_epoch());
     if (stored == writer.value) return {};
     if (stored < writer.value) {
+      went_back_ = true;
       return fail(ErrorKind::kStale, "the catalog " + path_ +
                                          " has gone back to an older state (writer epoch " +
                                          std::to_string(stored) + ", ours is " +
@@ -359,6 +362,7 @@ class SqliteCatalog final : public Catalog {
   const std::string path_, catalog_, space_, vfs_;
   std::mutex mutex_;
   sqlite3* db_ = nullptr;
+  bool went_back_ = false;  // to a state before our claim
 };
 
 }  // namespace

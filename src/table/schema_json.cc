@@ -136,15 +136,14 @@ Result<bool> add_missing(Json& fields, const std::vector<Field>& wanted,
         return fail(ErrorKind::kInvalid, named + " is required: files that exist do not have it");
       }
       if (field.id <= last_column_id) {
-        return fail(ErrorKind::kInvalid, named +
-                                             " takes an id that was used already (the last is " +
-                                             std::to_string(last_column_id) +
-                                             "): load the table again and assign new ids");
+        return fail(ErrorKind::kStale, named + " takes an id that was used already (the last is " +
+                                           std::to_string(last_column_id) +
+                                           "): load the table again and assign new ids");
       }
       if (has_name(fields, field.name)) {
-        return fail(ErrorKind::kInvalid, named +
-                                             " has the name of one that somebody else added: "
-                                             "load the table again and use its id");
+        return fail(ErrorKind::kStale, named +
+                                           " has the name of one that somebody else added: "
+                                           "load the table again and use its id");
       }
       fields.insert(fields.begin() + static_cast<std::ptrdiff_t>(place), field_to_json(field));
       ++place;
@@ -152,6 +151,12 @@ Result<bool> add_missing(Json& fields, const std::vector<Field>& wanted,
       continue;
     }
     place = static_cast<std::size_t>(it - fields.begin()) + 1;
+    if (json_string(*it, "name") != field.name) {
+      return fail(ErrorKind::kStale, "the column '" + field.name + "' (id " +
+                                         std::to_string(field.id) + ") is called '" +
+                                         json_string(*it, "name").value_or("") +
+                                         "' in the table now: load it again");
+    }
     Json* type = it->contains("type") ? &(*it)["type"] : nullptr;
     if (field.type == Type::kStruct && type != nullptr && json_string(*type, "type") == "struct" &&
         type->contains("fields") && (*type)["fields"].is_array()) {
@@ -163,9 +168,9 @@ Result<bool> add_missing(Json& fields, const std::vector<Field>& wanted,
     const auto now = EVODB_TRY(field_from_json(*it, depth));
     if (!now || now->type != field.type || now->key_id != field.key_id ||
         now->value_id != field.value_id) {
-      return fail(ErrorKind::kInvalid, "the column '" + field.name + "' (id " +
-                                           std::to_string(field.id) +
-                                           ") has another type in the table: load it again");
+      return fail(ErrorKind::kStale, "the column '" + field.name + "' (id " +
+                                         std::to_string(field.id) +
+                                         ") has another type in the table: load it again");
     }
   }
   return changed;
@@ -221,6 +226,12 @@ Result<Schema> schema_from_json(const Json& json) {
   if (id < 0 || id > INT32_MAX) return broken("its id is out of range");
   schema.schema_id = static_cast<std::int32_t>(id);
   schema.fields = EVODB_TRY(fields_from_json(json, 0));
+  for (const Json& field : json_array(json, "fields")) {
+    const auto name = json_string(field, "name");
+    if (name && std::ranges::find(schema.fields, *name, &Field::name) == schema.fields.end()) {
+      schema.other_names.push_back(*name);
+    }
+  }
   return schema;
 }
 

@@ -58,6 +58,9 @@ TEST(EvolveSchema, WhatCannotBeIsRefusedWithTheColumnsName) {
   wanted.fields[0].type = Type::kString;
   EXPECT_NE(error_of(wanted).text.find("'a'"), std::string::npos);
   wanted = sample();
+  wanted.fields[0].name = "called otherwise";
+  EXPECT_EQ(error_of(wanted).kind, ErrorKind::kStale) << "somebody has renamed it";
+  wanted = sample();
   wanted.fields.push_back({.id = 6, .name = "reused"});
   EXPECT_NE(error_of(wanted).text.find("reused"), std::string::npos);
   wanted = sample();
@@ -72,6 +75,7 @@ TEST(SchemaJson, ColumnsOfOtherTypesAreLeftOutUnlessRequired) {
   Json json = schema_to_json(sample());
   json["fields"].push_back({{"id", 7}, {"name", "d"}, {"required", false}, {"type", "date"}});
   EXPECT_EQ(schema_from_json(json)->fields, sample().fields);
+  EXPECT_EQ(schema_from_json(json)->other_names, std::vector<std::string>{"d"}) << "taken";
   json["fields"].back()["required"] = true;
   EXPECT_EQ(schema_from_json(json).error().kind, ErrorKind::kInvalid);
 }
