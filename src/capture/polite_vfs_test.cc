@@ -105,7 +105,7 @@ int failures_of_an_application(const std::string& path, bool polite) {
     }
   });
   int failures = 0;
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < 100; ++i) {
     int code = app.run("BEGIN");
     if (code == SQLITE_OK) code = app.run("SELECT count(*) FROM t");
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
@@ -295,9 +295,10 @@ TEST(PoliteVfsOverSqliteDisk, LooksAndWritesWork) {
   sim::FakeClock clock;
   sim::SeededRandom random(7);
   sim::FakeDisk disk;
+  ASSERT_TRUE(disk.make_directories("edge"));
   sim::SqliteDisk sqlite(disk, clock, random);
   for (const std::string mode : {"DELETE", "WAL"}) {
-    const std::string path = mode + ".db";
+    const std::string path = "edge/" + mode + ".db";
     auto app = Database::open(path, {.vfs = sqlite.name(), .create = true});
     ASSERT_TRUE(app) << app.error().text;
     ASSERT_TRUE(app->run("PRAGMA journal_mode = " + mode +

@@ -113,7 +113,7 @@ TEST_F(PoliteWriterTest, TheSchemaWaitsForAPoliteMomentButNotForEver) {
 }
 
 TEST_F(PoliteWriterTest, ARollbackJournalIsWrittenOnlyWhenIdle) {
-  open("delete", {.trim_bytes = 1'000, .idle_ms = 100});
+  open("delete", {.trim_bytes = 1'000, .idle_ms = 100, .long_idle_ms = 6'000});
   EXPECT_TRUE(is_due(1'000));
   EXPECT_FALSE(write(WriteReason::kTrim, 1'000)) << "it was not watched for long enough";
   clock_.advance_ms(100);
