@@ -130,6 +130,14 @@ TEST_F(CaptureInstall, SaysWhatItDoesNotCaptureAndWhy) {
   EXPECT_EQ(status_of("out").reason, "excluded");
 }
 
+TEST_F(CaptureInstall, LiquibasesLockIsLeftAloneUnlessItIsNamed) {
+  app_.run("CREATE TABLE t(a); CREATE TABLE DATABASECHANGELOGLOCK(ID INT PRIMARY KEY NOT NULL)");
+  EXPECT_THAT(must(install_with({.db = path_})).captured, ElementsAre("t"));
+  EXPECT_THAT(status_of("DATABASECHANGELOGLOCK").reason, HasSubstr("Liquibase"));
+  EXPECT_THAT(must(install_with({.db = path_, .tables = {"databasechangeloglock"}})).captured,
+              ::testing::Contains("DATABASECHANGELOGLOCK"));
+}
+
 TEST_F(CaptureInstall, NamedTablesAreCapturedAndLaterOnesJoin) {
   app_.run(
       "CREATE TABLE a(x PRIMARY KEY NOT NULL); CREATE TABLE b(x PRIMARY KEY NOT NULL);"
