@@ -516,7 +516,7 @@ TEST(IngestUnordered, what_was_acknowledged_is_never_new_again_however_many_sour
 
 TEST(IngestUnordered, where_memory_for_gaps_ends_new_ones_are_refused_for_now) {
   Unordered u;
-  u.w.options.gap_bytes_max = 300;
+  u.w.options.gap_bytes_max = 340;
   u.w.options.gap_runs_per_source = 100;
   u.w.open();
   ChildLog log("v1", Epoch(0));
