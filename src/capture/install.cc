@@ -147,8 +147,8 @@ Result<InstallReport> install_in(const Database& db, const InstallOptions& optio
             (plan.skipped.empty() ? "it has no tables; create them first"
                                   : "every table is excluded or of a kind without triggers"));
   }
-  report.changed =
-      !stored || state.paused || state.format != outbox_format || !plan.changes_nothing();
+  report.changed = repairs || !stored || state.paused || state.format != outbox_format ||
+                   !plan.changes_nothing();
   if (!stored) EVODB_CHECK(create_outbox_tables(db, width_for(plan)));
   EVODB_CHECK(upgrade_outbox_tables(db, state));
   if (report.changed) {
@@ -273,8 +273,8 @@ Result<bool> repair(const Database& db, const std::string& source, base::Clock& 
     }
     return seen.verdict != Verdict::kWhole;
   };
-  const bool seems_broken = EVODB_TRY(consistently(
-      db, [&]() -> Result<bool> { return needed(EVODB_TRY(inspect(db))); }));
+  const bool seems_broken =
+      EVODB_TRY(consistently(db, [&]() -> Result<bool> { return needed(EVODB_TRY(inspect(db))); }));
   if (!seems_broken) return false;
   Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
   const Inspection seen = EVODB_TRY(inspect(db));

@@ -40,9 +40,13 @@ class RepairTest : public ::testing::Test {
     return must(inspect(db));
   }
   Result<bool> repair_it() { return repair(path_, "", clock_, random_); }
+  // SQLite does not look for another schema where what a trigger names is missing: a connection
+  // that failed so goes on failing until some other statement of its own has read the database.
+  void read_schema_again() { app_->run("SELECT count(*) FROM t"); }
   // Capture works, all of it and nothing else, and the changes that are held rebuild the table.
   void expect_whole(const std::string& when) {
     EXPECT_EQ(look().verdict, Verdict::kWhole) << when << ": " << look().what;
+    read_schema_again();
     app_->run(
         "INSERT OR REPLACE INTO t VALUES(9, 'two'); DELETE FROM t WHERE id = 1;"
         "UPDATE secret SET v = 'hush!'");
@@ -131,7 +135,7 @@ TEST_F(RepairTest, AllTablesDroppedAndTriggersLeftIsRepairedUnderTheSameName) {
   EXPECT_THAT(said.broken, HasSubstr("evodb_victims"));
   EXPECT_EQ(said.source, "shop");
   EXPECT_TRUE(must(repair_it()));
-  EXPECT_EQ(app_->try_run("INSERT INTO t VALUES(4, 4)"), SQLITE_OK) << app_->message();
+  EXPECT_EQ(App(path_).try_run("INSERT INTO t VALUES(4, 4)"), SQLITE_OK) << "another connection";
   EXPECT_THAT(must(status(path_)).tables, Contains(::testing::Field(&TableStatus::name, "secret")));
   expect_whole("all dropped");
   EXPECT_GT(look().epoch, before_.epoch);
