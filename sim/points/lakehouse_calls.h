@@ -68,7 +68,7 @@ class LakehouseCalls {
 
  private:
   std::optional<FakeStore::Fault> on_store(const FakeStore::Call& call) {
-    constexpr const char* kinds[] = {"put", "get", "remove", "list", "check"};
+    constexpr const char* kinds[] = {"put", "get", "remove", "list", "check", "head"};
     const auto how = next(std::string(kinds[static_cast<std::size_t>(call.kind)]) + " " + call.key);
     if (!how) return std::nullopt;
     switch (*how) {

@@ -64,7 +64,7 @@ def test_a_column_that_was_added_and_then_comes_from_the_source(scene):
     assert rows(lakehouse, "id, extra")[-1] == (3, "e3")
     unfit = lakehouse.arrow("t_changes").to_pylist()
     last = max(unfit, key=lambda r: r["_lsn"])
-    assert last["wrong"] is None and dict(last["_unfit"])["wrong"] == "no number"
+    assert last["wrong"] is None and dict(last["_unfit"])["wrong"] == "text:no number"
 
 
 def test_a_column_of_a_type_that_we_do_not_write_keeps_its_name(scene):

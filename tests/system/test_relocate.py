@@ -8,7 +8,7 @@ import shutil
 import subprocess
 
 import pytest
-from harness.binary import BINARY, run
+from harness.binary import BINARY, clean_environment, run
 from harness.lakehouse import Lakehouse
 from harness.parent import Parent
 from harness.s3 import BUCKET
@@ -123,7 +123,7 @@ def test_a_relocated_bucket_is_read(tmp_path, parent, s3):
     assert "evodb lake relocate" in refusal(p)
     arguments = [a for s in p.store.settings() for a in ("--set", s)]
     done = subprocess.run([str(BINARY), "lake", "relocate", "--data", str(p.data), *arguments],
-                          env={**os.environ, **s3.environment()}, capture_output=True, text=True,
+                          env=clean_environment(**s3.environment()), capture_output=True, text=True,
                           check=False)
     assert done.returncode == 0, done.stderr
     shutil.rmtree(s3.root / BUCKET / "warehouse")

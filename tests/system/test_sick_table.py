@@ -64,11 +64,11 @@ def test_unreadable_metadata_holds_up_no_other_table(scene):
     sick.insert((2, "while it was ill"), table="ill")
     send_durable(sick, p.url)
     # More than the journal's step: it is trimmed all the same.
-    for i in range(2, 8):
-        well.insert((i, "x" * 900_000), table="fit").send()
+    for i in range(2, 12):
+        well.insert((i, "x" * 400_000), table="fit").send()
     wait_until(lambda: p.status()["journal"]["first"] > 0, 30, "the journal is trimmed")
     assert p.status()["landing"]["set_aside_bytes"] > 0
-    assert ids(p.data, "fit_changes") == list(range(1, 8))
+    assert ids(p.data, "fit_changes") == list(range(1, 12))
 
     p.kill()  # what was set aside is there for the next process
     p.start()
@@ -89,7 +89,6 @@ def test_a_source_is_not_told_persisted_beyond_what_waits(scene):
     good = damage(path)
     p.start()
     sick.insert((2, "waits"), table="ill")
-    send_durable(sick, p.url)
     with pytest.raises(subprocess.TimeoutExpired):
         run("edge", "--db", sick.path, "--parent", p.url, "--until-caught-up", timeout=5)
     with open(path, "wb") as file:
@@ -103,16 +102,15 @@ def test_a_manifest_list_that_is_gone_makes_one_table_wait(scene, tmp_path):
     p, sick, well = scene
     metadata = json.loads(open(metadata_of(p.data, "ill_changes")).read())
     lists = [s["manifest-list"].removeprefix("file://") for s in metadata["snapshots"]]
-    newest = max(lists, key=lambda path: path)
     for path in lists:
         (tmp_path / path.rsplit("/", 1)[1]).write_bytes(damage(path))
     p.kill()
     p.start()
     sick.insert((2, "waits"), table="ill")
     send_durable(sick, p.url)
-    wait_until(lambda: p.status()["sick"], 60, "the table waits")
+    wait_until(lambda: "ill_changes waits" in p.get("/readyz")[1], 60, "the table waits")
     well.insert((2, "goes on"), table="fit").send()
-    assert p.get("/readyz")[0] == 200, newest
+    assert p.get("/readyz")[0] == 200
     assert ids(p.data, "fit_changes") == [1, 2]
 
 
