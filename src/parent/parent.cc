@@ -162,6 +162,7 @@ struct Parent::Impl : gate::GateHandlers,
 
   void take_identity(RecoveredCatalog& found) {
     identity = std::move(found);
+    for (const std::string& note : identity.notes) say(note);
     if (identity.landed) landed_filter = std::move(identity.landed);
   }
 
@@ -307,8 +308,7 @@ struct Parent::Impl : gate::GateHandlers,
     });
   }
 
-  // Landing ends what runs; catalog and tables are read as at a start, and landing begins anew with
-  // what they are now. Children are served meanwhile.
+  // Landing ends what runs, all is read as at a start, landing begins anew. Children are served.
   void reload(const std::string& why) {
     if (stopping || reloading || handing_over || !tables_loaded) return;
     reloading = true;

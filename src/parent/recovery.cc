@@ -213,6 +213,7 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
   auto opened = passing(table::open_lakehouse(reads, catalog, random, recovered.writer));
   if (!opened) return fail(std::move(opened).error());
   recovered.parent_id = opened->claim->record().parent;
+  recovered.notes = std::move(opened->notes);
   if (!wrote_all(journal, opened->tables)) {
     // First the filter on disk, then the catalog's word that this journal is the one: a crash
     // between the two scans again.

@@ -59,6 +59,7 @@ struct RecoveredCatalog {
   // Every table's state, checked, where the store could be asked. Otherwise load_checked_tables is
   // to be called later.
   std::optional<LoadedTables> tables;
+  std::vector<std::string> notes;  // as in LoadedTables
 };
 
 // A scan sees all that ever landed, also from before an earlier loss. Errors: kRetry (store or
