@@ -171,7 +171,9 @@ Result<SqliteOutbox::Look> SqliteOutbox::look_unvetted() {
   }
   found.state = EVODB_TRY(require_state(db_));
   found.verdict = EVODB_TRY(compare(db_, *found.state, memory_));
-  if (found.may_go_on() && unsound_) found.verdict = {LogChange::kOther, *unsound_};
+  if (unsound_ && found.verdict.change != LogChange::kBroken) {
+    found.verdict = {LogChange::kOther, *unsound_};
+  }
   return found;
 }
 

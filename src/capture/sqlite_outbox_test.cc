@@ -383,17 +383,23 @@ TEST(SqliteOutboxOnABadDisk, IdsThatDoNotGrowAreDamage) {
   }
   sqlite3_close(db);
   std::string bytes = disk.contents("d/a.db");
-  const auto cells = static_cast<std::size_t>((root - 1) * page + 8);
+  // Of the rows 1 and 2, behind the anchor.
+  const auto cells = static_cast<std::size_t>((root - 1) * page + 10);
   std::swap(bytes[cells], bytes[cells + 2]);
   std::swap(bytes[cells + 1], bytes[cells + 3]);
   disk.put("d/a.db", bytes);
   auto outbox = SqliteOutbox::open("d/a.db", {.vfs = sqlite.name()});
   ASSERT_TRUE(outbox) << outbox.error().text;
   Collector got;
-  const auto read = (*outbox)->read(Lsn(0), got);
+  auto read = (*outbox)->read(Lsn(0), got);
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().kind, ErrorKind::kStale) << "it begins with a hole";
+  ASSERT_TRUE((*outbox)->state()) << "which begins a new epoch";
+  read = (*outbox)->read(Lsn(0), got);
   ASSERT_FALSE(read);
   EXPECT_EQ(read.error().kind, ErrorKind::kCorrupt);
   EXPECT_THAT(read.error().text, HasSubstr("evodb_outbox is damaged, id 1 follows 2"));
+  EXPECT_THAT(got.seen, SizeIs(1)) << "of LSN 2";
 }
 
 INSTANTIATE_TEST_SUITE_P(Journals, SqliteOutboxTest, ::testing::Values("wal", "delete"),

@@ -336,7 +336,6 @@ Result<void> PathOutbox::refresh() {
 }
 
 void PathOutbox::rest_if_alone() {
-  constexpr std::int64_t in_vain_ms = 60'000;
   const base::MonotonicMillis now = clock_.monotonic();
   // Without a log beside it nothing stands in anybody's way.
   if (now < rest_again_ || !look_at(path_ + "-wal")) return;
@@ -352,7 +351,9 @@ void PathOutbox::rest_if_alone() {
   const auto log = look_at(path_ + "-wal");
   rest_log_ = log ? std::optional(*log) : std::nullopt;
   // Somebody has it open whom the list of locks does not show.
-  if (log && log->second.size > 0) rest_again_ = base::MonotonicMillis(now.value + in_vain_ms);
+  if (log && log->second.size > 0) {
+    rest_again_ = base::MonotonicMillis(now.value + options_.rest_in_vain_ms);
+  }
 }
 
 }  // namespace evodb::edge

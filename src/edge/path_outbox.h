@@ -43,6 +43,7 @@ struct PathOutboxOptions {
   // database with its log must not be met halfway. Or after `settle_ms_max`: somebody works on it.
   std::int64_t settle_ms = 300;
   std::int64_t settle_ms_max = 3'000;
+  std::int64_t rest_in_vain_ms = 60'000;  // somebody unseen has it open: it does not rest for so long
   std::int64_t remember_ms = 1'000;  // how often the memory beside the file is written
   std::function<void(const std::string&)> on_event;  // one line, for people
   capture::OutboxRoom room;
