@@ -258,6 +258,14 @@ TEST_F(S3Answers, ALookReadsTheObjectOnlyWhereItMust) {
   EXPECT_FALSE(store->holds("k", "longer").value());
   EXPECT_EQ(asked, std::vector<std::string>{"HEAD"});
   EXPECT_FALSE(store->holds("k", "w").value());
+  asked.clear();
+  for (const S3Answer& foreign :
+       {S3Answer{.status = 200, .body = html, .content_type = "text/html", .content_length = 1},
+        S3Answer{.status = 200}, S3Answer{.status = 204}}) {
+    script.assign({Odd{false, foreign}});
+    EXPECT_EQ(store->holds("k", "v").error().kind, ErrorKind::kRetry);
+  }
+  EXPECT_EQ(asked, (std::vector<std::string>{"HEAD", "HEAD", "HEAD"})) << "nothing is read for it";
   objects.clear();
   EXPECT_EQ(store->holds("k", "v").error().kind, ErrorKind::kNotFound);
 }

@@ -273,11 +273,12 @@ Result<bool> S3Store::holds(const std::string& key, std::string_view bytes) {
   head.timeout_ms = std::min(head.timeout_ms, look_ms_max);
   const S3Answer answer = EVODB_TRY(read(head));
   if (answer.status == 404) return fail(no_such_object(key));  // or no bucket: a HEAD cannot say
-  if (answer.status != 200) return fail(error_of(head, answer));
-  if (answer.content_length && *answer.content_length != bytes.size() && !is_page(answer)) {
-    return false;
+  // Without a length, or as a page, it is somebody else's answer.
+  if (answer.status != 200 || !answer.content_length || is_page(answer)) {
+    return fail(error_of(head, answer));
   }
-  if (answer.content_length && is_md5_of(answer.etag, bytes)) return true;
+  if (*answer.content_length != bytes.size()) return false;
+  if (is_md5_of(answer.etag, bytes)) return true;
   return EVODB_TRY(get(key)) == bytes;
 }
 
