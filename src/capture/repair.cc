@@ -127,6 +127,7 @@ class Inspector {
       if (key == "source") seen_.source = rows.text(1);
       if (key == "epoch") seen_.epoch.value = static_cast<std::uint64_t>(rows.integer(1));
       if (key == "trimmed") seen_.trimmed.value = static_cast<std::uint64_t>(rows.integer(1));
+      if (key == "anchor") anchored_ = rows.integer(1) != 0;
       if (key == "paused") seen_.paused = rows.integer(1) != 0;
       if (key == "all_tables") seen_.all_tables = rows.integer(1) != 0;
     }
@@ -221,7 +222,12 @@ class Inspector {
     const std::int64_t head = EVODB_TRY(db_.integer("SELECT max(id) FROM main.evodb_outbox", -1));
     // Its newest row is never deleted, and it is made with one.
     const bool may_be_new = format_ < 2 && seen_.trimmed.value == 0;  // it was made without
-    if (head < static_cast<std::int64_t>(seen_.trimmed.value) && !may_be_new) {
+    // The row at the mark stays, too: whoever emptied it took that along, whatever came since.
+    const std::int64_t mark =
+        EVODB_TRY(db_.integer("SELECT EXISTS(SELECT 1 FROM main.evodb_outbox WHERE id = " +
+                              std::to_string(seen_.trimmed.value) + ")"));
+    const bool ends_below = head < static_cast<std::int64_t>(seen_.trimmed.value);
+    if ((ends_below && !may_be_new) || (anchored_ && mark == 0)) {
       wrong(Verdict::kBroken, "evodb_outbox was emptied");
     }
     if (!whole("evodb_tables")) return {};
@@ -242,6 +248,7 @@ class Inspector {
   Inspection seen_;
   std::int64_t format_ = 1;
   bool choice_known_ = false;
+  bool anchored_ = false;  // the row at the mark is known to be there
   std::string noted_source_;
   bool noted_ = false, noted_all_ = false;
 };
