@@ -91,7 +91,7 @@ class KeepSet {
 };
 
 // What is referred to, lies in the listed folder and was not listed. What was written since the
-// listing is there when it is asked for.
+// listing is listed when it is asked for.
 Result<std::vector<std::string>> missing_of(store::ObjectStore& store, const std::string& folder,
                                             const std::vector<store::ObjectInfo>& objects,
                                             const std::set<std::string>& referred) {
@@ -101,8 +101,10 @@ Result<std::vector<std::string>> missing_of(store::ObjectStore& store, const std
   for (const std::string& location : referred) {
     const auto key = store.key_of(location);
     if (!key || !key->starts_with(folder) || listed.contains(*key)) continue;
-    const auto there = store.get(*key);
-    if (!there && there.error().kind != ErrorKind::kNotFound) return fail(there.error());
+    // Not by reading it: it may be large.
+    const auto again = EVODB_TRY(store.list(*key));
+    const bool there = std::ranges::any_of(
+        again, [&](const store::ObjectInfo& object) { return object.key == *key; });
     if (!there) missing.push_back(location);
   }
   return missing;
