@@ -100,5 +100,19 @@ TEST_F(Orphans, ATableInsideAnotherOnesFolderStopsIt) {
 
 TEST_F(Orphans, ATableThatIsGoneHasNone) { EXPECT_EQ(remove(), 0u); }
 
+TEST_F(Orphans, ADataFileThatIsGoneIsNamedAndNothingElseIs) {
+  ASSERT_TRUE(run(append(0)));
+  ASSERT_TRUE(run(append(1)));
+  const auto whole = tidy_table(store, *catalog, "t", true, day_ms, clock.wall());
+  ASSERT_TRUE(whole);
+  EXPECT_TRUE(whole->missing.empty());
+  ASSERT_TRUE(store.remove("evodb/t/data/0.parquet"));
+  const auto objects = store.objects();
+  const auto tidied = tidy_table(store, *catalog, "t", false, 0, clock.wall());
+  ASSERT_TRUE(tidied);
+  EXPECT_EQ(tidied->missing, std::vector<std::string>{data_file(0).location});
+  EXPECT_EQ(store.objects(), objects) << "nothing is removed where that is not allowed";
+}
+
 }  // namespace
 }  // namespace evodb::table
