@@ -74,6 +74,7 @@ Result<std::string> ensure_captured(const EdgeArguments& arguments) {
   capture::SqliteOutboxOptions as_guest;
   as_guest.clock = &clock_of_outbox;
   as_guest.polite.emplace();
+  as_guest.busy_timeout_ms = 30'000;  // for a moment between writes to a rollback journal
   if (auto outbox = capture::SqliteOutbox::open(arguments.db, as_guest)) {
     source = (*outbox)->memory().source;
     (*outbox)->abandon();  // only looked at

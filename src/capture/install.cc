@@ -15,6 +15,10 @@
 namespace evodb::capture {
 namespace {
 
+// A database that somebody writes to without a pause is looked at for half a minute.
+constexpr int looks_max = 6'000;
+constexpr int look_again_us = 5'000;
+
 // An epoch begins as the time in milliseconds, so that one that begins after remove() is larger.
 CaptureState first_state(const InstallOptions& options, base::Clock& clock, base::Random& random) {
   CaptureState state;
@@ -273,9 +277,17 @@ Result<bool> repair(const Database& db, const std::string& source, base::Clock& 
     }
     return seen.verdict != Verdict::kWhole;
   };
-  const bool seems_broken =
-      EVODB_TRY(consistently(db, [&]() -> Result<bool> { return needed(EVODB_TRY(inspect(db))); }));
-  if (!seems_broken) return false;
+  const auto look = [&] {
+    return consistently(db, [&]() -> Result<bool> { return needed(EVODB_TRY(inspect(db))); });
+  };
+  auto seems_broken = look();
+  // Without a lock (polite_vfs.h): between two writes of the application.
+  for (int i = 0; db.polite() != nullptr && i < looks_max; ++i) {
+    if (seems_broken || seems_broken.error().kind != ErrorKind::kRetry) break;
+    db.polite()->sleep_us(look_again_us);
+    seems_broken = look();
+  }
+  if (!EVODB_TRY(std::move(seems_broken))) return false;
   Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
   const Inspection seen = EVODB_TRY(inspect(db));
   const bool broken = EVODB_TRY(needed(seen));

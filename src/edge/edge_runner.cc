@@ -15,6 +15,7 @@ constexpr std::int64_t caught_up_check_ms = 10;
 // What was acknowledged is trimmed before --until-caught-up ends, if a polite moment comes by then.
 constexpr std::int64_t trim_before_end_ms = 2'000;
 constexpr std::int64_t idle_before_end_ms = 20;
+constexpr int open_tries_max = 30;
 
 Result<FollowedOutbox> open_path(const EdgeOptions& options, base::Clock& clock) {
   capture::PoliteOptions polite = options.polite;
@@ -23,8 +24,17 @@ Result<FollowedOutbox> open_path(const EdgeOptions& options, base::Clock& clock)
     polite.trim_bytes = 1;
     polite.idle_ms = polite.long_idle_ms = std::min(polite.idle_ms, idle_before_end_ms);
   }
-  auto outbox = EVODB_TRY(PathOutbox::open(
-      options.db, clock, {.on_event = options.on_event, .room = options.room, .polite = polite}));
+  // An application that writes without a pause to a rollback journal leaves no moment to look at it
+  // unlocked: each try waits for one, for a second.
+  const auto open = [&] {
+    for (int i = 1;; ++i) {
+      auto opened =
+          PathOutbox::open(options.db, clock,
+                           {.on_event = options.on_event, .room = options.room, .polite = polite});
+      if (opened || opened.error().kind != ErrorKind::kRetry || i == open_tries_max) return opened;
+    }
+  };
+  auto outbox = EVODB_TRY(open());
   PathOutbox* const raw = outbox.get();
   FollowedOutbox followed;
   followed.changed = [raw] { return raw->changed(); };
