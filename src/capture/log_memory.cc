@@ -46,11 +46,14 @@ Result<LogVerdict> compare(const Database& db, const CaptureState& state, const 
                  " were acknowledged");
   }
   if (state.trimmed == memory.trimmed && state.trimmed_chain != memory.trimmed_chain) {
-    return other("the database was restored or replaced: other changes than its own were "
-                 "acknowledged up to LSN " + lsn_text(state.trimmed));
+    return other(
+        "the database was restored or replaced: other changes than its own were "
+        "acknowledged up to LSN " +
+        lsn_text(state.trimmed));
   }
   if (definitions < memory.definitions) {
-    return LogVerdict{LogChange::kBroken, "rows of evodb_tables, evodb_columns or evodb_selection were removed"};
+    return LogVerdict{LogChange::kBroken,
+                      "rows of evodb_tables, evodb_columns or evodb_selection were removed"};
   }
   const LogVerdict itself = EVODB_TRY(check_itself(db, state));
   if (itself.change != LogChange::kSame) return itself;

@@ -25,8 +25,8 @@ struct LogMemory {
   Epoch epoch;
   Lsn trimmed;
   ChainHash trimmed_chain;
-  Lsn seen;                     // the newest row that was seen
-  std::uint64_t seen_hash = 0;  // its row_hash(); 0: none was
+  Lsn seen;                      // the newest row that was seen
+  std::uint64_t seen_hash = 0;   // its row_hash(); 0: none was
   std::int64_t definitions = 0;  // count_definitions()
   // To install capture again as it was:
   bool all_tables = true, paused = false;

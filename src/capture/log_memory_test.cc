@@ -33,9 +33,8 @@ class LogMemoryTest : public ::testing::TestWithParam<const char*> {
   }
   void open() {
     outbox_.reset();
-    outbox_ = must(SqliteOutbox::open(path_, {.on_event = [this](const std::string& what) {
-                                        events_.push_back(what);
-                                      }}));
+    outbox_ = must(SqliteOutbox::open(
+        path_, {.on_event = [this](const std::string& what) { events_.push_back(what); }}));
     must(outbox_->state());
   }
   void insert(int id) { app_.run("INSERT INTO t(id) VALUES(" + std::to_string(id) + ")"); }
@@ -201,8 +200,9 @@ TEST_P(LogMemoryTest, ATrimForgetsNothingThatWasNotSentAsWhatItIsNow) {
 }
 
 TEST_P(LogMemoryTest, ALongTrimIsProvedAsAWholeBeforeItBegins) {
-  app_.run("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) "
-           "INSERT INTO t(v) SELECT i FROM n");
+  app_.run(
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) "
+      "INSERT INTO t(v) SELECT i FROM n");
   const Epoch epoch = must(outbox_->state()).epoch;
   const ChainHash chain = chain_at(*outbox_, Lsn(5'000));
   app_.run("UPDATE evodb_outbox SET v1 = 'not sent' WHERE id = 4999");

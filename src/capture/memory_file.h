@@ -3,7 +3,8 @@
 // can be installed again as it was by one that finds nothing of it. docs/formats/outbox.md.
 //
 //   auto memory = load_memory("app.db");           // nothing: absent, damaged, of a later version
-//   save_memory("app.db", outbox.memory());        // best effort: an old one is no worse than right
+//   save_memory("app.db", outbox.memory());        // best effort: an old one is no worse than
+//   right
 //
 // It is written without a sync and replaced as a whole. One that is too old accuses nobody, since a
 // log only grows; one of another database says what a running edge would say: that it was replaced.

@@ -141,7 +141,7 @@ void OutboxRow::note_table(const Statement& row, const KnownTable& known, Op op)
 }
 
 void OutboxRow::make_oversize(const Statement& row, const CapturedTable& table, int first,
-                               std::size_t bytes) {
+                              std::size_t bytes) {
   const bool was_delete = change_.op == Op::kDelete;
   change_.op = Op::kOversize;
   before_.clear();

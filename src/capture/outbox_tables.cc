@@ -105,9 +105,9 @@ Result<void> make_victims(const Database& db, std::size_t width) {
 }
 
 Result<void> set_state(const Database& db, const char* key, std::int64_t value) {
-  const auto put = EVODB_TRY(
-      db.kept("INSERT INTO main.evodb_state(key, value) VALUES(?1, ?2) "
-              "ON CONFLICT(key) DO UPDATE SET value = excluded.value"));
+  const auto put =
+      EVODB_TRY(db.kept("INSERT INTO main.evodb_state(key, value) VALUES(?1, ?2) "
+                        "ON CONFLICT(key) DO UPDATE SET value = excluded.value"));
   put->bind(1, std::string_view(key));
   put->bind(2, value);
   return put->run();
@@ -180,10 +180,10 @@ Result<Installed> what_is_installed(const Database& db) {
 }
 
 Result<std::int64_t> count_definitions(const Database& db) {
-  const auto count = EVODB_TRY(db.kept(
-      "SELECT (SELECT count(*) FROM main.evodb_tables) + "
-      "(SELECT count(*) FROM main.evodb_selection) + "
-      "EXISTS(SELECT 1 FROM main.evodb_columns)"));
+  const auto count =
+      EVODB_TRY(db.kept("SELECT (SELECT count(*) FROM main.evodb_tables) + "
+                        "(SELECT count(*) FROM main.evodb_selection) + "
+                        "EXISTS(SELECT 1 FROM main.evodb_columns)"));
   const bool found = EVODB_TRY(count->step());
   return found ? count->integer(0) : 0;
 }

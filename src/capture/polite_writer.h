@@ -105,7 +105,7 @@ class PoliteWriter final : public WriteGate {
   std::array<std::optional<base::MonotonicMillis>, 3> waits_since_;  // by WriteReason
   std::optional<base::MonotonicMillis> anyway_at_;
   base::MonotonicMillis began_;
-  bool politely_ = false;  // so the transaction that runs was begun
+  bool politely_ = false;                           // so the transaction that runs was begun
   std::optional<base::MonotonicMillis> polite_at_;  // and so the last one ended, committed
   std::optional<std::int64_t> own_version_;
   std::uint64_t trimmable_bytes_ = 0;

@@ -16,8 +16,7 @@ Result<CaptureState> reinstall(const Database& db, const LogMemory& memory, Epoc
   state.dense_after = memory.seen;
   const CapturePlan plan = EVODB_TRY(make_plan(db, state, memory.selection, NewTables::kWait));
   EVODB_CHECK(create_outbox_tables(db, width_for(plan)));
-  EVODB_CHECK(
-      db.run("UPDATE main.evodb_outbox SET id = " + std::to_string(memory.seen.value)));
+  EVODB_CHECK(db.run("UPDATE main.evodb_outbox SET id = " + std::to_string(memory.seen.value)));
   EVODB_CHECK(save_selection(db, memory.selection));
   if (!state.paused) {
     EVODB_CHECK(apply_plan(db, plan, SnapshotRule::kAll, why));

@@ -128,8 +128,9 @@ TEST_P(SqliteOutboxTest, RowsBelowTheMarkAreSweptAndTheRowAtItStays) {
   must(trim_to(*outbox_, Lsn(2'999)));
   const ChainHash chain = must(outbox_->state()).trimmed_chain;
   // As a version that set the mark first and was killed then left them.
-  app_.run("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2998) "
-           "INSERT INTO evodb_outbox(id, tbl, op, v0, v1) SELECT i, 1, 0, i, i FROM n");
+  app_.run(
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2998) "
+      "INSERT INTO evodb_outbox(id, tbl, op, v0, v1) SELECT i, 1, 0, i, i FROM n");
   outbox_ = must(SqliteOutbox::open(path_, {}));
   EXPECT_THAT(read(Lsn()), SizeIs(1)) << "nobody sees what is trimmed";
   for (int i = 0; i < 10; ++i) must(outbox_->changed());
@@ -340,9 +341,10 @@ TEST_P(SqliteOutboxTest, ADatabaseOfFormat1BecomesOneOfFormat2WhereItIsAndGoesOn
   must(trim_to(*outbox_, Lsn(1)));
   const OutboxState before = must(outbox_->state());
   outbox_.reset();
-  app_.run("DELETE FROM evodb_outbox WHERE id <= 1;"
-           "DELETE FROM evodb_state WHERE key IN ('sum', 'life', 'open', 'anchor', 'dense_after');"
-           "UPDATE evodb_state SET value = 1 WHERE key = 'format'");
+  app_.run(
+      "DELETE FROM evodb_outbox WHERE id <= 1;"
+      "DELETE FROM evodb_state WHERE key IN ('sum', 'life', 'open', 'anchor', 'dense_after');"
+      "UPDATE evodb_state SET value = 1 WHERE key = 'format'");
   outbox_ = must(SqliteOutbox::open(path_, {}));
   OutboxState after = must(outbox_->state());
   EXPECT_EQ(after.epoch, before.epoch) << "no new epoch for that";

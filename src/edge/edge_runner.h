@@ -57,7 +57,7 @@ struct EdgeProgress {
   std::uint64_t batches_sent = 0;
   std::uint64_t bytes_sent = 0;
   std::uint64_t reconnects = 0;
-  std::uint64_t new_epochs = 0;  // after the first hello
+  std::uint64_t new_epochs = 0;     // after the first hello
   std::uint64_t writes = 0;         // transactions of ours in the application's database
   std::uint64_t anyway_writes = 0;  // of them: not in a polite moment, since none came
   std::string last_error;           // "" while all is well

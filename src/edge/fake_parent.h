@@ -37,9 +37,9 @@ struct FakeParentOptions {
   std::uint32_t batch_entries_max = 10'000;
   std::uint32_t frame_bytes_max = 16u << 20;
   std::set<std::string> copies;  // sources that are told that they are one
-  bool say_nothing = false;   // accepts, and never answers
-  std::string http_answer;    // instead of an upgrade
-  std::string first_message;  // instead of a welcome: sent as binary
+  bool say_nothing = false;      // accepts, and never answers
+  std::string http_answer;       // instead of an upgrade
+  std::string first_message;     // instead of a welcome: sent as binary
 };
 
 class FakeParent final : public base::StreamEvents {
@@ -49,7 +49,7 @@ class FakeParent final : public base::StreamEvents {
     std::string table;
     TxnId txn;
     std::string content;
-    std::string before, after;  // encoded values, "" if absent
+    std::string before, after;                   // encoded values, "" if absent
     bool operator==(const Entry& other) const {  // the label may differ, see TxnId
       return op == other.op && table == other.table && content == other.content;
     }

@@ -172,8 +172,7 @@ void FakeParent::hello(base::StreamId stream, const wire::Hello& h) {
     return drop(stream);
   }
   if (options.copies.contains(std::string(h.source))) {
-    send(stream, wire::Welcome{.verdict = wire::WelcomeVerdict::kCopy,
-                               .text = "as the rules say"});
+    send(stream, wire::Welcome{.verdict = wire::WelcomeVerdict::kCopy, .text = "as the rules say"});
     return drop(stream);
   }
   if (h.head < h.trimmed) violated("head lies before trimmed");
@@ -273,7 +272,9 @@ void FakeParent::batch(base::StreamId stream, std::string_view body, std::size_t
     }
     chain = wire::fold(chain, c.tables[change.table_ref], change);
     txn = change.txn;
-    fresh[change.lsn.value] = {change.op, c.table_names[change.table_ref], change.txn,
+    fresh[change.lsn.value] = {change.op,
+                               c.table_names[change.table_ref],
+                               change.txn,
                                std::string(change.content),
                                std::string(change.before.bytes),
                                std::string(change.after.bytes)};

@@ -20,9 +20,9 @@ Result<std::unique_ptr<FileWatch>> FileWatch::create(const std::string& db) {
   const std::filesystem::path real = std::filesystem::canonical(db, error);
   if (error) return fail(ErrorKind::kInvalid, "cannot watch " + db + ": " + error.message());
   const int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-  // A rollback journal's commit is its end: deleted, truncated or its header overwritten. Who closes
-  // the database may be the last to have it open but us.
-  constexpr std::uint32_t events = 
+  // A rollback journal's commit is its end: deleted, truncated or its header overwritten. Who
+  // closes the database may be the last to have it open but us.
+  constexpr std::uint32_t events =
       IN_MODIFY | IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM | IN_ONLYDIR;
   if (fd < 0 || inotify_add_watch(fd, real.parent_path().c_str(), events) < 0) {
     const std::string why = strerror(errno);

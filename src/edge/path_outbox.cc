@@ -1,5 +1,9 @@
 #include "edge/path_outbox.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -7,10 +11,6 @@
 #include <fstream>
 #include <sstream>
 #include <utility>
-
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #ifdef __linux__
 #include <sys/sysmacros.h>
 #endif
@@ -24,7 +24,8 @@ namespace {
 // so for this very version of it. A file that is being copied is shorter.
 bool is_whole(const std::string& path, std::int64_t size) {
   struct stat log{};
-  if (::stat((path + "-wal").c_str(), &log) == 0 && log.st_size > 0) return true;  // it has the rest
+  if (::stat((path + "-wal").c_str(), &log) == 0 && log.st_size > 0)
+    return true;  // it has the rest
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) return true;  // opening it says why
   unsigned char header[100];

@@ -12,9 +12,9 @@
 //
 // While the application has closed a database in WAL mode, our connection alone would keep SQLite's
 // log and its index (-wal, -shm) beside it, and a copy put in its place would meet a log of another
-// file. So it rests: it is closed, as the last one that writes the log into the database, and opened
-// again when the file has changed or there is something to do. A log that is replaced under an open
-// connection ends it, without a word written.
+// file. So it rests: it is closed, as the last one that writes the log into the database, and
+// opened again when the file has changed or there is something to do. A log that is replaced under
+// an open connection ends it, without a word written.
 //
 // What is known of the log is kept in a small file beside it (memory_file.h), for the next edge.
 //
@@ -43,11 +43,12 @@ struct PathOutboxOptions {
   // database with its log must not be met halfway. Or after `settle_ms_max`: somebody works on it.
   std::int64_t settle_ms = 300;
   std::int64_t settle_ms_max = 3'000;
-  std::int64_t rest_in_vain_ms = 60'000;  // somebody unseen has it open: it does not rest for so long
+  std::int64_t rest_in_vain_ms =
+      60'000;                        // somebody unseen has it open: it does not rest for so long
   std::int64_t remember_ms = 1'000;  // how often the memory beside the file is written
   std::function<void(const std::string&)> on_event;  // one line, for people
   capture::OutboxRoom room;
-  std::optional<capture::PoliteOptions> polite;      // see capture/polite_writer.h
+  std::optional<capture::PoliteOptions> polite;  // see capture/polite_writer.h
 };
 
 class PathOutbox final : public capture::Outbox {
@@ -91,8 +92,8 @@ class PathOutbox final : public capture::Outbox {
   PathOutbox(std::string path, base::Clock& clock, PathOutboxOptions options);
   static Result<std::pair<File, Stamp>> look_at(const std::string& path);
   Result<void> follow();
-  Result<void> wake();  // follow(), and there is a connection
-  Result<void> same_log();  // kStale: what the caller knows is of a connection that was given up
+  Result<void> wake();        // follow(), and there is a connection
+  Result<void> same_log();    // kStale: what the caller knows is of a connection that was given up
   bool is_untouched() const;  // since it rests
   bool is_settled(const File& file, const Stamp& stamp);
   Result<void> open_file(const File& file, const std::string& replaced);
@@ -108,12 +109,12 @@ class PathOutbox final : public capture::Outbox {
   base::Clock& clock_;
   const PathOutboxOptions options_;
   std::unique_ptr<capture::SqliteOutbox> outbox_;
-  std::optional<capture::LogMemory> memory_;  // while outbox_ is null
-  std::optional<capture::RestedOutbox> rested_;  // the same, while it rests
-  capture::PoliteStats past_;                    // of connections that were closed
-  std::optional<File> log_;                      // -wal, as the open connection has it
+  std::optional<capture::LogMemory> memory_;        // while outbox_ is null
+  std::optional<capture::RestedOutbox> rested_;     // the same, while it rests
+  capture::PoliteStats past_;                       // of connections that were closed
+  std::optional<File> log_;                         // -wal, as the open connection has it
   std::optional<std::pair<File, Stamp>> rest_log_;  // -wal, as it was when it began to rest
-  bool given_up_ = false;                        // a connection was, and state() not asked since
+  bool given_up_ = false;                           // a connection was, and state() not asked since
   File file_;
   Stamp stamp_;
   std::uint64_t opened_ = 0;

@@ -164,19 +164,18 @@ std::map<std::int64_t, std::int64_t> fold(const FakeParent::Life& life) {
 class Edge {
  public:
   explicit Edge(const std::string& path, std::uint64_t seed = 1) : network(seed) {
-    auto opened = PathOutbox::open(path, loop.clock(), {.busy_timeout_ms = 20,
-                                                        .rest_in_vain_ms = 0,
-                                                        .on_event = [this](const std::string& what) {
-                                                          events.push_back(what);
-                                                        }});
+    auto opened = PathOutbox::open(
+        path, loop.clock(),
+        {.busy_timeout_ms = 20, .rest_in_vain_ms = 0, .on_event = [this](const std::string& what) {
+           events.push_back(what);
+         }});
     EXPECT_TRUE(opened) << opened.error().text;
     outbox = std::move(*opened);
   }
   void start(capture::Outbox& as_seen) {
-    uplink = std::make_unique<Uplink>(loop, network.random(), as_seen,
-                                      UplinkOptions{.host = "parent", .port = 8787,
-                                                    .on_copy = on_copy},
-                                      observer);
+    uplink = std::make_unique<Uplink>(
+        loop, network.random(), as_seen,
+        UplinkOptions{.host = "parent", .port = 8787, .on_copy = on_copy}, observer);
     uplink->start();
   }
   // What the runner's follower does, at most a second later.
@@ -505,7 +504,8 @@ class Meddled final : public capture::Outbox {
         const std::string at = std::to_string(dice_.below(5));
         (void)people_.try_run(
             "DELETE FROM evodb_outbox WHERE id IN (SELECT id FROM evodb_outbox WHERE id < (SELECT "
-            "max(id) FROM evodb_outbox) ORDER BY id LIMIT 2 OFFSET " + at + ")");
+            "max(id) FROM evodb_outbox) ORDER BY id LIMIT 2 OFFSET " +
+            at + ")");
         break;
       }
       default:
