@@ -29,7 +29,7 @@ namespace evodb::app {
 
 namespace {
 
-constexpr std::uint64_t transactions_default = 10'000;  // a setting
+constexpr std::uint64_t transactions_default = 1'000;  // a setting, of 32
 constexpr int rows = 20;
 constexpr int new_tables = 3;
 constexpr const char* trim_bytes = "20000";

@@ -127,7 +127,8 @@ TEST_F(RunnerTest, FollowsWhatOthersWriteUntilItIsStopped) {
                      .count());
   }
   std::ranges::sort(ms);
-  EXPECT_LT(ms[ms.size() / 2], 20) << "median from the commit to the parent, ms";
+  // Looks without a lock prove each page; with sanitizers that takes milliseconds.
+  EXPECT_LT(ms[ms.size() / 2], 100) << "median from the commit to the parent, ms";
   sql("ALTER TABLE t ADD COLUMN y INTEGER");
   usleep(100'000);  // the follower regenerates the triggers
   sql("INSERT INTO t(x, y) VALUES('with', 5)");
