@@ -181,7 +181,7 @@ class Captured:
         done = run("edge", "--db", self.path, "--parent", self.parent.url, "--until-caught-up")
         assert done.returncode == 0, done.stderr
 
-    def settle(self, seconds=20, what="the end"):
+    def settle(self, seconds=60, what="the end"):
         """Everything has arrived, and it is right; a running edge has done it alone."""
         if self.how == AWAY:
             self.catch_up()

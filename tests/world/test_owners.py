@@ -87,7 +87,7 @@ def test_somebody_clears_the_database(tmp_path, captured, way, edge):
         except sqlite3.OperationalError:
             return False
 
-    wait_until(accepted, 10, "the application may write again")
+    wait_until(accepted, 30, "the application may write again")
     app.failures.clear()
     with db.step("writing again"):
         app.work(20)
