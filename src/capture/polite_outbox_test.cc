@@ -77,20 +77,20 @@ TEST_P(PoliteOutboxTest, AnApplicationThatWaitsForNothingNeverFailsAndEveryChang
     }
     over = true;
   });
-  std::uint64_t reads = 0;
+  std::uint64_t reads = 0;  // while the application wrote; how many is the machine's affair
   for (bool last = false; !last;) {
     last = over;
     const auto changed = outbox->changed();
     EXPECT_TRUE(changed || may_pass(changed.error().kind)) << changed.error().text;
     const auto read = outbox->read(taken.last, taken);
     EXPECT_TRUE(read || may_pass(read.error().kind)) << read.error().text;
-    reads += read ? 1 : 0;
+    reads += read && !last ? 1 : 0;
     if (last && taken.changes < 50u + transactions - static_cast<unsigned>(failures)) last = false;
   }
   application.join();
   EXPECT_EQ(failures, 0);
   EXPECT_EQ(taken.changes, 50u + transactions);
-  EXPECT_GT(reads, 10u);
+  EXPECT_GT(reads, 0u) << "nothing was read while the application wrote";
 }
 
 TEST_P(PoliteOutboxTest, ReadingGoesOnWhileTheLogCannotBeClaimed) {
