@@ -1,5 +1,7 @@
 // The parent as a library, on real threads, disk and sockets (also what TSan looks at).
+#include <chrono>
 #include <filesystem>
+#include <thread>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -59,12 +61,21 @@ TEST_F(LakehouseParentTest, lands_what_children_send_once) {
   parent->stop(std::chrono::seconds(10));
 }
 
+// Landing reads the journal by itself, once the tables are loaded: a moment after the start.
+LakehouseBufferStats wait_until_buffered(LakehouseParent& parent) {
+  for (int i = 0; i < 1'000 && parent.get_buffer_stats().entries == 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return parent.get_buffer_stats();
+}
+
 TEST_F(LakehouseParentTest, stopping_lands_what_is_buffered) {
   auto parent = start({{"buffer.max_age_ms", "60000"}, {"buffer.flush_threshold", "1000000"}});
   ASSERT_TRUE(parent);
   const auto options = load(*parent, "b");
   const auto done = bench::run_load(options);
   ASSERT_TRUE(done) << done.error().text;
+  EXPECT_GT(wait_until_buffered(*parent).entries, 0u);
   parent->stop(std::chrono::seconds(20));
   auto reader = bench::LakehouseReader::open(data_);
   ASSERT_TRUE(reader);
@@ -78,7 +89,7 @@ TEST_F(LakehouseParentTest, what_was_only_durable_lands_after_the_next_start) {
     ASSERT_TRUE(parent);
     const auto done = bench::run_load(load(*parent, "c"));
     ASSERT_TRUE(done) << done.error().text;
-    const auto buffered = parent->get_buffer_stats();
+    const auto buffered = wait_until_buffered(*parent);
     EXPECT_GT(buffered.entries, 0u);
     EXPECT_GT(buffered.bytes, 0u);
     parent->stop(std::chrono::milliseconds(0));
