@@ -38,6 +38,9 @@ Result<void> SqliteOutbox::look_after_room() {
   if (!room_ || abandoned_ || stale_) return {};
   const auto now = clock_->monotonic();
   if (room_seen_at_ && now.value - room_seen_at_->value < look_ms) return {};
+  // What is not whole is judged by whoever looks at the log; it has no outbox to be measured.
+  const auto whole = consistently(db_, [&] { return what_is_installed(db_); });
+  if (!whole || *whole != Installed::kYes) return {};
   if (!room_seen_at_) {
     stopped_for_room_ = !EVODB_TRY(consistently(db_, [&] { return full_of(db_); })).empty();
   }
