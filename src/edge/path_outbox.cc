@@ -318,7 +318,7 @@ Result<Epoch> PathOutbox::begin_as(const std::string& source, Epoch at_least) {
 
 Result<bool> PathOutbox::changed() {
   EVODB_CHECK(follow());
-  if (rested_ && is_untouched()) return false;
+  if (rested_ && !rest_unsure_ && is_untouched()) return false;
   EVODB_CHECK(wake());
   const bool changed = EVODB_TRY(bear(outbox_->changed()));
   if (!changed) rest_if_alone();
@@ -348,7 +348,10 @@ void PathOutbox::rest_if_alone() {
   rested_ = std::move(rested);
   log_.reset();
   capture::save_memory(path_, rested_->memory);
-  if (const auto found = look_at(path_); found && found->first == file_) stamp_ = found->second;
+  // Closing writes, but so may others since the last look: then it is opened once more, to look.
+  const auto found = look_at(path_);
+  rest_unsure_ = !found || found->first != file_ || found->second != stamp_;
+  if (found && found->first == file_) stamp_ = found->second;
   const auto log = look_at(path_ + "-wal");
   rest_log_ = log ? std::optional(*log) : std::nullopt;
   // Somebody has it open whom the list of locks does not show.

@@ -127,6 +127,7 @@ class PathOutbox final : public capture::Outbox {
   base::MonotonicMillis arrived_, settled_since_;
   std::string waiting_;  // what was said last of why
   base::MonotonicMillis open_again_, remembered_at_, rest_again_;
+  bool rest_unsure_ = false;  // somebody may have written between the last look and the rest
   std::optional<base::MonotonicMillis> failing_since_;
 };
 
