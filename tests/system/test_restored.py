@@ -207,7 +207,7 @@ def test_cleared_under_a_running_edge(scene, what):
     db.close()
     scene.sql(CLEARED[what])
     if what != "outbox cut" or held > 2:  # what was trimmed already cannot be cut
-        wait_until(lambda: "every table is sent again" in scene.says(), 20, "it is noticed and said")
+        wait_until(lambda: "every table is sent again" in scene.says(), 3, "it is noticed and said")
     scene.write(6, 3)
     scene.settle()
 
