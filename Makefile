@@ -69,9 +69,9 @@ walls: setup
 	tests/walls/run.sh
 
 fuzz: setup
-	cmake --preset fuzz > /dev/null
-	ninja -C build-fuzz fuzzers
-	scripts/fuzz build-fuzz $(FUZZ_SECONDS)
+	cmake --preset debug > /dev/null
+	ninja -C build-debug fuzzers
+	scripts/fuzz build-debug $(FUZZ_SECONDS)
 
 # One seed is one history; 10,000 of them; every planted bug. docs/TESTING.md says what all of it is.
 prove-sim: sim
@@ -146,4 +146,4 @@ docs: build
 	build/evodb config docs > docs/configuration.md
 
 clean:
-	rm -rf build build-debug build-tsan build-fuzz build-client
+	rm -rf build build-debug build-tsan build-client

@@ -125,7 +125,7 @@ Result<double> BarePings::cores(std::uint32_t connections, double seconds, doubl
       ::close(epoll);
     }
   } sockets;
-  EVODB_CHECK(connect_all(connections, sockets.epoll, sockets.fds));
+  EVODB_TRY(connect_all(connections, sockets.epoll, sockets.fds));
   const double gap_s = ping_every_s / connections;
   const double before = EVODB_TRY(cpu_seconds(pid_));
   const auto begun = std::chrono::steady_clock::now();

@@ -12,8 +12,8 @@
 #include "gate/v1_rows.h"
 #include "wire/change.h"
 #include "wire/frame.h"
-#include "wire/v1.h"
-#include "wire/v1_text.h"
+#include "wire/v1/codec.h"
+#include "wire/v1/text.h"
 
 namespace evodb::bench {
 
@@ -83,7 +83,7 @@ class Codecs {
         see(change.lsn.value, column++, value);
       }
     }
-    EVODB_CHECK(reader.status());
+    EVODB_TRY(reader.status());
     if (checks && chain != reader.header().chain_after) return wrong("the chain hash");
     return {};
   }
@@ -94,7 +94,7 @@ class Codecs {
       encode(i, frame);
       if (frame != frames_[i]) return wrong("a frame encoded twice");
       std::uint64_t seen = 0, different = 0;
-      EVODB_CHECK(decode(i, true, [&](std::uint64_t lsn, std::size_t column, const ValueView& v) {
+      EVODB_TRY(decode(i, true, [&](std::uint64_t lsn, std::size_t column, const ValueView& v) {
         ++seen;
         if (column >= rows_[lsn - 1].size() || !(rows_[lsn - 1][column].view() == v)) ++different;
       }));
@@ -102,7 +102,7 @@ class Codecs {
       if (different != 0 || seen != expected) return wrong("decoded values");
       if (EVODB_TRY(v1_binary(i)) != v1_rows_bytes_[i]) return wrong("wire v1, binary");
       if (EVODB_TRY(v1_json(i)) != v1_rows_bytes_[i]) return wrong("wire v1, JSON");
-      EVODB_CHECK(check_translated(i));
+      EVODB_TRY(check_translated(i));
     }
     return {};
   }
@@ -130,7 +130,7 @@ class Codecs {
     wire::V1Entry entry;
     std::size_t bytes = 0;
     while (reader.next(&entry)) bytes += entry.after.size();
-    EVODB_CHECK(reader.status());
+    EVODB_TRY(reader.status());
     sink = sink + bytes;
     return bytes;
   }
@@ -149,7 +149,7 @@ class Codecs {
       ++entry.number;
       entries_.push_back(entry);
     }
-    EVODB_CHECK(reader.status());
+    EVODB_TRY(reader.status());
     gate::V1Batch batch = translator_.translate(entries_, v1_tables_);
     if (batch.rejected != 0 || batch.bodies.size() != 1) return wrong("wire v1: an entry rejected");
     sink = sink + batch.bodies[0].size();
@@ -253,7 +253,7 @@ class Codecs {
 Result<CodecFigures> measure_codecs(const CodecOptions& options) {
   using SteadyClock = std::chrono::steady_clock;
   Codecs codecs(options);
-  EVODB_CHECK(codecs.check());
+  EVODB_TRY(codecs.check());
   CodecFigures figures;
   figures.frame_bytes_per_entry = codecs.bytes_per_entry();
 

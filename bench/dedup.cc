@@ -68,11 +68,11 @@ class Dedup {
       : directory_(directory), sources_(sources) {}
 
   Result<DedupFigures> run() {
-    EVODB_CHECK(fill());
-    EVODB_CHECK(check_marks());
+    EVODB_TRY(fill());
+    EVODB_TRY(check_marks());
     time_checks();
     if (answers_wrong_ != 0) return wrong(std::to_string(answers_wrong_) + " checks");
-    EVODB_CHECK(restore());
+    EVODB_TRY(restore());
     return figures_;
   }
 
@@ -178,7 +178,7 @@ class Dedup {
     for (int round = 0; round < 3; ++round) {
       auto begun = SteadyClock::now();
       const std::string bytes = first->checkpoint();
-      EVODB_CHECK(ingest::write_checkpoint(disk, directory, journal->id(), bytes));
+      EVODB_TRY(ingest::write_checkpoint(disk, directory, journal->id(), bytes));
       checkpoints.push_back(seconds_since(begun));
       figures_.checkpoint_bytes_per_source = static_cast<double>(bytes.size()) / sources_;
 
@@ -188,7 +188,7 @@ class Dedup {
       if (!read) return wrong("no checkpoint was found");
       (void)EVODB_TRY(second->restore_checkpoint(read->bytes));
       restores.push_back(seconds_since(begun));
-      EVODB_CHECK(check_restored(*second));
+      EVODB_TRY(check_restored(*second));
     }
     figures_.checkpoint_s = quantile(checkpoints, 0.5);
     figures_.restore_s = quantile(restores, 0.5);

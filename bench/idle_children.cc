@@ -468,7 +468,7 @@ Result<IdleChildren::Reply> IdleChildren::answer() {
 }
 
 Result<IdleChildren::Reply> IdleChildren::ask(const Request& request) {
-  EVODB_CHECK(tell(request));
+  EVODB_TRY(tell(request));
   return answer();
 }
 
@@ -479,7 +479,7 @@ Result<OpenResult> IdleChildren::open(std::uint16_t port, std::uint32_t first, s
 
 Result<void> IdleChildren::idle(double seconds, double ping_every_s) {
   Request request{.what = Request::What::kIdle, .seconds = seconds, .rate = ping_every_s};
-  EVODB_CHECK(ask(request));
+  EVODB_TRY(ask(request));
   return {};
 }
 

@@ -142,7 +142,7 @@ class Parent final : public gate::GateHandlers {
 Result<void> run_ingest() {
   constexpr int children = 4, batches = 50;
   Parent parent;
-  EVODB_CHECK(parent.start());
+  EVODB_TRY(parent.start());
   std::vector<base::StreamId> streams;
   std::vector<std::vector<std::string>> frames(children);
   for (int child = 0; child < children; ++child) {
@@ -165,7 +165,7 @@ Result<void> run_ingest() {
 Result<void> run_handshake() {
   constexpr int connections = 500;
   Parent parent;
-  EVODB_CHECK(parent.start());
+  EVODB_TRY(parent.start());
   Frames made(RowKind::kPayload200);
   std::vector<std::string> hellos;
   for (int i = 0; i < connections; ++i) hellos.push_back(made.hello("shop-" + std::to_string(i)));
@@ -222,7 +222,7 @@ Result<void> run_codec() {
 Result<void> run_land() {
   constexpr int batches = 200;
   Parent parent;
-  EVODB_CHECK(parent.start());
+  EVODB_TRY(parent.start());
   Frames made(RowKind::kTyped4);
   const base::StreamId stream = parent.connect(made.hello("shop"));
   for (int i = 0; i < batches; ++i) parent.send(stream, Frames::masked(made.batch()));
@@ -248,7 +248,7 @@ Result<void> run_land() {
       for (const auto& file : *files) rows += static_cast<std::uint64_t>(file.metrics.record_count);
     }
   });
-  EVODB_CHECK(read);
+  EVODB_TRY(read);
   if (rows != batches * batch_entries) return wrong(std::to_string(rows) + " rows were encoded");
   return {};
 }
@@ -286,7 +286,7 @@ Result<void> run_dedup() {
     }
     restored = second->restore_checkpoint(first->checkpoint());
   });
-  EVODB_CHECK(restored);
+  EVODB_TRY(restored);
   if (found != 2ull * sources || second->stats().sources != sources) return wrong("marks are lost");
   return {};
 }

@@ -23,7 +23,7 @@ Result<void> LakehouseReader::read_new_files(const std::string& table, const Fil
   for (const auto& of : live.data) {
     if (seen_.contains(of.location)) continue;
     const std::string key = EVODB_TRY(store_->key_of(of.location));
-    EVODB_CHECK(file(EVODB_TRY(store_->get(key))));
+    EVODB_TRY(file(EVODB_TRY(store_->get(key))));
     seen_.insert(of.location);
   }
   last_location_ = *location;
@@ -58,7 +58,7 @@ Result<void> LakehouseReader::expect(const LoadOptions& load) {
   };
   const auto tables = load_table_names(load.rows, load.tables);
   for (const std::string& table : tables) {
-    EVODB_CHECK(read_new_files(
+    EVODB_TRY(read_new_files(
         table, [&](const std::string& bytes) { return check_rows(bytes, load.rows, note); }));
   }
   const std::uint64_t once = rows - twice - strange;

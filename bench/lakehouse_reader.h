@@ -2,7 +2,7 @@
 // files, from disk, as often as it likes. It shares no state with the parent.
 //
 //   auto reader = EVODB_TRY(LakehouseReader::open(data));
-//   EVODB_CHECK(reader.expect(load));            // what run_load(load) has sent, every value
+//   EVODB_TRY(reader.expect(load));            // what run_load(load) has sent, every value
 #pragma once
 
 #include <cstdint>

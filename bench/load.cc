@@ -266,7 +266,7 @@ Result<LoadResult> run_load(const LoadOptions& options) {
   std::vector<std::unique_ptr<Child>> children;
   for (std::uint32_t i = 0; i < options.connections; ++i) {
     children.push_back(std::make_unique<Child>(run, i, options.share_of(i)));
-    EVODB_CHECK(children.back()->dial());
+    EVODB_TRY(children.back()->dial());
   }
   const auto deadline = SteadyClock::now() + std::chrono::milliseconds(options.timeout_ms);
   const auto stopped = [&] { return options.stop != nullptr && options.stop->load(); };

@@ -16,7 +16,7 @@ Result<std::unique_ptr<RawSyncFile>> RawSyncFile::create(const std::string& dire
   raw->file_ = EVODB_TRY(raw->disk_.open(path, base::OpenMode::kCreate));
   raw->path_ = path;
   raw->piece_.assign(piece_bytes, '\0');
-  EVODB_CHECK(raw->fill());
+  EVODB_TRY(raw->fill());
   for (std::size_t i = 0; i < piece_bytes; ++i) {
     raw->piece_[i] = static_cast<char>(i * 31 + (i >> 8));
   }
@@ -30,7 +30,7 @@ RawSyncFile::~RawSyncFile() {
 
 Result<void> RawSyncFile::fill() {
   for (std::size_t at = 0; at < file_bytes; at += piece_bytes) {
-    EVODB_CHECK(file_->pwrite(at, piece_));
+    EVODB_TRY(file_->pwrite(at, piece_));
   }
   return file_->sync();
 }
@@ -39,15 +39,15 @@ Result<double> RawSyncFile::write_and_sync(std::size_t n) {
   EVODB_ASSERT(n > 0 && n <= piece_bytes, "one write is at most one piece");
   if (at_ + n > file_bytes) at_ = 0;
   const auto begun = SteadyClock::now();
-  EVODB_CHECK(file_->pwrite(at_, std::string_view(piece_).substr(0, n)));
-  EVODB_CHECK(file_->sync());
+  EVODB_TRY(file_->pwrite(at_, std::string_view(piece_).substr(0, n)));
+  EVODB_TRY(file_->sync());
   at_ += n;
   return std::chrono::duration<double, std::milli>(SteadyClock::now() - begun).count();
 }
 
 Result<double> RawSyncFile::write_all() {
   const auto begun = SteadyClock::now();
-  EVODB_CHECK(fill());
+  EVODB_TRY(fill());
   return static_cast<double>(file_bytes) / 1e6 /
          std::chrono::duration<double>(SteadyClock::now() - begun).count();
 }

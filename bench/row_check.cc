@@ -102,7 +102,7 @@ Result<void> check_rows(
     }
     if (table->num_rows() == 0) continue;
     const auto batch = EVODB_TRY(taken(table->CombineChunksToBatch()));
-    EVODB_CHECK(check_batch(*batch, rows, row));
+    EVODB_TRY(check_batch(*batch, rows, row));
   }
   return {};
 }

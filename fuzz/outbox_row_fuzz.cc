@@ -48,7 +48,8 @@ bool step(fuzz::HostileSql& sql, base::ByteReader& in) {
     case 2: return sql.run("UPDATE evodb_outbox SET op = ?2, tbl = ?3 WHERE id = ?1", in, 3);
     case 3: return sql.run("UPDATE evodb_outbox SET v1 = ?2, v4 = ?3 WHERE id = ?1", in, 3);
     case 4:
-      return sql.run("INSERT OR REPLACE INTO evodb_tables VALUES(?1, ?2, ?3, ?4, ?5, ?6)", in, 6);
+      return sql.run("INSERT OR REPLACE INTO evodb_tables VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)", in,
+                     7);
     case 5:
       return sql.run("INSERT OR REPLACE INTO evodb_columns VALUES(?1, ?2, ?3, ?4, ?5)", in, 5);
     case 6:

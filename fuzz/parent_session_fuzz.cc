@@ -30,8 +30,8 @@
 #include "sim/seams/fake_loop.h"
 #include "wire/change.h"
 #include "wire/frame.h"
-#include "wire/v1.h"
-#include "wire/v1_text.h"
+#include "wire/v1/codec.h"
+#include "wire/v1/text.h"
 #include "wire/websocket.h"
 
 namespace {

@@ -6,7 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "command.h"
+#include "commands/command.h"
 #include "version.h"
 
 namespace {

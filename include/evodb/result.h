@@ -59,17 +59,11 @@ inline std::unexpected<Error> fail(Error error) { return std::unexpected<Error>(
 
 }  // namespace evodb
 
-// The value of a Result expression, or return its error from the enclosing function.
+// The value of a Result expression (nothing, where it has none), or returns its error from the
+// enclosing function.
 #define EVODB_TRY(...)                                                                  \
   __extension__({                                                                       \
     auto&& evodb_try_result_ = (__VA_ARGS__);                                           \
     if (!evodb_try_result_) return ::evodb::fail(std::move(evodb_try_result_.error())); \
-    std::move(*evodb_try_result_);                                                      \
+    *std::move(evodb_try_result_);                                                      \
   })
-
-// The same for a Result<void>.
-#define EVODB_CHECK(...)                                                                    \
-  do {                                                                                      \
-    auto&& evodb_check_result_ = (__VA_ARGS__);                                             \
-    if (!evodb_check_result_) return ::evodb::fail(std::move(evodb_check_result_.error())); \
-  } while (false)

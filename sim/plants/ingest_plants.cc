@@ -254,7 +254,7 @@ struct PersistedAtDurable final : IngestWrap {
 struct StopsBeforeLast final : IngestWrap {
   using IngestWrap::IngestWrap;
   Result<void> replay(const journal::Record& record) override {
-    if (held_) EVODB_CHECK(real_->replay(*held_));
+    if (held_) EVODB_TRY(real_->replay(*held_));
     bytes_ = std::string(record.payload);
     held_ = record;
     held_->payload = bytes_;

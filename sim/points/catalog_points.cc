@@ -27,8 +27,8 @@ class CatalogWorld final : public DiskWorld {
   Result<void> work() override {
     for (int i = 0; i < 9; ++i) {
       if (i == 4) catalog_.reset();  // closed in peace, and claimed anew
-      EVODB_CHECK(step([&] { return commit("t" + std::to_string(i % 2)); }));
-      if (i % 4 == 1) EVODB_CHECK(step([&] { return set_property(); }));
+      EVODB_TRY(step([&] { return commit("t" + std::to_string(i % 2)); }));
+      if (i % 4 == 1) EVODB_TRY(step([&] { return set_property(); }));
     }
     return {};
   }
@@ -37,11 +37,11 @@ class CatalogWorld final : public DiskWorld {
     sqlite_.forget();
   }
   Result<void> recover() override {
-    EVODB_CHECK(open());
+    EVODB_TRY(open());
     return compare();
   }
   Result<void> go_on() override {
-    EVODB_CHECK(commit("t0"));
+    EVODB_TRY(commit("t0"));
     return compare();
   }
 
@@ -78,7 +78,7 @@ class CatalogWorld final : public DiskWorld {
     Value& value = tables_[table];
     const std::string next = table + "/" + std::to_string(++versions_) + ".json";
     value.maybe = next;
-    EVODB_CHECK(catalog_->swap(writer_, table, value.now, next));
+    EVODB_TRY(catalog_->swap(writer_, table, value.now, next));
     value = {next, std::nullopt};
     return {};
   }
@@ -86,7 +86,7 @@ class CatalogWorld final : public DiskWorld {
     Value& value = property_;
     const std::string next = std::to_string(++versions_);
     value.maybe = next;
-    EVODB_CHECK(catalog_->set_property(writer_, "p", next));
+    EVODB_TRY(catalog_->set_property(writer_, "p", next));
     value = {next, std::nullopt};
     return {};
   }
@@ -105,7 +105,7 @@ class CatalogWorld final : public DiskWorld {
   }
   Result<void> compare() {
     for (auto& [table, value] : tables_) {
-      EVODB_CHECK(settle(value, EVODB_TRY(catalog_->load(table)), table));
+      EVODB_TRY(settle(value, EVODB_TRY(catalog_->load(table)), table));
     }
     return settle(property_, EVODB_TRY(catalog_->property("p")), "the property");
   }

@@ -60,19 +60,18 @@ class FileOutboxWorld final : public DiskWorld {
   Result<void> work() override {
     for (int i = 0; i < 22; ++i) {
       if (i == 7 || i == 15) {
-        EVODB_CHECK(
-            step([&] { return trim(Lsn(rows_.size() - static_cast<std::size_t>(i) / 7)); }));
+        EVODB_TRY(step([&] { return trim(Lsn(rows_.size() - static_cast<std::size_t>(i) / 7)); }));
       } else if (i == 11) {
-        EVODB_CHECK(step([&] { return begin_epoch(); }));
+        EVODB_TRY(step([&] { return begin_epoch(); }));
       } else if (i == 9) {
         outbox_.reset();  // closed in peace
       } else if (i == 13) {
         kill();
       } else {
-        EVODB_CHECK(step([&] { return append(1 + static_cast<std::size_t>(i) % 3); }));
+        EVODB_TRY(step([&] { return append(1 + static_cast<std::size_t>(i) % 3); }));
       }
     }
-    EVODB_CHECK(step([&] { return compare(); }));
+    EVODB_TRY(step([&] { return compare(); }));
     return {};
   }
 
@@ -82,15 +81,15 @@ class FileOutboxWorld final : public DiskWorld {
   }
 
   Result<void> recover() override {
-    EVODB_CHECK(open());
+    EVODB_TRY(open());
     return compare();
   }
   Result<void> go_on() override {
-    EVODB_CHECK(append(2));
-    EVODB_CHECK(trim(Lsn(rows_.size() - 1)));
-    EVODB_CHECK(compare());
+    EVODB_TRY(append(2));
+    EVODB_TRY(trim(Lsn(rows_.size() - 1)));
+    EVODB_TRY(compare());
     outbox_.reset();
-    EVODB_CHECK(open());
+    EVODB_TRY(open());
     return compare();
   }
 
@@ -162,7 +161,7 @@ class FileOutboxWorld final : public DiskWorld {
   Result<void> trim(Lsn through) {
     const ChainHash chain(through.value * 1'000 + 7);
     next_mark_ = {through, chain};
-    EVODB_CHECK(outbox_->trim(EVODB_TRY(outbox_->state()).epoch, through, chain));
+    EVODB_TRY(outbox_->trim(EVODB_TRY(outbox_->state()).epoch, through, chain));
     if (through > mark_.lsn) mark_ = next_mark_;
     return {};
   }
@@ -189,7 +188,7 @@ class FileOutboxWorld final : public DiskWorld {
     if (mark == next_mark_ && mark.lsn > mark_.lsn) mark_ = mark;
     if (mark != mark_) return wrong("trimmed at " + std::to_string(mark.lsn.value));
     Collect got;
-    EVODB_CHECK(outbox_->read(Lsn(), got));
+    EVODB_TRY(outbox_->read(Lsn(), got));
     if (!got.fits) return wrong("a change of another kind than was appended");
     const std::size_t end = mark_.lsn.value + got.seen.size();
     if (end < rows_.size()) return wrong("acknowledged changes are lost");

@@ -72,13 +72,13 @@ class EdgeWorld final : public DiskWorld {
   Result<void> work() override {
     for (std::size_t i = 0; i < transactions().size(); ++i) {
       clock_.advance_ms(7);
-      EVODB_CHECK(transact(transactions()[i]));
-      if (i % 2 == 1) EVODB_CHECK(edge([&] { return parent_.receive(*outbox_); }));
-      EVODB_CHECK(edge([&] { return resend_some(); }));
-      if (i % 3 == 2) EVODB_CHECK(edge([&] { return trim(); }));
+      EVODB_TRY(transact(transactions()[i]));
+      if (i % 2 == 1) EVODB_TRY(edge([&] { return parent_.receive(*outbox_); }));
+      EVODB_TRY(edge([&] { return resend_some(); }));
+      if (i % 3 == 2) EVODB_TRY(edge([&] { return trim(); }));
       if (i == 2) (void)connection().run("PRAGMA wal_checkpoint(TRUNCATE)");
       if (i == 3) outbox_.reset();
-      if (i == 4) EVODB_CHECK(edge([&] { return begin_epoch(); }));
+      if (i == 4) EVODB_TRY(edge([&] { return begin_epoch(); }));
       if (i == 5) app_.reset();
       if (disk_.crashed()) return wrong("the disk is off");
     }
@@ -96,17 +96,17 @@ class EdgeWorld final : public DiskWorld {
   }
 
   Result<void> recover() override {
-    EVODB_CHECK(check_application());
+    EVODB_TRY(check_application());
     // In every second life the application comes first: what was lost is written over with other
     // changes before anybody compares.
     const bool application_first = lives_ % 2 == 0;
-    if (application_first) EVODB_CHECK(must_transact());
+    if (application_first) EVODB_TRY(must_transact());
     return check_edge();
   }
   Result<void> go_on() override {
-    EVODB_CHECK(must_transact());
-    EVODB_CHECK(check_edge());
-    EVODB_CHECK(trim());
+    EVODB_TRY(must_transact());
+    EVODB_TRY(check_edge());
+    EVODB_TRY(trim());
     outbox_.reset();
     return check_edge();
   }
@@ -127,7 +127,7 @@ class EdgeWorld final : public DiskWorld {
   Result<void> transact(const std::string& sql) {
     const int code = connection().run("BEGIN IMMEDIATE;" + sql + ";COMMIT");
     if (code == SQLITE_OK) {
-      if (maybe_) EVODB_CHECK(resolve(sql));
+      if (maybe_) EVODB_TRY(resolve(sql));
       committed_.push_back(sql);
       return {};
     }
@@ -141,7 +141,7 @@ class EdgeWorld final : public DiskWorld {
   }
   Result<void> must_transact() {
     const std::string key = std::to_string(1'000 + ++after_);
-    EVODB_CHECK(transact("INSERT INTO goods VALUES(" + key + ",'after')"));
+    EVODB_TRY(transact("INSERT INTO goods VALUES(" + key + ",'after')"));
     return maybe_ ? Result<void>(wrong("work does not go on: " + app_->message())) : Result<void>();
   }
 
@@ -245,8 +245,8 @@ class EdgeWorld final : public DiskWorld {
     return {};
   }
   Result<void> trim() {
-    EVODB_CHECK(open_edge());
-    EVODB_CHECK(
+    EVODB_TRY(open_edge());
+    EVODB_TRY(
         outbox_->trim(EVODB_TRY(outbox_->state()).epoch, parent_.received(), parent_.chain()));
     const auto state = EVODB_TRY(outbox_->state());
     if (state.trimmed < parent_.received()) return wrong("a trim that did not");
@@ -254,8 +254,8 @@ class EdgeWorld final : public DiskWorld {
     return {};
   }
   Result<void> begin_epoch() {
-    EVODB_CHECK(parent_.receive(*outbox_));
-    EVODB_CHECK(trim());
+    EVODB_TRY(parent_.receive(*outbox_));
+    EVODB_TRY(trim());
     const Epoch begun = EVODB_TRY(outbox_->begin_epoch(Epoch()));
     if (begun <= parent_.epoch()) return wrong("a new epoch that is none");
     const bool renewed = EVODB_TRY(parent_.connect(*outbox_));
@@ -265,13 +265,13 @@ class EdgeWorld final : public DiskWorld {
 
   // The parent, having taken everything, has the application's tables row for row.
   Result<void> check_edge() {
-    EVODB_CHECK(open_edge());
+    EVODB_TRY(open_edge());
     if (!may_lose() && std::string_view(mode_.journal) == "wal" &&
         EVODB_TRY(outbox_->state()).trimmed < trimmed_) {
       return wrong("the trim mark went back");
     }
-    while (outbox_->resending()) EVODB_CHECK(resend_some());
-    EVODB_CHECK(parent_.receive(*outbox_));
+    while (outbox_->resending()) EVODB_TRY(resend_some());
+    EVODB_TRY(parent_.receive(*outbox_));
     const Tables now = EVODB_TRY(application());
     for (std::size_t i = 0; i < now.size(); ++i) {
       const auto found = parent_.tables().find(tables[i]);

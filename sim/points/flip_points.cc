@@ -195,7 +195,7 @@ Result<Contents> contents_of(capture::Outbox& outbox) {
                    std::to_string(state.trimmed_chain.value) + " " +
                    std::to_string(state.head.value);
   Collect collect;
-  EVODB_CHECK(outbox.read(state.trimmed, collect));  // as an uplink does
+  EVODB_TRY(outbox.read(state.trimmed, collect));  // as an uplink does
   contents.changes = std::move(collect.changes);
   return contents;
 }

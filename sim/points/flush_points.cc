@@ -52,9 +52,9 @@ class FlushWorld {
   Result<void> work() {
     for (int round = 0; round < 2; ++round) {
       for (int i = 0; i < 3 + round; ++i) append();
-      EVODB_CHECK(land());
+      EVODB_TRY(land());
     }
-    EVODB_CHECK(land());
+    EVODB_TRY(land());
     return check_orphans();
   }
 
@@ -100,7 +100,7 @@ class FlushWorld {
   // As a parent: claims the catalog, loads the tables, reads the journal.
   Result<void> start() {
     std::unique_ptr<lake::LandedFilter> landed;
-    EVODB_CHECK(catalog_retry([&]() -> Result<void> {
+    EVODB_TRY(catalog_retry([&]() -> Result<void> {
       auto found = EVODB_TRY(parent::recover_catalog(
           disk_, "j", {journal_->id(), journal_->durable_end()}, store_, *catalog_, random_));
       identity_ = {found.parent_id, found.writer, journal_->id()};
@@ -108,7 +108,7 @@ class FlushWorld {
       return {};
     }));
     parent::LoadedTables loaded;
-    EVODB_CHECK(catalog_retry([&]() -> Result<void> {
+    EVODB_TRY(catalog_retry([&]() -> Result<void> {
       loaded = EVODB_TRY(parent::load_checked_tables(disk_, "j",
                                                      {journal_->id(), journal_->durable_end()},
                                                      store_, *catalog_, identity_.writer, random_));
@@ -161,7 +161,7 @@ class FlushWorld {
   Result<void> pump() {
     journal::Record record;
     while (EVODB_TRY(cursor_->next(&record))) {
-      EVODB_CHECK(lake_->on_record(record, clock_.wall(), clock_.monotonic()));
+      EVODB_TRY(lake_->on_record(record, clock_.wall(), clock_.monotonic()));
     }
     const Position end = journal_->durable_end();
     lake_->request_flush();
@@ -170,7 +170,7 @@ class FlushWorld {
         lake::FlushMachine machine(std::move(job), encoder_, store_, clock_, random_, {}, commits_);
         if (!drive(machine)) return wrong("the process stopped");
         lake_->on_flush_done(machine.id(), machine.outcome(), clock_.monotonic());
-        EVODB_CHECK(check_persisted());
+        EVODB_TRY(check_persisted());
       }
       if (lake_->landed_through() >= end) return {};
       clock_.advance_ms(100);
@@ -228,7 +228,7 @@ class FlushWorld {
         if (!store_.peek(key)) return wrong("a live file is gone: " + key);
         auto& held = scanned_[key];  // a file never changes
         if (held.empty()) {
-          EVODB_CHECK(lake::scan_identities(
+          EVODB_TRY(lake::scan_identities(
               EVODB_TRY(quiet.get(key)),
               [&](std::string_view, Epoch, Lsn lsn) { held.push_back(lsn.value); }));
         }

@@ -44,7 +44,7 @@ class JournalLives final : public DiskWorld {
           if (world_.disk.crashed()) return off();
           if (!opened && tries > 3) return opened;
           // Once more where a read failed on purpose: the next one does not.
-          if (opened && !world_.check()) EVODB_CHECK(world_.check());
+          if (opened && !world_.check()) EVODB_TRY(world_.check());
         }
         world_.step();
         if (world_.disk.crashed()) return off();
@@ -62,12 +62,12 @@ class JournalLives final : public DiskWorld {
   void forget() override { world_.forget(); }
 
   Result<void> recover() override {
-    EVODB_CHECK(world_.open());
+    EVODB_TRY(world_.open());
     return world_.check();
   }
   Result<void> go_on() override {
     for (int i = 0; i < 4; ++i) world_.step();
-    EVODB_CHECK(world_.commit() ? Result<void>() : off());
+    EVODB_TRY(world_.commit() ? Result<void>() : off());
     return world_.check();
   }
 

@@ -67,7 +67,7 @@ Result<void> ParentModel::diverges(capture::Outbox& outbox, const capture::Outbo
   if (received_ > state.head || received_ < state.trimmed) return {};
   Walk walk(received_);
   walk.writer.reset(state.trimmed, state.trimmed_chain);
-  EVODB_CHECK(outbox.read(state.trimmed, walk));
+  EVODB_TRY(outbox.read(state.trimmed, walk));
   const Lsn reached = std::max(walk.last, state.trimmed);
   *differs = reached != received_ || walk.writer.chain() != chain_;
   return {};
@@ -81,7 +81,7 @@ Result<bool> ParentModel::connect(capture::Outbox& outbox) {
     // An epoch that the edge began by itself and that starts where we are is no divergence.
     const bool fresh = state.epoch > newest_epoch_ && state.trimmed == received_ &&
                        state.trimmed_chain == ChainHash();
-    if (!fresh) EVODB_CHECK(diverges(outbox, state, &renewed));
+    if (!fresh) EVODB_TRY(diverges(outbox, state, &renewed));
     if (renewed) {
       const Epoch at_least(std::max(newest_epoch_, state.epoch).value + 1);
       const Epoch begun = EVODB_TRY(outbox.begin_epoch(at_least));
@@ -101,7 +101,7 @@ Result<bool> ParentModel::connect(capture::Outbox& outbox) {
 
 Result<void> ParentModel::receive(capture::Outbox& outbox) {
   ParentSink sink(*this);
-  EVODB_CHECK(outbox.read(received_, sink));
+  EVODB_TRY(outbox.read(received_, sink));
   return sink.wrong;
 }
 
@@ -119,15 +119,15 @@ Result<void> ParentModel::apply(const capture::OutboxChange& c) {
   if (c.before.present) {
     const auto found = rows.find(key_of(c, c.before));
     if (found == rows.end()) {
-      EVODB_CHECK(misfit("there is no row with this key"));
+      EVODB_TRY(misfit("there is no row with this key"));
     } else {
-      if (found->second != c.before.bytes) EVODB_CHECK(misfit("the row is not what it was"));
+      if (found->second != c.before.bytes) EVODB_TRY(misfit("the row is not what it was"));
       rows.erase(found);
     }
   }
   if (c.after.present) {
     const std::string key = key_of(c, c.after);
-    if (c.op == Op::kInsert && rows.contains(key)) EVODB_CHECK(misfit("the key is there already"));
+    if (c.op == Op::kInsert && rows.contains(key)) EVODB_TRY(misfit("the key is there already"));
     rows[key] = std::string(c.after.bytes);
   }
   return {};

@@ -78,7 +78,7 @@ class Enumeration {
   }
 
   static Result<void> check(DiskWorld& world) {
-    EVODB_CHECK(world.recover());
+    EVODB_TRY(world.recover());
     return world.go_on();
   }
 

@@ -35,8 +35,8 @@ class Forgetful final : public DiskWorld {
   Result<void> work() override {
     (void)disk_.make_directories("d");
     auto file = EVODB_TRY(disk_.open("d/f", base::OpenMode::kCreate));
-    EVODB_CHECK(disk_.sync_directory("d"));
-    EVODB_CHECK(file->pwrite(0, "acknowledged"));
+    EVODB_TRY(disk_.sync_directory("d"));
+    EVODB_TRY(file->pwrite(0, "acknowledged"));
     acknowledged_ = true;  // before its sync
     return file->sync();
   }

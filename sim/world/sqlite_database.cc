@@ -89,7 +89,7 @@ Result<void> SqliteDatabase::create() {
   if (app_->run(sql) != SQLITE_OK) return fail(ErrorKind::kInternal, app_->message());
   EVODB_TRY(capture::install({.db = path, .source = model_.source(), .vfs = sqlite_.name()}, clock_,
                              random_));
-  EVODB_CHECK(open());
+  EVODB_TRY(open());
   model_.begin_at(EVODB_TRY(outbox_->state()).epoch);
   return {};
 }
@@ -123,7 +123,7 @@ Result<void> SqliteDatabase::restart(CrashModel model) {
   app_.reset();
   sqlite_.forget();
   disk_.restart(model, random_);
-  EVODB_CHECK(open());
+  EVODB_TRY(open());
   const Lsn head = EVODB_TRY(outbox_->state()).head;
   if (head == model_.head()) return {};
   return fail(ErrorKind::kCorrupt, "committed up to LSN " + std::to_string(model_.head().value) +
@@ -137,7 +137,7 @@ Result<void> SqliteDatabase::read(Lsn after, capture::ChangeSink& sink) {
 }
 
 Result<void> SqliteDatabase::trim(Epoch epoch, Lsn through, ChainHash chain_at_through) {
-  EVODB_CHECK(outbox_->trim(epoch, through, chain_at_through));
+  EVODB_TRY(outbox_->trim(epoch, through, chain_at_through));
   return model_.trim(epoch, through, chain_at_through);
 }
 

@@ -5,7 +5,7 @@
 //
 //   SqliteDatabase database(model, clock, seed);
 //   model.transact(now);
-//   EVODB_CHECK(database.apply());          // the same in SQL, one transaction
+//   EVODB_TRY(database.apply());          // the same in SQL, one transaction
 //   Uplink uplink(loop, random, database, ...);
 //   database.restart(CrashModel::kTorn);    // its machine lost power
 //

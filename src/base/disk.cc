@@ -4,13 +4,13 @@ namespace evodb::base {
 
 Result<void> write_file_atomically(Disk& disk, const std::string& path, std::string_view bytes) {
   const std::string temporary = path + ".tmp";
-  if (EVODB_TRY(disk.exists(temporary))) EVODB_CHECK(disk.unlink(temporary));
+  if (EVODB_TRY(disk.exists(temporary))) EVODB_TRY(disk.unlink(temporary));
   {
     auto file = EVODB_TRY(disk.open(temporary, OpenMode::kCreate));
-    EVODB_CHECK(file->pwrite(0, bytes));
-    EVODB_CHECK(file->sync());
+    EVODB_TRY(file->pwrite(0, bytes));
+    EVODB_TRY(file->sync());
   }
-  EVODB_CHECK(disk.rename(temporary, path));
+  EVODB_TRY(disk.rename(temporary, path));
   const auto slash = path.rfind('/');
   return disk.sync_directory(slash == std::string::npos ? "." : path.substr(0, slash));
 }

@@ -27,11 +27,11 @@ Result<void> try_statements(const Database& db, const PlannedTable& planned) {
 Result<void> make_triggers(const Database& db, const PlannedTable& planned,
                            const std::string& note) {
   // A new slot has none, and to look for them is to read the whole schema.
-  if (planned.action != Action::kCapture) EVODB_CHECK(drop_triggers(db, planned.table.slot));
+  if (planned.action != Action::kCapture) EVODB_TRY(drop_triggers(db, planned.table.slot));
   const bool compiled_before = try_statements(db, planned).has_value();
   for (const Trigger& trigger :
        triggers_of(planned.shape, planned.table.slot, planned.table.id, note)) {
-    EVODB_CHECK(db.run(trigger.sql));
+    EVODB_TRY(db.run(trigger.sql));
   }
   if (!compiled_before) return {};  // it needs functions or collations of the application's
   const auto compiled = try_statements(db, planned);
@@ -65,18 +65,17 @@ Result<void> apply_table(const Database& db, const PlannedTable& planned, Snapsh
   const bool is_new = planned.action == Action::kCapture;
   if (planned.action != Action::kNone) {
     if (is_new || planned.action == Action::kRedefine) {
-      if (planned.previous_id != 0) EVODB_CHECK(deactivate(db, planned.previous_id));
-      EVODB_CHECK(save_captured(db, planned.table));
+      if (planned.previous_id != 0) EVODB_TRY(deactivate(db, planned.previous_id));
+      EVODB_TRY(save_captured(db, planned.table));
     } else {
-      EVODB_CHECK(save_fine_print(db, planned.table));
+      EVODB_TRY(save_fine_print(db, planned.table));
     }
-    EVODB_CHECK(make_triggers(db, planned, note));
+    EVODB_TRY(make_triggers(db, planned, note));
   }
   const bool unknown = EVODB_TRY(unknown_by_joining(db, planned));
   if (rule == SnapshotRule::kAll || unknown ||
       (planned.reset && !(is_new && rule == SnapshotRule::kNever))) {
-    EVODB_CHECK(
-        log_reset(db, planned.table.id, rule == SnapshotRule::kAll ? why_all : planned.why));
+    EVODB_TRY(log_reset(db, planned.table.id, rule == SnapshotRule::kAll ? why_all : planned.why));
     return queue_resend(db, planned.table, 0);
   }
   if (is_new && rule == SnapshotRule::kAsNeeded) return queue_resend(db, planned.table, 0);
@@ -92,27 +91,27 @@ Result<void> log_departures(const Database& db, const CapturePlan& plan) {
     });
   };
   for (const GoneTable& gone : plan.gone) {
-    EVODB_CHECK(drop_triggers(db, gone.table.slot));
-    EVODB_CHECK(deactivate(db, gone.table.id));
-    EVODB_CHECK(cancel_resend(db, gone.table.slot));
-    if (!taken(gone.table.def.name)) EVODB_CHECK(log_drop(db, gone.table.id, gone.reason));
+    EVODB_TRY(drop_triggers(db, gone.table.slot));
+    EVODB_TRY(deactivate(db, gone.table.id));
+    EVODB_TRY(cancel_resend(db, gone.table.slot));
+    if (!taken(gone.table.def.name)) EVODB_TRY(log_drop(db, gone.table.id, gone.reason));
   }
   for (const PlannedTable& planned : plan.tables) {
     if (planned.previous_name.empty() || taken(planned.previous_name)) continue;
-    EVODB_CHECK(
+    EVODB_TRY(
         log_drop(db, planned.previous_id, "renamed to '" + printable(planned.shape.name) + "'"));
   }
   return {};
 }
 
 Result<void> save_waiting(const Database& db, const std::vector<WaitingTable>& waiting) {
-  EVODB_CHECK(db.run("DELETE FROM main.evodb_waiting"));
+  EVODB_TRY(db.run("DELETE FROM main.evodb_waiting"));
   Statement put =
       EVODB_TRY(db.prepare("INSERT INTO main.evodb_waiting(name, since) VALUES(?1, ?2)"));
   for (const WaitingTable& table : waiting) {
     put.bind(1, std::string_view(table.name));
     put.bind(2, table.since_ms);
-    EVODB_CHECK(put.run());
+    EVODB_TRY(put.run());
   }
   return {};
 }
@@ -133,18 +132,18 @@ Result<void> apply_plan(const Database& db, const CapturePlan& plan, SnapshotRul
   for (const PlannedTable& planned : plan.tables) {
     victims = std::max(victims, planned.table.def.columns.size());
   }
-  EVODB_CHECK(widen(db, width_for(plan), victims));
+  EVODB_TRY(widen(db, width_for(plan), victims));
   // Nobody else is inside a statement now: what is noted here was left behind.
-  if (!plan.changes_nothing()) EVODB_CHECK(db.run("DELETE FROM main.evodb_victims"));
-  for (const std::int64_t slot : plan.strays) EVODB_CHECK(drop_triggers(db, slot));
-  EVODB_CHECK(log_departures(db, plan));
+  if (!plan.changes_nothing()) EVODB_TRY(db.run("DELETE FROM main.evodb_victims"));
+  for (const std::int64_t slot : plan.strays) EVODB_TRY(drop_triggers(db, slot));
+  EVODB_TRY(log_departures(db, plan));
   for (const PlannedTable& planned : plan.tables) {
-    EVODB_CHECK(apply_table(db, planned, rule, plan.note, why_all));
+    EVODB_TRY(apply_table(db, planned, rule, plan.note, why_all));
   }
-  if (plan.waiting_changed) EVODB_CHECK(save_waiting(db, plan.waiting));
+  if (plan.waiting_changed) EVODB_TRY(save_waiting(db, plan.waiting));
   if (plan.rowids_moved) {
-    EVODB_CHECK(restart_rowid_walks(db));
-    EVODB_CHECK(set_rowid_mark(db));
+    EVODB_TRY(restart_rowid_walks(db));
+    EVODB_TRY(set_rowid_mark(db));
   }
   return {};
 }
@@ -158,7 +157,7 @@ Result<void> drop_triggers(const Database& db, std::int64_t slot) {
     if (found != 0 && (found == slot || slot == 0)) names.emplace_back(rows.text(0));
   }
   for (const std::string& name : names) {
-    EVODB_CHECK(db.run("DROP TRIGGER main." + quote_name(name)));
+    EVODB_TRY(db.run("DROP TRIGGER main." + quote_name(name)));
   }
   return {};
 }

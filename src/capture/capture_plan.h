@@ -2,7 +2,7 @@
 // the doing of it. Shared by install, refresh, status and begin_epoch. Internal to capture.
 //
 //   CapturePlan plan = EVODB_TRY(make_plan(db, state, selection, NewTables::kWait));
-//   EVODB_CHECK(apply_plan(db, plan, SnapshotRule::kAsNeeded));
+//   EVODB_TRY(apply_plan(db, plan, SnapshotRule::kAsNeeded));
 //
 // Both run inside the caller's transaction; make_plan also in one that only reads.
 //

@@ -93,7 +93,7 @@ Result<bool> save_changed_selection(const Database& db, const std::vector<Select
     return out;
   };
   if (sorted(std::move(before)) == sorted(names)) return false;
-  EVODB_CHECK(save_selection(db, names));
+  EVODB_TRY(save_selection(db, names));
   return true;
 }
 
@@ -129,14 +129,14 @@ Result<InstallReport> install_in(const Database& db, const InstallOptions& optio
     stored = EVODB_TRY(load_state(db));
   }
   report.already_installed = stored.has_value();
-  if (stored) EVODB_CHECK(check_same_source(options, *stored));
+  if (stored) EVODB_TRY(check_same_source(options, *stored));
   CaptureState state = stored ? *stored : first_state(options, clock, random);
 
   std::vector<SelectedName> selection;
   if (stored) selection = EVODB_TRY(load_selection(db));
   merge_selection(selection, options);
   const std::vector<FoundTable> found = EVODB_TRY(find_tables(db));
-  EVODB_CHECK(check_named_tables(options, found));
+  EVODB_TRY(check_named_tables(options, found));
   for (const std::string& name : options.exclude) {
     if (find(found, name) == nullptr) {
       report.warnings.push_back("--exclude names '" + printable(name) + "', which does not exist");
@@ -153,15 +153,15 @@ Result<InstallReport> install_in(const Database& db, const InstallOptions& optio
   }
   report.changed = repairs || !stored || state.paused || state.format != outbox_format ||
                    !plan.changes_nothing();
-  if (!stored) EVODB_CHECK(create_outbox_tables(db, width_for(plan)));
-  EVODB_CHECK(upgrade_outbox_tables(db, state));
+  if (!stored) EVODB_TRY(create_outbox_tables(db, width_for(plan)));
+  EVODB_TRY(upgrade_outbox_tables(db, state));
   if (report.changed) {
     const SnapshotRule rule = repairs            ? SnapshotRule::kAll
                               : options.snapshot ? SnapshotRule::kAsNeeded
                                                  : SnapshotRule::kNever;
-    EVODB_CHECK(apply_plan(db, plan, rule, "capture was repaired"));
+    EVODB_TRY(apply_plan(db, plan, rule, "capture was repaired"));
     state.paused = false;
-    EVODB_CHECK(save_state(db, state));
+    EVODB_TRY(save_state(db, state));
   }
   follow_renames(selection, plan);
   const bool selected = EVODB_TRY(save_changed_selection(db, selection));
@@ -176,7 +176,7 @@ Result<InstallReport> install_once(const Database& db, const InstallOptions& opt
                                    base::Clock& clock, base::Random& random) {
   Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
   InstallReport report = EVODB_TRY(install_in(db, options, clock, random));
-  if (report.changed) EVODB_CHECK(transaction.commit());
+  if (report.changed) EVODB_TRY(transaction.commit());
   return report;
 }
 
@@ -216,11 +216,11 @@ Result<void> send_rows(const Database& db, base::Clock& clock, InstallReport& re
 
 Result<InstallReport> install(const InstallOptions& options, base::Clock& clock,
                               base::Random& random) {
-  EVODB_CHECK(check_source(options.source));
+  EVODB_TRY(check_source(options.source));
   const Database db = EVODB_TRY(Database::open(options.db, {options.busy_timeout_ms, options.vfs}));
-  EVODB_CHECK(db.check_writable());
+  EVODB_TRY(db.check_writable());
   InstallReport report = EVODB_TRY(install_once(db, options, clock, random));
-  EVODB_CHECK(send_rows(db, clock, report));
+  EVODB_TRY(send_rows(db, clock, report));
   return report;
 }
 
@@ -244,14 +244,14 @@ Result<RefreshReport> refresh(const Database& db) {
   Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
   CaptureState state = EVODB_TRY(require_state(db));
   if (state.paused) return report;
-  EVODB_CHECK(upgrade_outbox_tables(db, state));
+  EVODB_TRY(upgrade_outbox_tables(db, state));
   std::vector<SelectedName> selection = EVODB_TRY(load_selection(db));
   const CapturePlan plan = EVODB_TRY(make_plan(db, state, selection, NewTables::kWait));
-  EVODB_CHECK(apply_plan(db, plan, SnapshotRule::kAsNeeded));
+  EVODB_TRY(apply_plan(db, plan, SnapshotRule::kAsNeeded));
   follow_renames(selection, plan);
   const bool selected = EVODB_TRY(save_changed_selection(db, selection));
   static_cast<void>(selected);
-  EVODB_CHECK(transaction.commit());
+  EVODB_TRY(transaction.commit());
   report = {.changed = true};
   note_waiting(plan);
   return report;
@@ -296,42 +296,42 @@ Result<bool> repair(const Database& db, const std::string& source, base::Clock& 
   if (!state.paused) {
     const std::vector<SelectedName> selection = EVODB_TRY(load_selection(db));
     const CapturePlan plan = EVODB_TRY(make_plan(db, state, selection, NewTables::kWait));
-    EVODB_CHECK(apply_plan(db, plan, SnapshotRule::kAll, "capture was repaired"));
+    EVODB_TRY(apply_plan(db, plan, SnapshotRule::kAll, "capture was repaired"));
   }
-  EVODB_CHECK(transaction.commit());
+  EVODB_TRY(transaction.commit());
   return true;
 }
 
 Result<bool> repair(const std::string& path, const std::string& source, base::Clock& clock,
                     base::Random& random) {
   const Database db = EVODB_TRY(Database::open(path, {.polite = true}));
-  EVODB_CHECK(db.check_writable());
+  EVODB_TRY(db.check_writable());
   return repair(db, source, clock, random);
 }
 
 Result<void> pause(const std::string& path) {
   const Database db = EVODB_TRY(Database::open(path, {}));
-  EVODB_CHECK(db.check_writable());
+  EVODB_TRY(db.check_writable());
   Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
   CaptureState state = EVODB_TRY(require_state(db));
   if (state.paused) return {};
-  EVODB_CHECK(upgrade_outbox_tables(db, state));
-  EVODB_CHECK(drop_all_triggers(db));
+  EVODB_TRY(upgrade_outbox_tables(db, state));
+  EVODB_TRY(drop_all_triggers(db));
   state.paused = true;
-  EVODB_CHECK(save_state(db, state));
+  EVODB_TRY(save_state(db, state));
   return transaction.commit();
 }
 
 Result<void> remove(const std::string& path, bool force) {
   const Database db = EVODB_TRY(Database::open(path, {}));
-  EVODB_CHECK(db.check_writable());
+  EVODB_TRY(db.check_writable());
   Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
   const Inspection seen = EVODB_TRY(inspect(db));
   if (seen.verdict == Verdict::kAbsent) {
     return fail(ErrorKind::kInvalid, "'" + path + "' is not captured: there is nothing to remove");
   }
   // With force a state that does not hold is no reason to stay.
-  if (!force && seen.verdict == Verdict::kWhole) EVODB_CHECK(require_state(db));
+  if (!force && seen.verdict == Verdict::kWhole) EVODB_TRY(require_state(db));
   const std::uint64_t held = EVODB_TRY(count_held(db, seen));
   if (!force && held > 0) {
     return fail(ErrorKind::kInvalid,
@@ -339,9 +339,9 @@ Result<void> remove(const std::string& path, bool force) {
                     " changes that no parent has acknowledged; run evodb edge until they are "
                     "sent, or use --force to throw them away");
   }
-  EVODB_CHECK(drop_all_triggers(db));
-  EVODB_CHECK(drop_outbox_tables(db));
-  EVODB_CHECK(transaction.commit());
+  EVODB_TRY(drop_all_triggers(db));
+  EVODB_TRY(drop_outbox_tables(db));
+  EVODB_TRY(transaction.commit());
   forget_memory(path);
   return {};
 }

@@ -3,7 +3,7 @@
 //
 //   InstallReport report = EVODB_TRY(install({.db = "app.db"}, clock, random));
 //   CaptureStatus now = EVODB_TRY(status("app.db"));
-//   EVODB_CHECK(remove("app.db", /*force=*/false));
+//   EVODB_TRY(remove("app.db", /*force=*/false));
 //
 // What lands in the database: docs/formats/outbox.md. What is captured and what a table's key is:
 // table_shape.h. How: triggers.h.

@@ -41,7 +41,7 @@ class LogMemoryTest : public ::testing::TestWithParam<const char*> {
   // What a parent gets that has everything up to `after`.
   Result<std::vector<std::int64_t>> ids(Lsn after) {
     Collector all;
-    EVODB_CHECK(outbox_->read(after, all));
+    EVODB_TRY(outbox_->read(after, all));
     std::vector<std::int64_t> found;
     for (const SeenChange& c : all.seen) {
       if (c.has_after) found.push_back(c.after.at(0).view().integer);

@@ -264,22 +264,22 @@ Result<void> begin_life(const Database& db, CaptureState& state) {
 
 Result<void> save_state(const Database& db, const CaptureState& given) {
   CaptureState state = given;
-  if (state.life == 0) EVODB_CHECK(begin_life(db, state));
+  if (state.life == 0) EVODB_TRY(begin_life(db, state));
   Statement source =
       EVODB_TRY(db.prepare("INSERT INTO main.evodb_state(key, value) VALUES('source', ?1) "
                            "ON CONFLICT(key) DO UPDATE SET value = excluded.value"));
   source.bind(1, std::string_view(state.source));
-  EVODB_CHECK(source.run());
-  EVODB_CHECK(set_state(db, "format", outbox_format));
-  EVODB_CHECK(set_state(db, "epoch", static_cast<std::int64_t>(state.epoch.value)));
-  EVODB_CHECK(set_state(db, "trimmed", static_cast<std::int64_t>(state.trimmed.value)));
-  EVODB_CHECK(set_state(db, "trimmed_chain", static_cast<std::int64_t>(state.trimmed_chain.value)));
-  EVODB_CHECK(set_state(db, "all_tables", state.all_tables ? 1 : 0));
-  EVODB_CHECK(set_state(db, "paused", state.paused ? 1 : 0));
-  EVODB_CHECK(set_state(db, "life", static_cast<std::int64_t>(state.life)));
-  EVODB_CHECK(set_state(db, "open", state.open ? 1 : 0));
-  EVODB_CHECK(set_state(db, "anchor", static_cast<std::int64_t>(state.anchor)));
-  EVODB_CHECK(set_state(db, "dense_after", static_cast<std::int64_t>(state.dense_after.value)));
+  EVODB_TRY(source.run());
+  EVODB_TRY(set_state(db, "format", outbox_format));
+  EVODB_TRY(set_state(db, "epoch", static_cast<std::int64_t>(state.epoch.value)));
+  EVODB_TRY(set_state(db, "trimmed", static_cast<std::int64_t>(state.trimmed.value)));
+  EVODB_TRY(set_state(db, "trimmed_chain", static_cast<std::int64_t>(state.trimmed_chain.value)));
+  EVODB_TRY(set_state(db, "all_tables", state.all_tables ? 1 : 0));
+  EVODB_TRY(set_state(db, "paused", state.paused ? 1 : 0));
+  EVODB_TRY(set_state(db, "life", static_cast<std::int64_t>(state.life)));
+  EVODB_TRY(set_state(db, "open", state.open ? 1 : 0));
+  EVODB_TRY(set_state(db, "anchor", static_cast<std::int64_t>(state.anchor)));
+  EVODB_TRY(set_state(db, "dense_after", static_cast<std::int64_t>(state.dense_after.value)));
   return set_state(db, "sum", state_sum(state, outbox_format));
 }
 
@@ -317,7 +317,7 @@ Result<CapturedTable> load_captured(const Database& db, std::int64_t id) {
   table.def.name = row.text(3);
   table.def.schema_version = static_cast<std::uint32_t>(row.integer(4));
   table.fine_print = row.text(5);
-  EVODB_CHECK(load_columns(db, table));
+  EVODB_TRY(load_columns(db, table));
   return table;
 }
 
@@ -332,7 +332,7 @@ Result<void> save_captured(const Database& db, const CapturedTable& table) {
   row.bind(5, std::string_view(table.def.name));
   row.bind(6, std::int64_t{table.def.schema_version});
   row.bind(7, std::string_view(table.fine_print));
-  EVODB_CHECK(row.run());
+  EVODB_TRY(row.run());
 
   Statement column =
       EVODB_TRY(db.prepare("INSERT INTO main.evodb_columns(tbl, position, name, declared_type, "
@@ -344,7 +344,7 @@ Result<void> save_captured(const Database& db, const CapturedTable& table) {
     column.bind(3, std::string_view(def.name));
     column.bind(4, std::string_view(def.declared_type));
     column.bind(5, std::int64_t{def.key_ordinal});
-    EVODB_CHECK(column.run());
+    EVODB_TRY(column.run());
   }
   return {};
 }
@@ -371,43 +371,43 @@ Result<std::vector<SelectedName>> load_selection(const Database& db) {
 }
 
 Result<void> save_selection(const Database& db, const std::vector<SelectedName>& names) {
-  EVODB_CHECK(db.run("DELETE FROM main.evodb_selection"));
+  EVODB_TRY(db.run("DELETE FROM main.evodb_selection"));
   Statement put =
       EVODB_TRY(db.prepare("INSERT INTO main.evodb_selection(name, excluded) VALUES(?1, ?2)"));
   for (const SelectedName& selected : names) {
     put.bind(1, std::string_view(selected.name));
     put.bind(2, std::int64_t{selected.excluded});
-    EVODB_CHECK(put.run());
+    EVODB_TRY(put.run());
   }
   return {};
 }
 
 Result<void> create_outbox_tables(const Database& db, std::size_t outbox_width) {
   const std::string columns = outbox_width == 0 ? "" : "," + outbox_columns(0, outbox_width);
-  EVODB_CHECK(db.run(create_outbox_sql + columns + ")"));
-  EVODB_CHECK(db.run(create_others_sql));
-  EVODB_CHECK(db.run(create_selection_sql));
-  EVODB_CHECK(db.run(create_resend_sql));
-  EVODB_CHECK(begin_outbox(db));
+  EVODB_TRY(db.run(create_outbox_sql + columns + ")"));
+  EVODB_TRY(db.run(create_others_sql));
+  EVODB_TRY(db.run(create_selection_sql));
+  EVODB_TRY(db.run(create_resend_sql));
+  EVODB_TRY(begin_outbox(db));
   return make_victims(db, 0);
 }
 
 Result<void> restore_helper_tables(const Database& db) {
-  EVODB_CHECK(
+  EVODB_TRY(
       db.run("DROP TABLE IF EXISTS main.evodb_selection; DROP TABLE IF EXISTS main.evodb_resend;"
              "DROP TABLE IF EXISTS main.evodb_waiting; DROP TABLE IF EXISTS main.evodb_mark;"));
-  EVODB_CHECK(db.run(create_selection_sql));
-  EVODB_CHECK(db.run(create_resend_sql));
+  EVODB_TRY(db.run(create_selection_sql));
+  EVODB_TRY(db.run(create_resend_sql));
   return make_victims(db, 0);
 }
 
 Result<void> upgrade_outbox_tables(const Database& db, CaptureState& state) {
   if (state.format == outbox_format) return {};
-  EVODB_CHECK(db.run(create_resend_sql));
+  EVODB_TRY(db.run(create_resend_sql));
   const Lsn head = EVODB_TRY(outbox_head(db));
-  if (head.value == 0 && state.trimmed.value == 0) EVODB_CHECK(begin_outbox(db));
+  if (head.value == 0 && state.trimmed.value == 0) EVODB_TRY(begin_outbox(db));
   const bool there = EVODB_TRY(column_exists(db, "evodb_tables", "fine_print"));
-  if (!there) EVODB_CHECK(db.run("ALTER TABLE main.evodb_tables ADD COLUMN fine_print TEXT"));
+  if (!there) EVODB_TRY(db.run("ALTER TABLE main.evodb_tables ADD COLUMN fine_print TEXT"));
   state.format = outbox_format;
   return save_state(db, state);
 }
@@ -420,7 +420,7 @@ std::size_t outbox_width(const wire::TableDef& def) {
 Result<void> widen(const Database& db, std::size_t outbox_width, std::size_t victim_width) {
   const std::size_t outbox = EVODB_TRY(width_of(db, "evodb_outbox"));
   for (std::size_t i = outbox; i < outbox_width; ++i) {
-    EVODB_CHECK(db.run("ALTER TABLE main.evodb_outbox ADD COLUMN v" + std::to_string(i)));
+    EVODB_TRY(db.run("ALTER TABLE main.evodb_outbox ADD COLUMN v" + std::to_string(i)));
   }
   const std::size_t victims = EVODB_TRY(width_of(db, "evodb_victims"));
   return victims < victim_width ? make_victims(db, victim_width) : Result<void>();

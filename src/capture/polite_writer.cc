@@ -60,7 +60,7 @@ bool PoliteWriter::trim_is_due(bool disk_is_full) {
 
 Result<void> PoliteWriter::begin(WriteReason reason) {
   if (db_.polite() == nullptr) {
-    EVODB_CHECK(db_.run("BEGIN IMMEDIATE"));
+    EVODB_TRY(db_.run("BEGIN IMMEDIATE"));
     began_ = clock_.monotonic();
     return {};
   }
@@ -83,7 +83,7 @@ Result<void> PoliteWriter::begin(WriteReason reason) {
   }
   anyway_at_ = began_;
   db_.set_busy_timeout(options_.busy_timeout_ms);
-  EVODB_CHECK(db_.run("BEGIN IMMEDIATE"));
+  EVODB_TRY(db_.run("BEGIN IMMEDIATE"));
   ++stats_.anyway_steps;
   began_ = clock_.monotonic();
   return {};
@@ -93,7 +93,7 @@ Result<bool> PoliteWriter::begin_in_wal(bool hunt) {
   PoliteVfs& vfs = *db_.polite();
   if (!tuned_) {
     // No sync while readers wait: what a power loss takes away of ours it takes from the log's end.
-    EVODB_CHECK(db_.sync_less());
+    EVODB_TRY(db_.sync_less());
     tuned_ = true;
   }
   for (int looks = hunt ? hunt_looks : 1; !vfs.shut_readers_out(); vfs.sleep_us(hunt_sleep_us)) {

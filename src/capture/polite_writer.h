@@ -5,7 +5,7 @@
 //   writer.observe(others_wrote);                              // each time the database is looked
 //   at if (writer.trim_is_due(bytes)) {
 //     Transaction step = EVODB_TRY(Transaction::begin(db, kWrite, WriteReason::kTrim)); // or
-//     kRetry while (writer.time_left() && more) delete a few rows; EVODB_CHECK(step.commit());
+//     kRetry while (writer.time_left() && more) delete a few rows; EVODB_TRY(step.commit());
 //   }
 //
 // The application comes first. A write begins only in a polite moment:

@@ -3,7 +3,7 @@
 //
 //   Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
 //   CaptureState state = EVODB_TRY(reinstall(db, memory, at_least));
-//   EVODB_CHECK(transaction.commit());
+//   EVODB_TRY(transaction.commit());
 //
 // What is left of capture there is taken away, changes that were not sent included: every table is
 // sent anew, under the same source name and selection, as an epoch of at least `at_least`, with

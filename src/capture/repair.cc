@@ -70,14 +70,14 @@ class Inspector {
 
   Result<Inspection> look() {
     there_ = EVODB_TRY(columns_there(db_));
-    EVODB_CHECK(look_at_triggers());
+    EVODB_TRY(look_at_triggers());
     if (there_.empty() && seen_.triggered.empty()) return seen_;
     seen_.verdict = Verdict::kWhole;
-    if (has("evodb_state")) EVODB_CHECK(look_at_state());
+    if (has("evodb_state")) EVODB_TRY(look_at_state());
     look_at_tables();
-    EVODB_CHECK(look_at_selection());
-    if (whole("evodb_tables") && whole("evodb_columns")) EVODB_CHECK(look_at_definitions());
-    if (whole("evodb_outbox")) EVODB_CHECK(look_at_outbox());
+    EVODB_TRY(look_at_selection());
+    if (whole("evodb_tables") && whole("evodb_columns")) EVODB_TRY(look_at_definitions());
+    if (whole("evodb_outbox")) EVODB_TRY(look_at_outbox());
     return std::move(seen_);
   }
 
@@ -282,17 +282,17 @@ Result<CaptureState> make_whole(const Database& db, const Inspection& seen,
                                 const std::string& source, base::Clock& clock,
                                 base::Random& random) {
   if (seen.verdict == Verdict::kIncomplete) {
-    EVODB_CHECK(restore_helper_tables(db));
-    EVODB_CHECK(save_selection(db, seen.selection));
+    EVODB_TRY(restore_helper_tables(db));
+    EVODB_TRY(save_selection(db, seen.selection));
     CaptureState state = EVODB_TRY(require_state(db));
     state.all_tables = seen.all_tables;
-    EVODB_CHECK(upgrade_outbox_tables(db, state));
-    EVODB_CHECK(save_state(db, state));
+    EVODB_TRY(upgrade_outbox_tables(db, state));
+    EVODB_TRY(save_state(db, state));
     return state;
   }
-  EVODB_CHECK(drop_all_triggers(db));
-  EVODB_CHECK(drop_outbox_tables(db));
-  EVODB_CHECK(create_outbox_tables(db, 0));
+  EVODB_TRY(drop_all_triggers(db));
+  EVODB_TRY(drop_outbox_tables(db));
+  EVODB_TRY(create_outbox_tables(db, 0));
   CaptureState state;
   state.source = !seen.source.empty() ? seen.source
                  : !source.empty()    ? source
@@ -302,8 +302,8 @@ Result<CaptureState> make_whole(const Database& db, const Inspection& seen,
                seen.epoch.value + 1);
   state.all_tables = seen.all_tables;
   state.paused = seen.paused;
-  EVODB_CHECK(save_selection(db, seen.selection));
-  EVODB_CHECK(save_state(db, state));
+  EVODB_TRY(save_selection(db, seen.selection));
+  EVODB_TRY(save_state(db, state));
   return state;
 }
 

@@ -243,7 +243,7 @@ Result<void> Resender::Walk::append_row(const Statement& row, int first, Meter& 
     put.bind(i + 1, row, first + i);
     bytes += 8 + row.payload_bytes(first + i);
   }
-  EVODB_CHECK(put.run());
+  EVODB_TRY(put.run());
   meter.row(bytes);
   return {};
 }
@@ -257,7 +257,7 @@ Result<bool> Resender::Walk::append_by_rowid(Meter& meter) {
   by_rowid.reset();
   by_rowid.bind(1, next);
   while (EVODB_TRY(by_rowid.step())) {
-    EVODB_CHECK(append_row(by_rowid, 1, meter));
+    EVODB_TRY(append_row(by_rowid, 1, meter));
     if (meter.spent()) {
       reached.clear();
       wire::put_value(reached, ValueView::of_integer(by_rowid.integer(0)));
@@ -292,11 +292,11 @@ Result<bool> Resender::Walk::append_by_key(Meter& meter) {
           std::size_t bytes = 0;
           for (int i = 0; i < rows.column_count(); ++i) bytes += 8 + rows.payload_bytes(i);
           rows.reset();
-          EVODB_CHECK(append_group(decode(reached), bytes, meter));
+          EVODB_TRY(append_group(decode(reached), bytes, meter));
           again = true;
           break;
         }
-        EVODB_CHECK(append_row(rows, 0, meter));
+        EVODB_TRY(append_row(rows, 0, meter));
         if (meter.spent()) {
           reach(rows);
           return true;
@@ -341,7 +341,7 @@ Result<std::uint64_t> Resender::Walk::append_all(Op op, const std::string& list,
       ") SELECT " + std::to_string(definition) + "," + std::to_string(static_cast<int>(op)) + "," +
       list + (order == Order::kWhole ? " FROM " + table() : from()) + where));
   bind_list(all, bound);
-  EVODB_CHECK(all.run());
+  EVODB_TRY(all.run());
   return static_cast<std::uint64_t>(db.changed_rows());
 }
 
@@ -381,7 +381,7 @@ Result<bool> Resender::prepare(const Database& db, std::int64_t slot, std::int64
       if (!known) walk->added.push_back(column.name);
     }
   }
-  EVODB_CHECK(walk->prepare());
+  EVODB_TRY(walk->prepare());
   walk_ = std::move(walk);
   return true;
 }
@@ -411,14 +411,14 @@ Result<ResendStep> Resender::step(const Database& db, base::Clock* clock,
     save.bind(1, entry->slot);
     save.bind(2, ValueView::of_blob(walk_->reached));
     save.bind(3, static_cast<std::int64_t>(meter.done.rows));
-    EVODB_CHECK(save.run());
+    EVODB_TRY(save.run());
     meter.done.pending = true;
   } else {
-    EVODB_CHECK(cancel_resend(db, entry->slot));
+    EVODB_TRY(cancel_resend(db, entry->slot));
     meter.done.pending = EVODB_TRY(resend_is_queued(db));
     walk_.reset();
   }
-  EVODB_CHECK(transaction.commit());
+  EVODB_TRY(transaction.commit());
   return meter.done;
 }
 

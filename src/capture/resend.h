@@ -1,7 +1,7 @@
 // Resend: a table's rows go into the outbox as SNAPSHOT changes, a chunk at a time.
 //
-//   EVODB_CHECK(log_reset(db, table.id, "it was made anew"));      // in one transaction of the
-//   EVODB_CHECK(queue_resend(db, table, 0));                       // caller's, with its triggers
+//   EVODB_TRY(log_reset(db, table.id, "it was made anew"));      // in one transaction of the
+//   EVODB_TRY(queue_resend(db, table, 0));                       // caller's, with its triggers
 //   Resender resender;                                             // then, again and again:
 //   ResendStep done = EVODB_TRY(resender.step(db, &clock, {}));    // one short write transaction
 //

@@ -162,7 +162,7 @@ std::size_t Statement::payload_bytes(int column) const {
 }
 
 Result<Database> Database::open(const std::string& path, const OpenOptions& options) {
-  EVODB_CHECK(check_file(path, options));
+  EVODB_TRY(check_file(path, options));
   Database db;
   db.path_ = std::make_unique<std::string>(path);
   if (options.polite) db.polite_ = EVODB_TRY(PoliteVfs::create(options.vfs));
@@ -187,7 +187,7 @@ Result<Database> Database::open(const std::string& path, const OpenOptions& opti
     sqlite3_wal_autocheckpoint(handle, 0);
     sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   }
-  EVODB_CHECK(db.first_read(options));
+  EVODB_TRY(db.first_read(options));
   return db;
 }
 
@@ -331,7 +331,7 @@ bool Database::end_look() const {
 
 Result<Transaction> Transaction::begin(const Database& db, Kind kind, WriteReason reason) {
   if (kind == Kind::kWrite && db.gate_ != nullptr) {
-    EVODB_CHECK(db.gate_->begin(reason));
+    EVODB_TRY(db.gate_->begin(reason));
     return Transaction(&db, /*looks=*/false, db.gate_);
   }
   const bool looks = kind == Kind::kRead && db.polite_ != nullptr;
@@ -345,8 +345,8 @@ Result<Transaction> Transaction::begin(const Database& db, Kind kind, WriteReaso
 }
 
 Result<void> Transaction::commit() {
-  if (gate_ != nullptr) EVODB_CHECK(gate_->may_commit());
-  EVODB_CHECK(db_->run("COMMIT"));  // a failed one is rolled back by the destructor
+  if (gate_ != nullptr) EVODB_TRY(gate_->may_commit());
+  EVODB_TRY(db_->run("COMMIT"));  // a failed one is rolled back by the destructor
   const Database& db = *std::exchange(db_, nullptr);
   if (gate_ != nullptr) gate_->ended(/*committed=*/true);
   if (looks_ && !db.end_look()) return sqlite_error(SQLITE_BUSY, nullptr, db.path());

@@ -5,7 +5,7 @@
 //   Statement statement = EVODB_TRY(db.prepare("SELECT name FROM t WHERE id = ?1"));
 //   statement.bind(1, 7);
 //   while (EVODB_TRY(statement.step())) use(statement.text(0));
-//   EVODB_CHECK(transaction.commit());
+//   EVODB_TRY(transaction.commit());
 //
 // Errors carry one line that names the file and says what to do; kRetry means locked, kNoSpace
 // that the disk is full.

@@ -42,7 +42,7 @@ Result<std::unique_ptr<SqliteOutbox>> SqliteOutbox::open(const std::string& path
   Database db = EVODB_TRY(Database::open(path, {.busy_timeout_ms = options.busy_timeout_ms,
                                                 .vfs = options.vfs,
                                                 .polite = options.polite.has_value()}));
-  EVODB_CHECK(db.check_writable());
+  EVODB_TRY(db.check_writable());
   std::unique_ptr<SqliteOutbox> outbox(new SqliteOutbox(std::move(db), options));
   PoliteVfs* const vfs = outbox->db_.polite();
   const int looks = vfs == nullptr ? 1 : 1 + options.busy_timeout_ms * 1'000 / look_again_us;
@@ -155,7 +155,7 @@ std::unexpected<Error> SqliteOutbox::stale(std::string why) {
 
 Result<SqliteOutbox::Look> SqliteOutbox::look() {
   auto found = look_unvetted();
-  EVODB_CHECK(db_.vet());
+  EVODB_TRY(db_.vet());
   return found;
 }
 
@@ -181,7 +181,7 @@ Result<CaptureState> SqliteOutbox::known_state() {
   if (stale_) return stale(*stale_);
   Look found = EVODB_TRY(look());
   if (found.verdict.change != LogChange::kSame) return stale(std::move(found.verdict.why));
-  EVODB_CHECK(prepare());
+  EVODB_TRY(prepare());
   memory_.trimmed = found.state->trimmed;  // perhaps further than by us
   memory_.trimmed_chain = found.state->trimmed_chain;
   return std::move(*found.state);
@@ -221,7 +221,7 @@ Result<OutboxState> SqliteOutbox::state() {
           (verdict.change == LogChange::kSame || verdict.change == LogChange::kMovedOn)) {
         const CaptureState& stored = *found;
         auto remembered = remember(db_, stored);
-        EVODB_CHECK(transaction.commit());
+        EVODB_TRY(transaction.commit());
         LogMemory now = EVODB_TRY(std::move(remembered));
         if (verdict.change == LogChange::kMovedOn) {
           follow(verdict.why, std::move(now));
@@ -272,18 +272,18 @@ Result<void> SqliteOutbox::settle() {
   if (broken) found = EVODB_TRY(reinstall(db_, memory_, next, verdict.why));
   CaptureState& stored = *found;
   if (verdict.change == LogChange::kOther) {
-    EVODB_CHECK(renew(stored, next, verdict.why));
+    EVODB_TRY(renew(stored, next, verdict.why));
   } else if (!claimed_ && !broken) {
     if (stored.life == 0) stored.dense_after = EVODB_TRY(outbox_head(db_));
-    if (stored.open || stored.life == 0) EVODB_CHECK(begin_life(db_, stored));
+    if (stored.open || stored.life == 0) EVODB_TRY(begin_life(db_, stored));
   }
   if (begin || !claimed_) {
-    EVODB_CHECK(upgrade_outbox_tables(db_, stored));
+    EVODB_TRY(upgrade_outbox_tables(db_, stored));
     stored.open = true;
-    EVODB_CHECK(save_state(db_, stored));
+    EVODB_TRY(save_state(db_, stored));
   }
   LogMemory now = EVODB_TRY(remember(db_, stored));
-  if (begin || !claimed_) EVODB_CHECK(transaction.commit());
+  if (begin || !claimed_) EVODB_TRY(transaction.commit());
   claimed_ = true;
   if (verdict.change == LogChange::kMovedOn) {
     follow(verdict.why, std::move(now));
@@ -300,20 +300,20 @@ Result<void> SqliteOutbox::settle() {
 
 // What is held above the mark stays held; what lies at or below it is nobody's.
 Result<void> SqliteOutbox::renew(CaptureState& state, Epoch at_least, const std::string& why) {
-  EVODB_CHECK(upgrade_outbox_tables(db_, state));
+  EVODB_TRY(upgrade_outbox_tables(db_, state));
   const std::vector<SelectedName> selection = EVODB_TRY(load_selection(db_));
   const std::string mark = std::to_string(state.trimmed.value);
   state.epoch = std::max(at_least, Epoch(state.epoch.value + 1));
   state.trimmed_chain = ChainHash();
   const bool anchored = state.anchor != 0 && EVODB_TRY(has_row(db_, state.trimmed, state.anchor));
   if (!anchored) {
-    EVODB_CHECK(db_.run("DELETE FROM main.evodb_outbox WHERE id <= " + mark +
-                        "; INSERT INTO main.evodb_outbox(id, tbl, op) VALUES(" + mark + ", 0, 0)"));
+    EVODB_TRY(db_.run("DELETE FROM main.evodb_outbox WHERE id <= " + mark +
+                      "; INSERT INTO main.evodb_outbox(id, tbl, op) VALUES(" + mark + ", 0, 0)"));
   }
   state.dense_after = EVODB_TRY(outbox_head(db_));
   if (!state.paused) {
     const CapturePlan plan = EVODB_TRY(make_plan(db_, state, selection, NewTables::kWait));
-    EVODB_CHECK(apply_plan(db_, plan, SnapshotRule::kAll, why));
+    EVODB_TRY(apply_plan(db_, plan, SnapshotRule::kAll, why));
   }
   return begin_life(db_, state);
 }
@@ -326,11 +326,11 @@ Result<Epoch> SqliteOutbox::begin_as(const std::string& source, Epoch at_least) 
   Transaction transaction = EVODB_TRY(Transaction::begin(db_, Transaction::Kind::kWrite));
   CaptureState state = EVODB_TRY(known_state());
   state.source = source;
-  EVODB_CHECK(renew(state, at_least, "a new epoch begins"));
+  EVODB_TRY(renew(state, at_least, "a new epoch begins"));
   state.open = state.open || claimed_;
-  EVODB_CHECK(save_state(db_, state));
+  EVODB_TRY(save_state(db_, state));
   LogMemory now = EVODB_TRY(remember(db_, state));
-  EVODB_CHECK(transaction.commit());
+  EVODB_TRY(transaction.commit());
   adopt(std::move(now));
   return state.epoch;
 }
@@ -344,7 +344,7 @@ Result<bool> SqliteOutbox::changed() {
                      version != writer_->own_version());
   }
   others_version_ = version;
-  EVODB_CHECK(look_after_room());
+  EVODB_TRY(look_after_room());
   if (version == seen_data_version_ && !unsound_) {
     if (!claimed_ && writer_ && !stale_) {
       const auto claimed = settle();
@@ -363,7 +363,7 @@ Result<bool> SqliteOutbox::changed() {
     settled = found.may_go_on() && claimed_;
     std::optional<Result<LogMemory>> now;
     if (settled) now = remember(db_, *found.state);
-    EVODB_CHECK(transaction.commit());
+    EVODB_TRY(transaction.commit());
     if (now) {
       LogMemory remembered = EVODB_TRY(std::move(*now));
       if (found.verdict.change == LogChange::kSame) {
@@ -374,7 +374,7 @@ Result<bool> SqliteOutbox::changed() {
     }
     settled = settled || found.verdict.change == LogChange::kSame;
   }
-  if (!settled) EVODB_CHECK(settle());
+  if (!settled) EVODB_TRY(settle());
   seen_data_version_ = version;
   EVODB_TRY(send_again());
   return true;

@@ -1,7 +1,7 @@
 // SqliteOutbox: the outbox inside an application's database, see docs/formats/outbox.md.
 //
 //   auto outbox = EVODB_TRY(SqliteOutbox::open("app.db", {}));     // after install()
-//   if (EVODB_TRY(outbox->changed())) EVODB_CHECK(outbox->read(last, sink));
+//   if (EVODB_TRY(outbox->changed())) EVODB_TRY(outbox->read(last, sink));
 //
 // It shares the file with the application and takes care not to stand in its way: reads are
 // transactions of at most 2,000 changes or 4 MB, trims of at most 500 rows or 512 KiB, rows that

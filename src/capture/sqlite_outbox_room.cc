@@ -74,20 +74,20 @@ Result<void> SqliteOutbox::stop_for_room(const std::string& why) {
   if (state.paused) return {};  // somebody did so, for a reason of theirs
   if (limit_.when_full == WhenFull::kBlock) {
     // What we append ourselves, SNAPSHOT, RESET and DROP, is bounded elsewhere.
-    EVODB_CHECK(db_.run(
+    EVODB_TRY(db_.run(
         std::string("CREATE TRIGGER IF NOT EXISTS main.") + block_trigger +
         " BEFORE INSERT ON evodb_outbox WHEN NEW.op NOT IN (3, 6, 7) BEGIN "
         "SELECT RAISE(ABORT, 'evodb: the outbox of captured changes is full, and its parent takes "
         "none; see evodb capture status'); END"));
-    EVODB_CHECK(set_full(db_, "block"));
-    EVODB_CHECK(transaction.commit());
+    EVODB_TRY(set_full(db_, "block"));
+    EVODB_TRY(transaction.commit());
     tell(why + "; writes to captured tables FAIL until its parent has taken some of it");
   } else {
-    EVODB_CHECK(drop_all_triggers(db_));
+    EVODB_TRY(drop_all_triggers(db_));
     state.paused = true;
-    EVODB_CHECK(save_state(db_, state));
-    EVODB_CHECK(set_full(db_, "pause"));
-    EVODB_CHECK(transaction.commit());
+    EVODB_TRY(save_state(db_, state));
+    EVODB_TRY(set_full(db_, "pause"));
+    EVODB_TRY(transaction.commit());
     memory_.paused = true;
     tell(why +
          "; capture is PAUSED, changes are not recorded until there is room; every table "
@@ -102,16 +102,16 @@ Result<void> SqliteOutbox::go_on_with_room() {
   CaptureState state = EVODB_TRY(known_state());
   const std::string how = EVODB_TRY(full_of(db_));
   const bool resume = how == "pause" && state.paused;
-  EVODB_CHECK(db_.run(std::string("DROP TRIGGER IF EXISTS main.") + block_trigger +
-                      "; DELETE FROM main.evodb_state WHERE key = 'full'"));
+  EVODB_TRY(db_.run(std::string("DROP TRIGGER IF EXISTS main.") + block_trigger +
+                    "; DELETE FROM main.evodb_state WHERE key = 'full'"));
   if (resume) {
     const std::vector<SelectedName> selection = EVODB_TRY(load_selection(db_));
     state.paused = false;
     const CapturePlan plan = EVODB_TRY(make_plan(db_, state, selection, NewTables::kWait));
-    EVODB_CHECK(apply_plan(db_, plan, SnapshotRule::kAll, "capture was paused for want of room"));
-    EVODB_CHECK(save_state(db_, state));
+    EVODB_TRY(apply_plan(db_, plan, SnapshotRule::kAll, "capture was paused for want of room"));
+    EVODB_TRY(save_state(db_, state));
   }
-  EVODB_CHECK(transaction.commit());
+  EVODB_TRY(transaction.commit());
   stopped_for_room_ = false;
   memory_.paused = state.paused;
   if (resume) {

@@ -42,7 +42,7 @@ Result<const KnownTable*> SqliteOutbox::table(std::int64_t id) {
   std::unique_ptr<KnownTable>& known = tables_[id];
   if (known == nullptr) {
     CapturedTable loaded = EVODB_TRY(load_captured(db_, id));
-    EVODB_CHECK(db_.vet());
+    EVODB_TRY(db_.vet());
     // A definition that no parent takes would be sent, and refused, for ever.
     std::string encoded;
     wire::encode_table_def(encoded, loaded.def);
@@ -63,7 +63,7 @@ Result<const KnownTable*> SqliteOutbox::table(std::int64_t id) {
 template <class Take>
 Result<void> SqliteOutbox::each_change(Lsn after, Lsn through, Lsn dense_after, Take take) {
   auto done = each_change_unvetted(after, through, dense_after, std::move(take));
-  if (!done && done.error().kind != ErrorKind::kStale) EVODB_CHECK(db_.vet());
+  if (!done && done.error().kind != ErrorKind::kStale) EVODB_TRY(db_.vet());
   return done;
 }
 
@@ -80,7 +80,7 @@ Result<void> SqliteOutbox::each_change_unvetted(Lsn after, Lsn through, Lsn dens
   row_ = OutboxRow();
   auto last_id = static_cast<std::int64_t>(after.value);
   const auto hole_behind = [&](std::int64_t id) -> Result<void> {
-    EVODB_CHECK(db_.vet());
+    EVODB_TRY(db_.vet());
     unsound_ = "rows of evodb_outbox were removed: those behind LSN " + std::to_string(id);
     return stale(*unsound_);
   };
@@ -124,7 +124,7 @@ Result<bool> SqliteOutbox::read_slice(Lsn* after, Lsn* snapshot_head, ChangeSink
     *after = std::max(*after, state.trimmed);
     if (*snapshot_head > memory_.seen || memory_.seen_hash == 0) {
       const std::uint64_t hash = EVODB_TRY(hash_of_row(db_, *snapshot_head));
-      EVODB_CHECK(db_.vet());
+      EVODB_TRY(db_.vet());
       memory_.seen = *snapshot_head;
       memory_.seen_hash = hash;
     }
@@ -140,7 +140,7 @@ Result<bool> SqliteOutbox::read_slice(Lsn* after, Lsn* snapshot_head, ChangeSink
     // likelier nobody writes meanwhile.
     changes_max = look_changes_max_;
     look_changes_max_ = std::max(look_changes_max_ / 2, look_changes_min);
-    EVODB_CHECK(each_change(*after, *snapshot_head, state.dense_after, [&](OutboxChange&) {
+    EVODB_TRY(each_change(*after, *snapshot_head, state.dense_after, [&](OutboxChange&) {
       bytes += row_.bytes();
       return ++changes < changes_max && bytes < slice_bytes_max;
     }));
@@ -148,7 +148,7 @@ Result<bool> SqliteOutbox::read_slice(Lsn* after, Lsn* snapshot_head, ChangeSink
     look_changes_max_ = std::min(2 * changes_max, slice_changes_max);
     changes = bytes = 0;
   }
-  EVODB_CHECK(each_change(*after, *snapshot_head, state.dense_after, [&](OutboxChange& change) {
+  EVODB_TRY(each_change(*after, *snapshot_head, state.dense_after, [&](OutboxChange& change) {
     change.txn = label_of(change.lsn, *snapshot_head);
     if (!sink.take(change)) return false;
     remember_label(change.txn);
@@ -203,7 +203,7 @@ Result<void> SqliteOutbox::trim(Epoch epoch, Lsn through, ChainHash chain_at_thr
     if (!done && done.error().kind == ErrorKind::kNoSpace) {
       done = trim_on_full_disk(epoch, end, done.error());
     }
-    EVODB_CHECK(done);
+    EVODB_TRY(done);
   }
   while (!group_ends_.empty() && group_ends_.front() <= memory_.trimmed) group_ends_.pop_front();
   // Once begun, all is trimmed that is acknowledged; then it is rare again.
@@ -225,7 +225,7 @@ Result<std::vector<SqliteOutbox::ChunkEnd>> SqliteOutbox::prove(Lsn through, Cha
       return fail(ErrorKind::kRetry, "another process trims '" + db_.path() + "'");
     }
     std::size_t changes = 0;
-    EVODB_CHECK(
+    EVODB_TRY(
         each_change(fold.writer.last_lsn(), through, state.dense_after, [&](OutboxChange& change) {
           fold.add(change, row_.bytes());
           if (fold.changes >= chunk_changes_max || fold.bytes >= chunk_bytes_max) {
@@ -234,7 +234,7 @@ Result<std::vector<SqliteOutbox::ChunkEnd>> SqliteOutbox::prove(Lsn through, Cha
           }
           return ++changes < slice_changes_max && fold.bytes < slice_bytes_max;
         }));
-    EVODB_CHECK(transaction.commit());
+    EVODB_TRY(transaction.commit());
     if (fold.writer.last_lsn() == from && changes == 0) break;
   }
   if (fold.writer.last_lsn() != through || fold.writer.chain() != chain) {
@@ -251,7 +251,7 @@ Result<void> SqliteOutbox::trim_on_full_disk(Epoch epoch, ChunkEnd end, const Er
   if (!room_ || !room_->release()) return fail(full);
   tell("the disk is full; acknowledged changes are trimmed with the room that " + room_->path() +
        " held");
-  EVODB_CHECK(trim_chunk(epoch, end));
+  EVODB_TRY(trim_chunk(epoch, end));
   // The log begins anew where it is in the database whole: the application's next writes need no
   // more room than there is.
   static_cast<void>(db_.checkpoint().has_value());
@@ -275,7 +275,7 @@ Result<void> SqliteOutbox::trim_chunk(Epoch epoch, ChunkEnd end) {
                 "trim up to LSN " + lsn_text(end.lsn) + ", but the newest is " + lsn_text(head));
   }
   Fold fold(state.trimmed, state.trimmed_chain);
-  EVODB_CHECK(each_change(state.trimmed, end.lsn, state.dense_after, [&](OutboxChange& change) {
+  EVODB_TRY(each_change(state.trimmed, end.lsn, state.dense_after, [&](OutboxChange& change) {
     fold.add(change, row_.bytes());
     return true;
   }));
@@ -286,16 +286,16 @@ Result<void> SqliteOutbox::trim_chunk(Epoch epoch, ChunkEnd end) {
   }
   // No statement of the application is running now: notes of victims are leftovers. (The condition
   // makes a DELETE of nothing write nothing.)
-  EVODB_CHECK(db_.run("DELETE FROM main.evodb_victims WHERE n >= 0"));
-  EVODB_CHECK(db_.run("DELETE FROM main.evodb_outbox WHERE id >= " + lsn_text(state.trimmed) +
-                      " AND id < " + lsn_text(end.lsn)));
-  EVODB_CHECK(upgrade_outbox_tables(db_, state));
-  if (state.life == 0) EVODB_CHECK(begin_life(db_, state));
+  EVODB_TRY(db_.run("DELETE FROM main.evodb_victims WHERE n >= 0"));
+  EVODB_TRY(db_.run("DELETE FROM main.evodb_outbox WHERE id >= " + lsn_text(state.trimmed) +
+                    " AND id < " + lsn_text(end.lsn)));
+  EVODB_TRY(upgrade_outbox_tables(db_, state));
+  if (state.life == 0) EVODB_TRY(begin_life(db_, state));
   state.trimmed = end.lsn;
   state.trimmed_chain = end.chain;
   state.anchor = EVODB_TRY(hash_of_row(db_, end.lsn));
-  EVODB_CHECK(save_state(db_, state));
-  EVODB_CHECK(transaction.commit());
+  EVODB_TRY(save_state(db_, state));
+  EVODB_TRY(transaction.commit());
   memory_.life = state.life;
   memory_.trimmed = state.trimmed;
   memory_.trimmed_chain = state.trimmed_chain;
@@ -311,13 +311,13 @@ Result<bool> SqliteOutbox::sweep() {
     if (!unswept_) return false;
     return fail(state.error());
   }
-  EVODB_CHECK(db_.run("DELETE FROM main.evodb_victims WHERE n >= 0"));
+  EVODB_TRY(db_.run("DELETE FROM main.evodb_victims WHERE n >= 0"));
   sweep_.reset();
   sweep_.bind(1, static_cast<std::int64_t>(memory_.trimmed.value));
   sweep_.bind(2, sweep_rows_max);
-  EVODB_CHECK(sweep_.run());
+  EVODB_TRY(sweep_.run());
   unswept_ = db_.changed_rows() == sweep_rows_max;
-  EVODB_CHECK(transaction.commit());
+  EVODB_TRY(transaction.commit());
   return unswept_;
 }
 

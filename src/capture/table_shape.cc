@@ -174,9 +174,9 @@ std::string name_reason(std::string_view name) {
 
 Result<void> read_shape(const Database& db, FoundTable& found) {
   TableShape& shape = found.shape;
-  EVODB_CHECK(read_columns(db, shape));
-  EVODB_CHECK(read_generated(db, shape));
-  EVODB_CHECK(read_unique_keys(db, shape));
+  EVODB_TRY(read_columns(db, shape));
+  EVODB_TRY(read_generated(db, shape));
+  EVODB_TRY(read_unique_keys(db, shape));
   if (!name_rowid(shape)) {
     found.skip_reason =
         "its columns hide rowid, oid and _rowid_, so its rows cannot be told apart; give it an "
@@ -266,7 +266,7 @@ Result<std::vector<FoundTable>> find(const Database& db, const std::string& name
     tables.push_back(std::move(found));
   }
   for (FoundTable& found : tables) {
-    if (found.skip_reason.empty()) EVODB_CHECK(read_shape(db, found));
+    if (found.skip_reason.empty()) EVODB_TRY(read_shape(db, found));
   }
   return tables;
 }

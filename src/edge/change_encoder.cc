@@ -57,8 +57,8 @@ Result<void> ChangeEncoder::check(const ClientChange& c, const Table& table) con
     return wrong(std::string(name) + " has " + std::to_string(row.size()) +
                  " values, the table has " + std::to_string(columns) + " columns");
   };
-  EVODB_CHECK(counts(c.before, "before"));
-  EVODB_CHECK(counts(c.after, "after"));
+  EVODB_TRY(counts(c.before, "before"));
+  EVODB_TRY(counts(c.after, "after"));
   if (!c.key.empty() && c.key.size() != table.key_columns) {
     return wrong("key has " + std::to_string(c.key.size()) + " values, the table's key has " +
                  std::to_string(table.key_columns) + " columns");
@@ -97,7 +97,7 @@ Result<std::span<const NewChange>> ChangeEncoder::encode(std::span<const ClientC
                   "table '" + c.table + "' is not known; call register_table first");
     }
     const Table& table = *found->second.back();
-    EVODB_CHECK(check(c, table));
+    EVODB_TRY(check(c, table));
     if (!c.id.empty() && ids_max_ > 0) {
       if (ids_.contains(c.id) || std::ranges::find(new_ids_, c.id) != new_ids_.end()) continue;
       new_ids_.push_back(c.id);

@@ -1,6 +1,6 @@
 // ChangeEncoder: what an application gives as ClientChange, checked and encoded for an outbox.
 //
-//   EVODB_CHECK(encoder.register_table(table));
+//   EVODB_TRY(encoder.register_table(table));
 //   std::span<const NewChange> changes = EVODB_TRY(encoder.encode(client_changes, now));
 //
 // Threads: one at a time. The span and its views are valid until the next call.

@@ -227,7 +227,7 @@ Result<EdgeReport> EdgeRunner::run() {
   FollowedOutbox followed =
       EVODB_TRY(options_.open_outbox ? options_.open_outbox() : open_path(options_, clock_));
   Running running(options_, *loop_, random_, std::move(followed));
-  EVODB_CHECK(running.begin());
+  EVODB_TRY(running.begin());
   loop_->run();
   EdgeReport report{running.progress(), running.caught_up, running.renamed_to};
   running.uplink.stop();

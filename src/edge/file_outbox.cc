@@ -79,7 +79,7 @@ Result<Lsn> FileOutbox::append(std::span<const NewChange> changes) {
   EVODB_ASSERT(!changes.empty(), "an append has at least one change");
   const std::uint64_t bytes = cost(changes);
   const std::lock_guard lock(mutex_);
-  EVODB_CHECK(check_place());
+  EVODB_TRY(check_place());
   if (held_bytes_ + bytes > options_.bytes_max) {
     return fail(full(held_bytes_, options_.bytes_max));
   }
@@ -115,7 +115,7 @@ Result<std::uint64_t> FileOutbox::insert(std::span<const NewChange> changes) {
     insert_.bind(4, envelope.op);
     insert_.bind(5, envelope.table);
     insert_.bind(6, std::string_view(encoded_));
-    EVODB_CHECK(insert_.run());
+    EVODB_TRY(insert_.run());
   }
   if (auto committed = transaction.commit(); !committed) {
     // The frames may have reached the log before its sync failed. This process writes over them; if
@@ -141,7 +141,7 @@ Result<std::int64_t> FileOutbox::table_id(const NewChange& change) {
       EVODB_TRY(db_.prepare("INSERT OR IGNORE INTO tables(id, def) VALUES(?1, CAST(?2 AS BLOB))"));
   insert.bind(1, id);
   insert.bind(2, std::string_view(def));
-  EVODB_CHECK(insert.run());
+  EVODB_TRY(insert.run());
   // Known without a look only once this transaction was committed: insert() sees to that.
   tables_[id] = {shelf_.keep(*change.table, change.table_fingerprint), change.table_fingerprint};
   return id;
@@ -236,7 +236,7 @@ void FileOutbox::witness(std::uint64_t log_bytes) {
 Result<void> FileOutbox::begin_log() {
   const auto drawn = as_read(EVODB_TRY(db_.integer("SELECT random()")));
   const std::uint64_t next = std::max<std::uint64_t>(drawn, 1);
-  EVODB_CHECK(set("log", next));
+  EVODB_TRY(set("log", next));
   log_ = next;
   witness(0);
   return db_.run("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -245,11 +245,11 @@ Result<void> FileOutbox::begin_log() {
 Result<void> FileOutbox::set_marks(Epoch epoch, Lsn trimmed, ChainHash chain) {
   auto transaction =
       EVODB_TRY(capture::Transaction::begin(db_, capture::Transaction::Kind::kWrite));
-  EVODB_CHECK(set("epoch", epoch.value));
-  EVODB_CHECK(set("trimmed", trimmed.value));
-  EVODB_CHECK(set("trimmed_chain", chain.value));
-  EVODB_CHECK(set("sum", as_read(state_sum(epoch, trimmed, chain))));
-  EVODB_CHECK(transaction.commit());
+  EVODB_TRY(set("epoch", epoch.value));
+  EVODB_TRY(set("trimmed", trimmed.value));
+  EVODB_TRY(set("trimmed_chain", chain.value));
+  EVODB_TRY(set("sum", as_read(state_sum(epoch, trimmed, chain))));
+  EVODB_TRY(transaction.commit());
   epoch_ = epoch;
   trimmed_ = trimmed;
   trimmed_chain_ = chain;
@@ -259,10 +259,10 @@ Result<void> FileOutbox::set_marks(Epoch epoch, Lsn trimmed, ChainHash chain) {
 
 Result<void> FileOutbox::trim(Epoch epoch, Lsn through, ChainHash chain_at_through) {
   const std::lock_guard lock(mutex_);
-  EVODB_CHECK(check_place());
+  EVODB_TRY(check_place());
   if (epoch != epoch_) return fail(ErrorKind::kStale, "another epoch has begun");
   EVODB_ASSERT(through <= head_, "only what is held can be trimmed");
-  if (through > trimmed_) EVODB_CHECK(set_marks(epoch_, through, chain_at_through));
+  if (through > trimmed_) EVODB_TRY(set_marks(epoch_, through, chain_at_through));
   for (;;) {
     const auto more = sweep();
     // The mark stands: what is left below it is deleted the next time.
@@ -278,7 +278,7 @@ Result<bool> FileOutbox::sweep() {
   const std::string where = " FROM changes WHERE lsn <= " + std::to_string(through);
   const std::int64_t bytes = EVODB_TRY(
       db_.integer("SELECT sum(length(rows) + " + std::to_string(row_overhead_bytes) + ")" + where));
-  EVODB_CHECK(db_.run("DELETE" + where));
+  EVODB_TRY(db_.run("DELETE" + where));
   held_bytes_ -= std::min(held_bytes_, as_read(bytes));
   return through < trimmed_.value;
 }
@@ -286,7 +286,7 @@ Result<bool> FileOutbox::sweep() {
 Result<Epoch> FileOutbox::begin_epoch(Epoch at_least) {
   const std::lock_guard lock(mutex_);
   const Epoch next = std::max(Epoch(epoch_.value + 1), at_least);
-  EVODB_CHECK(set_marks(next, trimmed_, ChainHash()));
+  EVODB_TRY(set_marks(next, trimmed_, ChainHash()));
   return epoch_;
 }
 

@@ -29,7 +29,7 @@ Result<std::unique_ptr<FileOutbox>> FileOutbox::open(const std::string& path,
       path,
       {.busy_timeout_ms = 1'000, .vfs = options.vfs, .create = true, .keep_log_at_close = true}));
   std::unique_ptr<FileOutbox> outbox(new FileOutbox(std::move(db), options));
-  EVODB_CHECK(outbox->load(source, first_epoch));
+  EVODB_TRY(outbox->load(source, first_epoch));
   return outbox;
 }
 
@@ -42,17 +42,17 @@ Result<void> FileOutbox::load(const std::string& source, Epoch first_epoch) {
                                          "this library; name another file");
   }
   // One process at a time; the lock comes with the first write and stays.
-  EVODB_CHECK(db_.run("PRAGMA locking_mode=EXCLUSIVE"));
-  EVODB_CHECK(db_.run("PRAGMA journal_mode=WAL"));
-  EVODB_CHECK(db_.run(options_.sync ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"));
+  EVODB_TRY(db_.run("PRAGMA locking_mode=EXCLUSIVE"));
+  EVODB_TRY(db_.run("PRAGMA journal_mode=WAL"));
+  EVODB_TRY(db_.run(options_.sync ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"));
   // The log is begun anew by ours to say: see begin_log().
-  EVODB_CHECK(db_.run("PRAGMA wal_autocheckpoint=0"));
+  EVODB_TRY(db_.run("PRAGMA wal_autocheckpoint=0"));
   witness_ = EVODB_TRY(OutboxWitness::open(options_.vfs, db_.resolved_path()));
-  EVODB_CHECK(take_over(source, first_epoch));
-  EVODB_CHECK(check_structure());
-  EVODB_CHECK(prepare());
-  if (stored_sum_ == no_sum) EVODB_CHECK(set_marks(epoch_, trimmed_, trimmed_chain_));
-  EVODB_CHECK(load_tables());
+  EVODB_TRY(take_over(source, first_epoch));
+  EVODB_TRY(check_structure());
+  EVODB_TRY(prepare());
+  if (stored_sum_ == no_sum) EVODB_TRY(set_marks(epoch_, trimmed_, trimmed_chain_));
+  EVODB_TRY(load_tables());
   while (EVODB_TRY(sweep())) {
   }
   const std::string held = "SELECT coalesce(sum(length(rows) + " +
@@ -69,15 +69,15 @@ Result<void> FileOutbox::take_over(const std::string& source, Epoch first_epoch)
       EVODB_TRY(capture::Transaction::begin(db_, capture::Transaction::Kind::kWrite));
   const std::int64_t objects = EVODB_TRY(db_.integer("SELECT count(*) FROM sqlite_schema"));
   if (objects == 0) {
-    EVODB_CHECK(db_.run("PRAGMA application_id=" + std::to_string(file_mark) + "; " +
-                        std::string(schema[0]) + "; " + schema[1] + "; " + schema[2] +
-                        "; INSERT INTO state VALUES('source', " + capture::quote_text(source) +
-                        "), ('epoch', " + std::to_string(first_epoch.value) +
-                        "), ('trimmed', 0), ('trimmed_chain', 0)"));
+    EVODB_TRY(db_.run("PRAGMA application_id=" + std::to_string(file_mark) + "; " +
+                      std::string(schema[0]) + "; " + schema[1] + "; " + schema[2] +
+                      "; INSERT INTO state VALUES('source', " + capture::quote_text(source) +
+                      "), ('epoch', " + std::to_string(first_epoch.value) +
+                      "), ('trimmed', 0), ('trimmed_chain', 0)"));
   }
-  EVODB_CHECK(load_state(source));
-  EVODB_CHECK(compare_with_witness());
-  EVODB_CHECK(db_.write_log_again());
+  EVODB_TRY(load_state(source));
+  EVODB_TRY(compare_with_witness());
+  EVODB_TRY(db_.write_log_again());
   return transaction.commit();
 }
 

@@ -95,7 +95,7 @@ Result<std::unique_ptr<PathOutbox>> PathOutbox::open(const std::string& path, ba
   // Its error for a file that is not there is the better one.
   const auto found = look_at(path);
   outbox->memory_ = capture::load_memory(path);
-  EVODB_CHECK(outbox->open_file(found ? found->first : File(), ""));
+  EVODB_TRY(outbox->open_file(found ? found->first : File(), ""));
   return outbox;
 }
 
@@ -191,7 +191,7 @@ Result<void> PathOutbox::follow() {
     if (found->second != stamp_) {
       stamp_ = found->second;
       // Also after each commit, where SQLite knows it, too.
-      EVODB_CHECK(outbox_->distrust_cache());
+      EVODB_TRY(outbox_->distrust_cache());
     }
     return {};
   }
@@ -220,7 +220,7 @@ Result<void> PathOutbox::follow() {
 }
 
 Result<void> PathOutbox::wake() {
-  EVODB_CHECK(follow());
+  EVODB_TRY(follow());
   if (outbox_) return {};
   // With a log beside it some application has opened it. Without one it may be a copy under way.
   const auto found = look_at(path_);
@@ -229,7 +229,7 @@ Result<void> PathOutbox::wake() {
       (!is_settled(found->first, found->second) || !is_whole(path_, found->second.size))) {
     return fail(ErrorKind::kRetry, "'" + path_ + "' is being written over");
   }
-  EVODB_CHECK(bear(open_file(file_, "")));
+  EVODB_TRY(bear(open_file(file_, "")));
   arriving_.reset();
   return {};
 }
@@ -242,7 +242,7 @@ bool PathOutbox::is_untouched() const {
 }
 
 Result<void> PathOutbox::same_log() {
-  EVODB_CHECK(wake());
+  EVODB_TRY(wake());
   if (!given_up_) return {};
   return fail(ErrorKind::kStale, "'" + path_ + "' was opened anew");
 }
@@ -277,7 +277,7 @@ Result<T> PathOutbox::bear(Result<T> result) {
 }
 
 Result<capture::OutboxState> PathOutbox::state() {
-  EVODB_CHECK(wake());
+  EVODB_TRY(wake());
   auto state = bear(outbox_->state());
   if (!state) return state;
   given_up_ = false;
@@ -286,13 +286,13 @@ Result<capture::OutboxState> PathOutbox::state() {
 }
 
 Result<Lsn> PathOutbox::head() {
-  EVODB_CHECK(follow());
+  EVODB_TRY(follow());
   if (rested_) return std::max(rested_->memory.seen, rested_->memory.trimmed);
   return bear(outbox_->head());
 }
 
 Result<void> PathOutbox::read(Lsn after, capture::ChangeSink& sink) {
-  EVODB_CHECK(same_log());
+  EVODB_TRY(same_log());
   return bear(outbox_->read(after, sink));
 }
 
@@ -302,24 +302,24 @@ void PathOutbox::resume_group(TxnId label) {
 }
 
 Result<void> PathOutbox::trim(Epoch epoch, Lsn through, ChainHash chain_at_through) {
-  EVODB_CHECK(same_log());
+  EVODB_TRY(same_log());
   return bear(outbox_->trim(epoch, through, chain_at_through));
 }
 
 Result<Epoch> PathOutbox::begin_epoch(Epoch at_least) {
-  EVODB_CHECK(same_log());
+  EVODB_TRY(same_log());
   return bear(outbox_->begin_epoch(at_least));
 }
 
 Result<Epoch> PathOutbox::begin_as(const std::string& source, Epoch at_least) {
-  EVODB_CHECK(same_log());
+  EVODB_TRY(same_log());
   return bear(outbox_->begin_as(source, at_least));
 }
 
 Result<bool> PathOutbox::changed() {
-  EVODB_CHECK(follow());
+  EVODB_TRY(follow());
   if (rested_ && !rest_unsure_ && is_untouched()) return false;
-  EVODB_CHECK(wake());
+  EVODB_TRY(wake());
   const bool changed = EVODB_TRY(bear(outbox_->changed()));
   if (!changed) rest_if_alone();
   if (changed && clock_.monotonic().value - remembered_at_.value >= options_.remember_ms) {
@@ -329,7 +329,7 @@ Result<bool> PathOutbox::changed() {
 }
 
 Result<void> PathOutbox::refresh() {
-  EVODB_CHECK(follow());
+  EVODB_TRY(follow());
   if (rested_) return {};
   const auto refreshed = bear(outbox_->refresh_if_schema_changed());
   if (!refreshed) return fail(refreshed.error());

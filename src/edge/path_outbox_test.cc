@@ -182,7 +182,7 @@ class Edge {
   Result<void> look() {
     const bool changed = EVODB_TRY(outbox->changed());
     if (!changed) return {};  // it may rest: nobody reads for nothing
-    EVODB_CHECK(outbox->refresh());
+    EVODB_TRY(outbox->refresh());
     uplink->notify();
     return {};
   }

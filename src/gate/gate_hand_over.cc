@@ -83,7 +83,7 @@ Result<std::string> GateImpl::adopt(std::string_view bytes, std::span<const Stre
   let_go_ = true;  // until resume() they are somebody else's as well: nothing here may close one
   const auto records = EVODB_TRY(decode_connection_records(bytes, streams.size()));
   for (std::size_t i = 0; i < records.size(); ++i) {
-    EVODB_CHECK(adopt_one(streams[i], records[i]));
+    EVODB_TRY(adopt_one(streams[i], records[i]));
   }
   for (const StreamId s : streams) loop_.give_stream(s, *this);
   return loop_.give_listeners(*this);

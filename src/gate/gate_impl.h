@@ -20,8 +20,8 @@
 #include "gate/tags.h"
 #include "gate/timer_wheel.h"
 #include "gate/v1_rows.h"
-#include "wire/v1.h"
-#include "wire/v1_text.h"
+#include "wire/v1/codec.h"
+#include "wire/v1/text.h"
 
 namespace evodb::gate {
 

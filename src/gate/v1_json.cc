@@ -210,7 +210,7 @@ Result<void> V1JsonParser::State::value(od::value v, const Member& member, std::
   std::string_view json;
   if (auto error = simdjson::to_json_string(v).get(json)) return no_json(error);
   json = without_space(json);
-  EVODB_CHECK(nested(json));
+  EVODB_TRY(nested(json));
   member(name, ValueView::of_text(json));
   return {};
 }
@@ -249,7 +249,7 @@ Result<void> V1JsonParser::State::walk_value(Any& v, int depth) {
       }
       od::value inner;
       if (auto error = field.value().get(inner)) return no_json(error);
-      EVODB_CHECK(walk_value(inner, depth + 1));
+      EVODB_TRY(walk_value(inner, depth + 1));
     }
     return {};
   }
@@ -259,7 +259,7 @@ Result<void> V1JsonParser::State::walk_value(Any& v, int depth) {
     for (auto element : array) {
       od::value inner;
       if (auto error = element.get(inner)) return no_json(error);
-      EVODB_CHECK(walk_value(inner, depth + 1));
+      EVODB_TRY(walk_value(inner, depth + 1));
     }
     return {};
   }
@@ -308,7 +308,7 @@ Result<void> V1JsonParser::row(std::string_view json, const Member& member) {
       }
       od::value v;
       if (auto error = field.value().get(v)) return no_json(error);
-      EVODB_CHECK(s.value(v, member, name));
+      EVODB_TRY(s.value(v, member, name));
     }
     if (!at_end(document)) return no_json("something follows its end");
     return {};
@@ -320,7 +320,7 @@ Result<void> V1JsonParser::row(std::string_view json, const Member& member) {
     for (auto element : array) {
       od::value v;
       if (auto error = element.get(v)) return no_json(error);
-      EVODB_CHECK(s.walk_value(v, 2));
+      EVODB_TRY(s.walk_value(v, 2));
     }
     if (!at_end(document)) return no_json("something follows its end");
     member("value", ValueView::of_text(text));

@@ -40,7 +40,7 @@
 #include "ingest/ingest.h"
 #include "wire/change.h"
 #include "wire/table_def.h"
-#include "wire/v1.h"
+#include "wire/v1/codec.h"
 
 namespace evodb::gate {
 

@@ -48,7 +48,7 @@ Result<std::vector<Named>> find_checkpoints(base::Disk& disk, const std::string&
 
 Result<void> write_checkpoint(base::Disk& disk, const std::string& directory,
                               journal::JournalId journal, std::string_view bytes) {
-  EVODB_CHECK(disk.make_directories(directory));
+  EVODB_TRY(disk.make_directories(directory));
   std::vector<Named> before = EVODB_TRY(find_checkpoints(disk, directory));
   std::string file(magic, 8);
   file.reserve(header_bytes + bytes.size());
@@ -59,10 +59,10 @@ Result<void> write_checkpoint(base::Disk& disk, const std::string& directory,
   file += bytes;
   base::store_fixed(file.data() + 12, base::crc32c(std::string_view(file).substr(16)));
   const std::uint64_t number = before.empty() ? 1 : before.back().number + 1;
-  EVODB_CHECK(base::write_file_atomically(disk, directory + "/" + file_name(number), file));
+  EVODB_TRY(base::write_file_atomically(disk, directory + "/" + file_name(number), file));
   // A removal that a crash undoes leaves an old one, which is passed over and removed next time.
   for (std::size_t i = 0; i + kept <= before.size(); ++i) {
-    EVODB_CHECK(disk.unlink(directory + "/" + before[i].name));
+    EVODB_TRY(disk.unlink(directory + "/" + before[i].name));
   }
   return {};
 }
@@ -70,7 +70,7 @@ Result<void> write_checkpoint(base::Disk& disk, const std::string& directory,
 Result<std::optional<LoadedCheckpoint>> load_checkpoint(base::Disk& disk,
                                                         const std::string& directory,
                                                         journal::JournalId journal) {
-  EVODB_CHECK(disk.make_directories(directory));
+  EVODB_TRY(disk.make_directories(directory));
   std::vector<Named> found = EVODB_TRY(find_checkpoints(disk, directory));
   std::string damaged;
   for (auto it = found.rbegin(); it != found.rend(); ++it) {

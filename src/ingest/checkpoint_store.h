@@ -1,8 +1,8 @@
 // Checkpoints on disk: the bytes of Ingest::checkpoint(), whole or not at all. Written before the
 // journal is trimmed, so that the marks of trimmed batches are never lost.
 //
-//   EVODB_CHECK(write_checkpoint(disk, directory, journal.id(), ingest.checkpoint()));
-//   EVODB_CHECK(journal.trim(position));
+//   EVODB_TRY(write_checkpoint(disk, directory, journal.id(), ingest.checkpoint()));
+//   EVODB_TRY(journal.trim(position));
 //
 // The two newest are kept. Format: docs/formats/journal.md, Checkpoints. Threads: the journal's
 // executor; not two at once.

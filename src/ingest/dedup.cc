@@ -72,7 +72,7 @@ Result<void> DeduplicationTracker::receive(std::string_view name, std::span<cons
   advance(now);
   auto found = sources_.find(name);
   if (found == sources_.end()) {
-    EVODB_CHECK(make_room_for_source());
+    EVODB_TRY(make_room_for_source());
     found = sources_.emplace(std::string(name), Source()).first;
   }
   Source& source = found->second;

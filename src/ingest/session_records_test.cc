@@ -53,7 +53,7 @@ TEST(SessionRecords, RefuseADefinitionThatIsNotThereAndTablesOutOfOrder) {
 // What HandOver does: everything durable, a checkpoint, the sessions; then another machine, under
 // other session numbers.
 Result<void> change_hands(IngestWorld& w, std::map<std::uint32_t, std::uint32_t> numbers) {
-  EVODB_CHECK(write_checkpoint(w.disk, "j", w.journal->id(), w.ingest->checkpoint()));
+  EVODB_TRY(write_checkpoint(w.disk, "j", w.journal->id(), w.ingest->checkpoint()));
   const std::string saved = w.ingest->save_sessions();
   w.open();
   return w.ingest->restore_sessions(saved, [&](SessionId old) -> std::optional<SessionId> {

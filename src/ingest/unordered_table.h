@@ -5,7 +5,7 @@
 //
 //   SourceIndex id = EVODB_TRY(table.find_or_add("shop-7"));
 //   switch (table.look(id, Lsn(42))) {
-//     case Known::kNew: ...       EVODB_CHECK(table.receive(id, {{Lsn(42), Lsn(42)}}));
+//     case Known::kNew: ...       EVODB_TRY(table.receive(id, {{Lsn(42), Lsn(42)}}));
 //     case Known::kReceived: ...  // here, not safe yet: do not answer "duplicate"
 //     case Known::kDurable: ...   // safe: this is a duplicate
 //   }

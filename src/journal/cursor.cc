@@ -66,7 +66,7 @@ Result<bool> SegmentCursor::give(Record* record) {
   const char* misplaced =
       "no valid record begins here; the file was damaged, or this is no record's position";
   if (left < record_header_bytes) return broken(ErrorKind::kCorrupt, misplaced);
-  EVODB_CHECK(fill(record_header_bytes));
+  EVODB_TRY(fill(record_header_bytes));
   RecordHeader header;
   const char* at = chunk_.data() + (position_.value - chunk_first_.value);
   if (!load_record_header(at, segment_.header.salt, position_, &header) ||
@@ -75,7 +75,7 @@ Result<bool> SegmentCursor::give(Record* record) {
   }
   const std::uint64_t total = record_header_bytes + padded(header.length);
   if (total > left) return broken(ErrorKind::kCorrupt, "the record is longer than what is durable");
-  EVODB_CHECK(fill(total));
+  EVODB_TRY(fill(total));
   at = chunk_.data() + (position_.value - chunk_first_.value);
   const std::string_view payload(at + record_header_bytes, padded(header.length));
   if (payload_checksum(payload) != header.payload_crc) {

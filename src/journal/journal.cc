@@ -107,7 +107,7 @@ SegmentHeader FileJournal::next_header(std::uint64_t ordinal, Position first) co
 }
 
 Result<void> FileJournal::begin_segment(std::uint64_t ordinal, Position first) {
-  EVODB_CHECK(writer_.begin(next_header(ordinal, first)));
+  EVODB_TRY(writer_.begin(next_header(ordinal, first)));
   mark_unsynced_ = false;
   segments_.push_back({.header = writer_.header(), .path = writer_.path()});
   return {};
@@ -118,7 +118,7 @@ Result<void> FileJournal::start(RecoveredJournal found, JournalId new_id) {
   id_ = found.segments.empty() ? new_id : found.segments.back().header.journal;
   if (found.segments.empty()) {
     live_bytes_ = options_.segment_bytes;
-    EVODB_CHECK(begin_segment(0, Position(0)));
+    EVODB_TRY(begin_segment(0, Position(0)));
   } else {
     for (const RecoveredSegment& segment : found.segments) {
       segments_.push_back(
@@ -127,7 +127,7 @@ Result<void> FileJournal::start(RecoveredJournal found, JournalId new_id) {
       live_bytes_ += segment.header.segment_bytes;
     }
     const RecoveredSegment& last = found.segments.back();
-    EVODB_CHECK(writer_.resume(last.header, last.file_bytes));
+    EVODB_TRY(writer_.resume(last.header, last.file_bytes));
     appended_end_ = durable_end_ = last.end.value;
     if (options_.max_bytes > live_bytes_) {
       spares_left = (options_.max_bytes - live_bytes_) / options_.segment_bytes;
@@ -140,7 +140,7 @@ Result<void> FileJournal::start(RecoveredJournal found, JournalId new_id) {
       writer_.add_spare(spare);
       --spares_left;
     } else {
-      EVODB_CHECK(disk_.unlink(directory + spare));
+      EVODB_TRY(disk_.unlink(directory + spare));
     }
   }
   plan_ordinal_ = writer_.header().ordinal;
@@ -249,8 +249,8 @@ Result<void> FileJournal::write_part(std::size_t n) {
   writing_.bytes.append(fill, '\0');
   auto written = writer_.write(offset, std::string_view(writing_.bytes).substr(0, n + fill));
   writing_.bytes.resize(writing_.bytes.size() - fill);
-  EVODB_CHECK(written);
-  EVODB_CHECK(writer_.zero_ahead(end + fill));
+  EVODB_TRY(written);
+  EVODB_TRY(writer_.zero_ahead(end + fill));
   if (auto synced = writer_.sync(); !synced) {
     return fail(ErrorKind::kInternal, std::move(synced.error().text));  // never again
   }
@@ -263,11 +263,11 @@ Result<void> FileJournal::write_group() {
   while (!writing_.bytes.empty()) {
     std::vector<std::size_t>& begins = writing_.begins_segment;
     if (!begins.empty() && begins.front() == 0) {
-      EVODB_CHECK(begin_segment(writer_.header().ordinal + 1, writing_.first));
+      EVODB_TRY(begin_segment(writer_.header().ordinal + 1, writing_.first));
       begins.erase(begins.begin());
     }
     const std::size_t n = begins.empty() ? writing_.bytes.size() : begins.front();
-    EVODB_CHECK(write_part(n));
+    EVODB_TRY(write_part(n));
     writing_.bytes.erase(0, n);
     writing_.first.value += n;
     for (std::size_t& begin : begins) begin -= n;
@@ -284,7 +284,7 @@ Result<void> FileJournal::write_mark() {
                              .position = end,
                              .synced_through = end,
                              .type = durable_mark});
-  EVODB_CHECK(writer_.write(offset, {mark, sizeof mark}));
+  EVODB_TRY(writer_.write(offset, {mark, sizeof mark}));
   mark_unsynced_ = true;
   return {};
 }
@@ -363,9 +363,9 @@ Result<std::unique_ptr<Journal>> Journal::open(base::Disk& disk, const std::stri
   if (settled_options.segment_bytes > UINT32_MAX) {
     return fail(ErrorKind::kInvalid, "the journal's segment_bytes must be below 4 GiB");
   }
-  EVODB_CHECK(disk.make_directories(directory));
+  EVODB_TRY(disk.make_directories(directory));
   RecoveredJournal found = EVODB_TRY(read_journal(disk, directory, settled_options));
-  EVODB_CHECK(mend_journal(disk, directory, found));
+  EVODB_TRY(mend_journal(disk, directory, found));
   const JournalId new_id(random.next() | 1);  // never 0
   RecoveryReport seen;
   seen.created = found.segments.empty();
@@ -373,7 +373,7 @@ Result<std::unique_ptr<Journal>> Journal::open(base::Disk& disk, const std::stri
   for (const RecoveredSegment& segment : found.segments) seen.records += segment.records;
   seen.torn_bytes = found.torn_bytes;
   auto journal = std::make_unique<FileJournal>(disk, directory, settled_options, random.next());
-  EVODB_CHECK(journal->start(std::move(found), new_id));
+  EVODB_TRY(journal->start(std::move(found), new_id));
   seen.first = journal->first();
   seen.end = journal->durable_end();
   if (report != nullptr) *report = seen;

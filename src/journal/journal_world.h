@@ -2,11 +2,11 @@
 // it, and what of that must be there whatever happened.
 //
 //   JournalWorld world(seed, options);
-//   EVODB_CHECK(world.open());
+//   EVODB_TRY(world.open());
 //   for (int i = 0; i < 60; ++i) world.step();        // appends, commits, trims, checkpoints
 //   world.disk.crash(); world.forget(); world.disk.restart(CrashModel::kTorn, random);
-//   EVODB_CHECK(world.open());
-//   EVODB_CHECK(world.check());                       // nothing durable is lost, nothing invented
+//   EVODB_TRY(world.open());
+//   EVODB_TRY(world.check());                       // nothing durable is lost, nothing invented
 #pragma once
 
 #include <algorithm>

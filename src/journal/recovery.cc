@@ -179,7 +179,7 @@ Result<RecoveredJournal> read_journal(base::Disk& disk, const std::string& direc
     segment.end = position_at(segment.header, walk.offset);
     segment.records = walk.records;
     if (i + 1 == found.segments.size()) {
-      EVODB_CHECK(read_tail(path, bytes, walk, options, found));
+      EVODB_TRY(read_tail(path, bytes, walk, options, found));
     } else if (segment.end != found.segments[i + 1].header.first) {
       return damaged(path, "has no valid record at offset " + std::to_string(walk.offset) +
                                " (position " + std::to_string(segment.end.value) + "), but " +
@@ -193,21 +193,21 @@ Result<RecoveredJournal> read_journal(base::Disk& disk, const std::string& direc
 Result<void> mend_journal(base::Disk& disk, const std::string& directory,
                           const RecoveredJournal& found) {
   for (const std::string& name : found.leftovers) {
-    EVODB_CHECK(disk.unlink(directory + "/" + name));
+    EVODB_TRY(disk.unlink(directory + "/" + name));
   }
   if (found.segments.empty()) return {};
   const RecoveredSegment& last = found.segments.back();
   auto file = EVODB_TRY(disk.open(directory + "/" + last.name, base::OpenMode::kReadWrite));
   if (found.zero_to > found.zero_from) {
-    EVODB_CHECK(file->pwrite(found.zero_from, std::string(found.zero_to - found.zero_from, '\0')));
+    EVODB_TRY(file->pwrite(found.zero_from, std::string(found.zero_to - found.zero_from, '\0')));
   }
   if (!found.unproven.empty()) {
     // Written again, since an earlier life's sync of these pages may have failed: the kernel then
     // takes them for clean, and a sync alone would succeed without writing them.
-    EVODB_CHECK(file->pwrite(segment_header_bytes + (found.proven.value - last.header.first.value),
-                             found.unproven));
+    EVODB_TRY(file->pwrite(segment_header_bytes + (found.proven.value - last.header.first.value),
+                           found.unproven));
   }
-  EVODB_CHECK(file->sync());
+  EVODB_TRY(file->sync());
   return disk.sync_directory(directory);
 }
 

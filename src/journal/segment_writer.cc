@@ -23,17 +23,17 @@ Result<void> SegmentWriter::begin(const SegmentHeader& header) {
   std::uint64_t allocated = segment_header_bytes;
   if (spares_.empty()) {
     // Left over where an earlier attempt met a full disk.
-    if (EVODB_TRY(disk_.exists(made))) EVODB_CHECK(disk_.unlink(made));
+    if (EVODB_TRY(disk_.exists(made))) EVODB_TRY(disk_.unlink(made));
     file = EVODB_TRY(disk_.open(made, base::OpenMode::kCreate));
   } else {
     file = EVODB_TRY(disk_.open(made, base::OpenMode::kReadWrite));
     allocated = std::max<std::uint64_t>(allocated, EVODB_TRY(file->size()));
   }
-  EVODB_CHECK(file->pwrite(0, encode_segment_header(header)));
+  EVODB_TRY(file->pwrite(0, encode_segment_header(header)));
   // From here on a failure is final, a full disk included: a sync must not be repeated.
   const auto finish = [&]() -> Result<void> {
-    EVODB_CHECK(file->sync());
-    EVODB_CHECK(disk_.rename(made, directory_ + "/" + name));
+    EVODB_TRY(file->sync());
+    EVODB_TRY(disk_.rename(made, directory_ + "/" + name));
     return disk_.sync_directory(directory_);
   };
   if (auto finished = finish(); !finished) {
@@ -47,7 +47,7 @@ Result<void> SegmentWriter::begin(const SegmentHeader& header) {
 }
 
 Result<void> SegmentWriter::write(std::uint64_t offset, std::string_view bytes) {
-  EVODB_CHECK(file_->pwrite(offset, bytes));
+  EVODB_TRY(file_->pwrite(offset, bytes));
   allocated_ = std::max<std::uint64_t>(allocated_, offset + bytes.size());
   return {};
 }
@@ -75,10 +75,10 @@ Result<void> SegmentWriter::retire(const std::string& path, std::uint64_t segmen
   keep = keep && spares_.size() < spares_max && segment_bytes == header_.segment_bytes;
   if (keep) {
     const std::string stem = path.substr(path.rfind('/') + 1, 16);
-    EVODB_CHECK(disk_.rename(path, directory_ + "/" + stem + ".spare"));
+    EVODB_TRY(disk_.rename(path, directory_ + "/" + stem + ".spare"));
     spares_.push_back(stem + ".spare");
   } else {
-    EVODB_CHECK(disk_.unlink(path));
+    EVODB_TRY(disk_.unlink(path));
   }
   return disk_.sync_directory(directory_);
 }

@@ -1,8 +1,8 @@
 // SegmentWriter: the active segment's file, and how the next one comes to be.
 //
-//   EVODB_CHECK(writer.begin(header));                 // synced under its name when this returns
-//   EVODB_CHECK(writer.write(offset, bytes));
-//   EVODB_CHECK(writer.sync());
+//   EVODB_TRY(writer.begin(header));                 // synced under its name when this returns
+//   EVODB_TRY(writer.write(offset, bytes));
+//   EVODB_TRY(writer.sync());
 //
 // Grows the file by zeroed chunks, so that most syncs find their blocks there (1.6 to 2.9 times
 // faster), and takes trimmed segments for new ones. Threads: the one that commits. Errors: see

@@ -177,7 +177,7 @@ LakeImpl::BoundTable* LakeImpl::find_bound(std::uint32_t table_ref) {
 
 Result<void> LakeImpl::on_batch(const journal::Record& record, MonotonicMillis now) {
   const ingest::BatchRecord batch = EVODB_TRY(ingest::decode_batch_record(record.payload));
-  EVODB_CHECK(bind_tables(batch));
+  EVODB_TRY(bind_tables(batch));
   wire::BatchReader reader(batch.body);
   std::uint32_t ignored_ref = 0;
   for (wire::TableDef ignored; reader.next_table(&ignored_ref, &ignored);) {

@@ -90,7 +90,7 @@ struct Parent::Impl : gate::GateHandlers,
     auto recovered =
         EVODB_TRY(recover_journal(seams.disk, options.journal_directory, options.journal,
                                   options.ingest, seams.random, &wraps));
-    if (adopted) EVODB_CHECK(check_adopted(*recovered.journal));
+    if (adopted) EVODB_TRY(check_adopted(*recovered.journal));
     journal = std::move(recovered.journal);
     recovered_end = journal->durable_end();
     ingest = std::move(recovered.ingest);
@@ -476,7 +476,7 @@ struct Parent::Impl : gate::GateHandlers,
       return ingest::SessionId(
           streams[static_cast<std::size_t>(at - contents.streams.begin())].value);
     };
-    EVODB_CHECK(ingest->restore_sessions(contents.sessions, new_id));
+    EVODB_TRY(ingest->restore_sessions(contents.sessions, new_id));
     return gate->adopt(contents.connections, streams);
   }
 

@@ -1,7 +1,7 @@
 // Parent: the rooms of a parent put together over seams: gate, ingest, journal, lake, store, table.
 //
 //   Parent parent(seams, options);
-//   EVODB_CHECK(parent.start());          // recovers the journal; then works by events
+//   EVODB_TRY(parent.start());          // recovers the journal; then works by events
 //   ... run the loop ...
 //   parent.stop(deadline_ms, [] { ... });
 //

@@ -107,7 +107,7 @@ Result<std::unique_ptr<lake::LandedFilter>> scan_tables(
     for (const auto& file : live.data) {
       const std::string key = EVODB_TRY(store.key_of(file.location));
       const std::string bytes = EVODB_TRY(store.get(key));
-      EVODB_CHECK(lake::scan_identities(bytes, [&](std::string_view source, Epoch epoch, Lsn lsn) {
+      EVODB_TRY(lake::scan_identities(bytes, [&](std::string_view source, Epoch epoch, Lsn lsn) {
         filter->add(state.name, source, epoch, lsn);
       }));
     }
@@ -159,7 +159,7 @@ Result<RecoveredJournal> recover_journal(base::Disk& disk, const std::string& di
                       " is damaged, and the journal was trimmed since the one before; restore it, "
                       "or move the whole directory away to start from the lakehouse");
     }
-    if (checkpoint->older) EVODB_CHECK(recovered.ingest->restore_persisted());
+    if (checkpoint->older) EVODB_TRY(recovered.ingest->restore_persisted());
     from = stands_for;
   } else if (from.value != 0 && !recovered.report.created && journal.trimmed()) {
     return fail(ErrorKind::kCorrupt,
@@ -169,7 +169,7 @@ Result<RecoveredJournal> recover_journal(base::Disk& disk, const std::string& di
   }
   const auto cursor = journal.read_from(from);
   journal::Record record;
-  while (EVODB_TRY(cursor->next(&record))) EVODB_CHECK(recovered.ingest->replay(record));
+  while (EVODB_TRY(cursor->next(&record))) EVODB_TRY(recovered.ingest->replay(record));
 
   recovered.landed = EVODB_TRY(load_landed_filter(disk, directory));
   return recovered;
@@ -187,7 +187,7 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
                                          table::Catalog& catalog, base::Random& random,
                                          LoadTables load) {
   RecoveredCatalog recovered;
-  EVODB_CHECK(catalog.reopen());
+  EVODB_TRY(catalog.reopen());
   recovered.writer = EVODB_TRY(catalog.claim());
   const std::string ours = std::to_string(journal.id.value);
   const auto remembered = EVODB_TRY(catalog.property(journal_property));
@@ -203,7 +203,7 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
     }
     if (tables.error().kind != ErrorKind::kRetry) return fail(std::move(tables).error());
     // Where the store is away, children are served all the same.
-    EVODB_CHECK(keep_end(disk, journal_directory, journal));
+    EVODB_TRY(keep_end(disk, journal_directory, journal));
     return recovered;
   }
 
@@ -224,16 +224,16 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
     }
     recovered.landed = EVODB_TRY(std::move(scanned));
     if (!recovered.landed->empty()) {
-      EVODB_CHECK(base::write_file_atomically(disk, landed_path(journal_directory),
-                                              recovered.landed->encode()));
+      EVODB_TRY(base::write_file_atomically(disk, landed_path(journal_directory),
+                                            recovered.landed->encode()));
     }
   }
   // This journal may have been the catalog's once before, and have lost its end since.
-  EVODB_CHECK(keep_end(disk, journal_directory, journal));
+  EVODB_TRY(keep_end(disk, journal_directory, journal));
   // What a sick table holds is not known yet: the next start scans again.
   const bool all_known = std::ranges::none_of(
       opened->tables, [](const table::FoundTable& found) { return found.sick.has_value(); });
-  if (all_known) EVODB_CHECK(catalog.set_property(recovered.writer, journal_property, ours));
+  if (all_known) EVODB_TRY(catalog.set_property(recovered.writer, journal_property, ours));
   return recovered;
 }
 
@@ -265,7 +265,7 @@ Result<LoadedTables> load_checked_tables(base::Disk& disk, const std::string& jo
   auto opened = passing(table::open_lakehouse(reads, catalog, random, writer));
   if (!opened) return fail(std::move(opened).error());
   const Position end = EVODB_TRY(lowest_unchecked_end(disk, journal_directory, journal));
-  EVODB_CHECK(check_watermarks({journal.id, end}, opened->tables));
+  EVODB_TRY(check_watermarks({journal.id, end}, opened->tables));
   // Before anything lands: what lands then lies behind that end and proves nothing against it.
   if (auto gone = forget_unchecked_end(disk, journal_directory); !gone) {
     return fail(ErrorKind::kRetry, std::move(gone).error().text);

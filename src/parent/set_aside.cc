@@ -100,7 +100,7 @@ Result<std::unique_ptr<SetAside>> SetAside::open(base::Disk& disk, const std::st
                                                  journal::JournalId journal,
                                                  std::uint64_t bytes_max) {
   std::unique_ptr<SetAside> opened(new SetAside(disk, directory, journal, bytes_max));
-  EVODB_CHECK(opened->recover());
+  EVODB_TRY(opened->recover());
   return opened;
 }
 
@@ -122,7 +122,7 @@ Result<void> SetAside::recover() {
     last_ = found.position;
     last_end_ = found.end;
   }
-  EVODB_CHECK(file_->truncate(end_));
+  EVODB_TRY(file_->truncate(end_));
   return file_->sync();
 }
 
@@ -130,7 +130,7 @@ Result<void> SetAside::create() {
   std::string header(magic);
   base::put_u64(header, journal_.value);
   base::put_u32(header, base::crc32c(header));
-  EVODB_CHECK(base::write_file_atomically(disk_, path(), header));
+  EVODB_TRY(base::write_file_atomically(disk_, path(), header));
   file_ = EVODB_TRY(disk_.open(path(), base::OpenMode::kReadWrite));
   end_ = header_bytes;
   return {};
@@ -140,7 +140,7 @@ Result<bool> SetAside::append(const journal::Record& record,
                               const std::vector<std::string>& definitions) {
   if (end_ != 0 && record.position <= last_ && last_end_.value != 0) return true;
   if (is_full()) return false;
-  if (end_ == 0) EVODB_CHECK(create());
+  if (end_ == 0) EVODB_TRY(create());
   std::string bytes;
   for (const std::string& definition : definitions) {
     const auto [at, fresh] = defined_at_.try_emplace(base::xxh64(definition), 0);
@@ -163,7 +163,7 @@ Result<bool> SetAside::append(const journal::Record& record,
 
 Result<void> SetAside::sync() {
   if (synced_) return {};
-  EVODB_CHECK(file_->sync());
+  EVODB_TRY(file_->sync());
   synced_ = true;
   return {};
 }
@@ -175,7 +175,7 @@ Result<void> SetAside::clear() {
   synced_ = true;
   defined_at_.clear();
   if (!EVODB_TRY(disk_.exists(path()))) return {};
-  EVODB_CHECK(disk_.unlink(path()));
+  EVODB_TRY(disk_.unlink(path()));
   return disk_.sync_directory(directory_);
 }
 

@@ -49,7 +49,7 @@ Result<void> keep_unchecked_end(base::Disk& disk, const std::string& directory,
 }
 
 Result<void> forget_unchecked_end(base::Disk& disk, const std::string& directory) {
-  if (EVODB_TRY(disk.exists(path_of(directory)))) EVODB_CHECK(disk.unlink(path_of(directory)));
+  if (EVODB_TRY(disk.exists(path_of(directory)))) EVODB_TRY(disk.unlink(path_of(directory)));
   // Also if it is gone: an earlier call may have come no further than this.
   return disk.sync_directory(directory);
 }

@@ -5,9 +5,9 @@
 // While it is away children are served, and positions behind the end get new meanings. The next
 // start finds a journal that is long enough, so the end that was not checked must be kept.
 //
-//   before children are served        EVODB_CHECK(keep_unchecked_end(disk, directory, journal));
+//   before children are served        EVODB_TRY(keep_unchecked_end(disk, directory, journal));
 //   when the tables are there         compare with lowest_unchecked_end(disk, directory, journal)
-//   when that holds, before anything  EVODB_CHECK(forget_unchecked_end(disk, directory));
+//   when that holds, before anything  EVODB_TRY(forget_unchecked_end(disk, directory));
 //   lands
 //
 // File `unchecked.end` in the journal's directory: "EVODBEND", the journal's id and the position,

@@ -111,8 +111,8 @@ Result<std::unique_ptr<LocalStore>> LocalStore::open(const std::string& director
   const std::string temporary = root + "/" + std::string(temporary_folder);
   std::filesystem::create_directories(temporary, code);
   if (code) return fail(from_errno(code.value(), "cannot make the directory", root));
-  EVODB_CHECK(sync_directory(root));
-  EVODB_CHECK(sync_directory(parent_of(root).empty() ? "/" : parent_of(root)));
+  EVODB_TRY(sync_directory(root));
+  EVODB_TRY(sync_directory(parent_of(root).empty() ? "/" : parent_of(root)));
   remove_old_temporaries(temporary);
   return std::unique_ptr<LocalStore>(new LocalStore(std::move(root)));
 }
@@ -146,7 +146,7 @@ class LocalStore::Temporary {
   const std::string& path() const { return path_; }
   Result<void> write(const LocalStore& store, std::string_view bytes) {
     if (!fd_.valid()) {
-      EVODB_CHECK(store.present());
+      EVODB_TRY(store.present());
       return fail(from_errno(open_errno_, "cannot create", path_));
     }
     while (!bytes.empty()) {
@@ -172,7 +172,7 @@ class LocalStore::Temporary {
 };
 
 Result<void> LocalStore::make_parents(const std::string& key) {
-  EVODB_CHECK(present());
+  EVODB_TRY(present());
   const std::lock_guard lock(mutex_);
   for (std::size_t slash = key.find('/'); slash != std::string::npos;
        slash = key.find('/', slash + 1)) {
@@ -181,7 +181,7 @@ Result<void> LocalStore::make_parents(const std::string& key) {
     if (::mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) {
       return fail(from_errno(errno, "cannot make the directory", folder));
     }
-    EVODB_CHECK(sync_directory(parent_of(folder)));
+    EVODB_TRY(sync_directory(parent_of(folder)));
   }
   synced_folders_.insert(parent_of(path_of(key)));
   return {};
@@ -193,7 +193,7 @@ Result<void> LocalStore::publish(const Temporary& temporary, const std::string& 
     const std::lock_guard lock(mutex_);
     return synced_folders_.contains(parent_of(path));
   }();
-  if (!known) EVODB_CHECK(make_parents(key));
+  if (!known) EVODB_TRY(make_parents(key));
   for (int attempt = 0;; ++attempt) {
     const int failed = mode == PutMode::kIfAbsent
                            ? ::link(temporary.path().c_str(), path.c_str())
@@ -204,7 +204,7 @@ Result<void> LocalStore::publish(const Temporary& temporary, const std::string& 
       return fail(object_exists(key));
     }
     if (code != ENOENT || attempt > 0) return fail(from_errno(code, "cannot put", path));
-    EVODB_CHECK(make_parents(key));
+    EVODB_TRY(make_parents(key));
   }
   return {};
 }
@@ -218,22 +218,22 @@ Result<void> LocalStore::sync_folder_of(const std::string& key) {
 }
 
 Result<void> LocalStore::put(const std::string& key, std::string_view bytes, PutMode mode) {
-  EVODB_CHECK(check_key(key));
+  EVODB_TRY(check_key(key));
   Temporary temporary(*this);
-  EVODB_CHECK(temporary.write(*this, bytes));
-  EVODB_CHECK(temporary.sync());
-  EVODB_CHECK(publish(temporary, key, mode));
+  EVODB_TRY(temporary.write(*this, bytes));
+  EVODB_TRY(temporary.sync());
+  EVODB_TRY(publish(temporary, key, mode));
   return sync_folder_of(key);
 }
 
 Result<void> LocalStore::put_all(std::span<const NewObject> objects) {
-  for (const NewObject& object : objects) EVODB_CHECK(check_key(object.key));
+  for (const NewObject& object : objects) EVODB_TRY(check_key(object.key));
   std::deque<Temporary> temporaries;
   for (const NewObject& object : objects) {
-    EVODB_CHECK(temporaries.emplace_back(*this).write(*this, object.bytes));
+    EVODB_TRY(temporaries.emplace_back(*this).write(*this, object.bytes));
     temporaries.back().begin_sync();
   }
-  for (Temporary& temporary : temporaries) EVODB_CHECK(temporary.sync());
+  for (Temporary& temporary : temporaries) EVODB_TRY(temporary.sync());
   std::map<std::string, std::string> folders;  // and a key that lies in each
   for (std::size_t i = 0; i < objects.size(); ++i) {
     const std::string key(objects[i].key);
@@ -242,21 +242,21 @@ Result<void> LocalStore::put_all(std::span<const NewObject> objects) {
       // Synced below all the same: the earlier try may have ended before that.
       if (EVODB_TRY(holds(key, objects[i].bytes))) published = {};
     }
-    EVODB_CHECK(std::move(published));
+    EVODB_TRY(std::move(published));
     folders.emplace(parent_of(key), key);
   }
-  for (const auto& [folder, key] : folders) EVODB_CHECK(sync_folder_of(key));
+  for (const auto& [folder, key] : folders) EVODB_TRY(sync_folder_of(key));
   return {};
 }
 
 Result<std::string> LocalStore::get(const std::string& key) {
-  EVODB_CHECK(check_key(key));
+  EVODB_TRY(check_key(key));
   const std::string path = path_of(key);
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) {
     const int code = errno;
     if (code != ENOENT && code != ENOTDIR) return fail(from_errno(code, "cannot open", path));
-    EVODB_CHECK(present());
+    EVODB_TRY(present());
     return fail(no_such_object(key));
   }
   struct stat info{};
@@ -279,7 +279,7 @@ Result<std::string> LocalStore::get(const std::string& key) {
 }
 
 Result<bool> LocalStore::holds(const std::string& key, std::string_view bytes) {
-  EVODB_CHECK(check_key(key));
+  EVODB_TRY(check_key(key));
   struct stat info{};
   if (::stat(path_of(key).c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
       static_cast<std::uint64_t>(info.st_size) != bytes.size()) {
@@ -289,7 +289,7 @@ Result<bool> LocalStore::holds(const std::string& key, std::string_view bytes) {
 }
 
 Result<void> LocalStore::remove(const std::string& key) {
-  EVODB_CHECK(check_key(key));
+  EVODB_TRY(check_key(key));
   const std::string path = path_of(key);
   if (::unlink(path.c_str()) == 0) return {};
   const int code = errno;
@@ -316,7 +316,7 @@ Result<void> LocalStore::walk(const std::string& folder, std::string_view prefix
     struct stat info{};
     if (::lstat((root_ + "/" + key).c_str(), &info) != 0) continue;  // vanished meanwhile
     if (S_ISDIR(info.st_mode)) {
-      EVODB_CHECK(walk(key, prefix, found));
+      EVODB_TRY(walk(key, prefix, found));
     } else if (S_ISREG(info.st_mode) && key.starts_with(prefix)) {
       found.push_back({key, static_cast<std::uint64_t>(info.st_size),
                        UnixMillis{info.st_mtim.tv_sec * 1000 + info.st_mtim.tv_nsec / 1'000'000}});
@@ -326,13 +326,13 @@ Result<void> LocalStore::walk(const std::string& folder, std::string_view prefix
 }
 
 Result<std::vector<ObjectInfo>> LocalStore::list(const std::string& prefix) {
-  EVODB_CHECK(present());
+  EVODB_TRY(present());
   std::vector<ObjectInfo> found;
   // Begin in the deepest folder that the prefix names whole.
   const std::size_t slash = prefix.rfind('/');
   const std::string start = slash == std::string::npos ? "" : prefix.substr(0, slash);
-  if (!start.empty()) EVODB_CHECK(check_key(start));
-  EVODB_CHECK(walk(start, prefix, found));
+  if (!start.empty()) EVODB_TRY(check_key(start));
+  EVODB_TRY(walk(start, prefix, found));
   std::sort(found.begin(), found.end(),
             [](const ObjectInfo& a, const ObjectInfo& b) { return a.key < b.key; });
   return found;
@@ -375,8 +375,8 @@ Result<std::string> LocalStore::key_of(const std::string& location) const {
 
 Result<void> LocalStore::check() {
   Temporary temporary(*this);
-  EVODB_CHECK(temporary.write(*this, "x"));
-  EVODB_CHECK(temporary.sync());
+  EVODB_TRY(temporary.write(*this, "x"));
+  EVODB_TRY(temporary.sync());
   struct statvfs disk{};
   if (::statvfs(root_.c_str(), &disk) != 0) return fail(from_errno(errno, "cannot ask", root_));
   const std::uint64_t free = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;

@@ -35,7 +35,7 @@ Result<Place> parse_url(const std::string& url) {
   }
   if (rest.size() > place.bucket.size()) place.prefix = rest.substr(place.bucket.size() + 1);
   while (place.prefix.ends_with('/')) place.prefix.pop_back();
-  if (!place.prefix.empty()) EVODB_CHECK(check_key(place.prefix));
+  if (!place.prefix.empty()) EVODB_TRY(check_key(place.prefix));
   if (place.prefix.find_first_of("?#%") != std::string::npos) {
     return fail(ErrorKind::kInvalid,
                 "the prefix in store.url has one of ? # %, which Iceberg "
@@ -220,7 +220,7 @@ Result<void> S3Store::put_once(const std::string& key, std::string_view bytes, P
 }
 
 Result<void> S3Store::put(const std::string& key, std::string_view bytes, PutMode mode) {
-  EVODB_CHECK(check_key(full_key(key)));
+  EVODB_TRY(check_key(full_key(key)));
   if (bytes.size() > object_bytes_max) {
     return fail(ErrorKind::kInvalid, "an object over 5 GiB would need a multipart upload: " + key);
   }
@@ -253,7 +253,7 @@ Result<void> S3Store::put_all(std::span<const NewObject> objects) {
 }
 
 Result<std::string> S3Store::get(const std::string& key) {
-  EVODB_CHECK(check_key(full_key(key)));
+  EVODB_TRY(check_key(full_key(key)));
   S3Request get = request("GET", "get", key);
   get.answer_bytes_max = object_bytes_max;
   S3Answer answer = EVODB_TRY(read(get));
@@ -268,7 +268,7 @@ Result<std::string> S3Store::get(const std::string& key) {
 
 // Size and tag prove it mostly, for the price of a HEAD; otherwise the bytes themselves do.
 Result<bool> S3Store::holds(const std::string& key, std::string_view bytes) {
-  EVODB_CHECK(check_key(full_key(key)));
+  EVODB_TRY(check_key(full_key(key)));
   S3Request head = request("HEAD", "look at", key);
   head.timeout_ms = std::min(head.timeout_ms, look_ms_max);
   const S3Answer answer = EVODB_TRY(read(head));
@@ -283,7 +283,7 @@ Result<bool> S3Store::holds(const std::string& key, std::string_view bytes) {
 }
 
 Result<void> S3Store::remove(const std::string& key) {
-  EVODB_CHECK(check_key(full_key(key)));
+  EVODB_TRY(check_key(full_key(key)));
   const S3Request remove = request("DELETE", "remove", key);
   const S3Answer answer = EVODB_TRY(transport_->exchange(remove));
   const bool done = answer.status == 200 || answer.status == 202 || answer.status == 204;
@@ -360,7 +360,7 @@ Result<void> S3Store::check() {
   check.key.clear();
   check.query = {{"list-type", "2"}, {"max-keys", "1"}, {"prefix", prefix_}};
   const S3Answer answer = EVODB_TRY(read(check));
-  EVODB_CHECK(page_of(check, answer));
+  EVODB_TRY(page_of(check, answer));
   return {};
 }
 

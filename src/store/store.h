@@ -2,7 +2,7 @@
 // speaks like it (R2). Keys are relative to the warehouse: "evodb/orders_changes/data/x.parquet".
 //
 //   auto store = EVODB_TRY(open_store({.url = "s3://bucket/prefix", .endpoint = ...}));
-//   EVODB_CHECK(store->put(key, bytes, PutMode::kIfAbsent));
+//   EVODB_TRY(store->put(key, bytes, PutMode::kIfAbsent));
 //
 // Calls block; a store is used from several threads at once. Errors:
 //   kRetry           away, throttled, full, timed out before anything was sent: try again later

@@ -33,7 +33,7 @@ Result<void> try_promises(ObjectStore& store, const std::string& key, const std:
   if (auto put = store.put(key, first, PutMode::kIfAbsent); !put) {
     return while_doing("put", put.error());
   }
-  EVODB_CHECK(expect_bytes(store, key, first, "it gives back other bytes than were put"));
+  EVODB_TRY(expect_bytes(store, key, first, "it gives back other bytes than were put"));
   const auto again = store.put(key, second, PutMode::kIfAbsent);
   if (again) {
     return not_kept(
@@ -44,8 +44,7 @@ Result<void> try_promises(ObjectStore& store, const std::string& key, const std:
   if (again.error().kind != ErrorKind::kExists) {
     return while_doing("conditional put", again.error());
   }
-  EVODB_CHECK(
-      expect_bytes(store, key, first, "a put-if-absent that it refused replaced the object"));
+  EVODB_TRY(expect_bytes(store, key, first, "a put-if-absent that it refused replaced the object"));
   const auto listed = store.list(std::string(probe_folder) + "/");
   if (!listed) return while_doing("list", listed.error());
   const auto seen = std::ranges::find(*listed, key, &ObjectInfo::key);
@@ -61,7 +60,7 @@ Result<void> try_promises(ObjectStore& store, const std::string& key, const std:
 }  // namespace
 
 Result<void> probe_store(ObjectStore& store, std::uint64_t nonce) {
-  EVODB_CHECK(store.check());
+  EVODB_TRY(store.check());
   std::string name;
   base::put_u64(name, nonce);
   name = base::to_hex(name);

@@ -63,7 +63,7 @@ class Decoder {
       case AvroNode::Kind::kRecord:
         out.items.resize(node.fields.size());
         for (std::size_t i = 0; i < node.fields.size(); ++i) {
-          EVODB_CHECK(value(node.fields[i].node, depth + 1, out.items[i]));
+          EVODB_TRY(value(node.fields[i].node, depth + 1, out.items[i]));
         }
         break;
       case AvroNode::Kind::kArray:
@@ -111,7 +111,7 @@ class Decoder {
           out.items.push_back(std::move(key));
         }
         AvroValue item;
-        EVODB_CHECK(value(node.children[0], depth + 1, item));
+        EVODB_TRY(value(node.children[0], depth + 1, item));
         out.items.push_back(std::move(item));
       }
     }
@@ -206,7 +206,7 @@ Result<AvroFile> read_avro(std::string_view bytes) {
   if (!bytes.starts_with(magic)) return corrupt("it does not begin with Avro's magic bytes");
   base::ByteReader in(bytes.substr(magic.size()));
   AvroFile file;
-  EVODB_CHECK(read_metadata(in, file.metadata));
+  EVODB_TRY(read_metadata(in, file.metadata));
   std::string_view sync;
   if (!in.bytes(sync_bytes, &sync)) return corrupt("its header is cut off");
   file.nodes = EVODB_TRY(parse_avro_schema(file.metadata["avro.schema"]));
@@ -230,7 +230,7 @@ Result<AvroFile> read_avro(std::string_view bytes) {
     if (mark != sync) return corrupt("a block does not end with the file's sync mark");
     std::string inflated;
     if (deflated) {
-      EVODB_CHECK(inflate(block, avro_bytes_max - inflated_bytes, inflated));
+      EVODB_TRY(inflate(block, avro_bytes_max - inflated_bytes, inflated));
       block = inflated;
     }
     inflated_bytes += block.size();
@@ -242,7 +242,7 @@ Result<AvroFile> read_avro(std::string_view bytes) {
     Decoder decoder(file.nodes, block, budget);
     for (std::int64_t i = 0; i < count; ++i) {
       AvroValue row;
-      EVODB_CHECK(decoder.value(0, 0, row));
+      EVODB_TRY(decoder.value(0, 0, row));
       file.rows.push_back(std::move(row));
     }
     values_left -= given - budget;

@@ -83,16 +83,16 @@ class SqliteCatalog final : public Catalog {
     }
     sqlite3_extended_result_codes(db_, 0);
     sqlite3_busy_timeout(db_, busy_timeout_ms);
-    EVODB_CHECK(run("PRAGMA journal_mode=WAL"));
-    EVODB_CHECK(run("PRAGMA synchronous=FULL"));
-    EVODB_CHECK(run("PRAGMA wal_autocheckpoint=16"));
-    EVODB_CHECK(run(create_tables));
-    EVODB_CHECK(write_log_again());
-    EVODB_CHECK(check_whole());
+    EVODB_TRY(run("PRAGMA journal_mode=WAL"));
+    EVODB_TRY(run("PRAGMA synchronous=FULL"));
+    EVODB_TRY(run("PRAGMA wal_autocheckpoint=16"));
+    EVODB_TRY(run(create_tables));
+    EVODB_TRY(write_log_again());
+    EVODB_TRY(check_whole());
     // A catalog that an older engine made (layout version 0) has no such column.
     Statement probe(db_, "SELECT iceberg_type FROM iceberg_tables LIMIT 0");
     if (probe.step() == SQLITE_ERROR) {
-      EVODB_CHECK(run("ALTER TABLE iceberg_tables ADD COLUMN iceberg_type VARCHAR(5)"));
+      EVODB_TRY(run("ALTER TABLE iceberg_tables ADD COLUMN iceberg_type VARCHAR(5)"));
     }
     return {};
   }
@@ -100,9 +100,9 @@ class SqliteCatalog final : public Catalog {
   Result<WriterEpoch> claim(WriterEpoch at_least) override {
     const std::lock_guard lock(mutex_);
     std::uint64_t epoch = 0;
-    EVODB_CHECK(transaction([&]() -> Result<void> {
+    EVODB_TRY(transaction([&]() -> Result<void> {
       epoch = std::max(EVODB_TRY(stored_epoch()) + 1, at_least.value);
-      EVODB_CHECK(write_property("exists", "true"));
+      EVODB_TRY(write_property("exists", "true"));
       return write_property(writer_epoch_key, std::to_string(epoch));
     }));
     return WriterEpoch(epoch);
@@ -118,7 +118,7 @@ class SqliteCatalog final : public Catalog {
 
   Result<std::vector<TableEntry>> list() override {
     const std::lock_guard lock(mutex_);
-    EVODB_CHECK(in_place());
+    EVODB_TRY(in_place());
     Statement rows(db_,
                    "SELECT table_name, metadata_location FROM iceberg_tables WHERE "
                    "catalog_name = ? AND table_namespace = ? AND (iceberg_type = 'TABLE' OR "
@@ -135,7 +135,7 @@ class SqliteCatalog final : public Catalog {
 
   Result<std::optional<std::string>> load(const std::string& table) override {
     const std::lock_guard lock(mutex_);
-    EVODB_CHECK(in_place());
+    EVODB_TRY(in_place());
     return current_location(table);
   }
 
@@ -144,7 +144,7 @@ class SqliteCatalog final : public Catalog {
                     const std::string& metadata_location) override {
     const std::lock_guard lock(mutex_);
     return transaction([&]() -> Result<void> {
-      EVODB_CHECK(check_writer(writer));
+      EVODB_TRY(check_writer(writer));
       const auto now = EVODB_TRY(current_location(table));
       if (now != expected) {
         return fail(ErrorKind::kStale, "somebody else's commit to " + table + " came first");
@@ -176,7 +176,7 @@ class SqliteCatalog final : public Catalog {
 
   Result<std::optional<std::string>> property(const std::string& key) override {
     const std::lock_guard lock(mutex_);
-    EVODB_CHECK(in_place());
+    EVODB_TRY(in_place());
     return read_property(key);
   }
 
@@ -184,7 +184,7 @@ class SqliteCatalog final : public Catalog {
                             const std::string& value) override {
     const std::lock_guard lock(mutex_);
     return transaction([&]() -> Result<void> {
-      EVODB_CHECK(check_writer(writer));
+      EVODB_TRY(check_writer(writer));
       return write_property(key, value);
     });
   }
@@ -274,7 +274,7 @@ class SqliteCatalog final : public Catalog {
 
   // Before anybody believes a commit that is found in the log, it must be on the disk.
   Result<void> write_log_again() {
-    EVODB_CHECK(run("BEGIN IMMEDIATE"));
+    EVODB_TRY(run("BEGIN IMMEDIATE"));
     const int code = base::write_sqlite_log_again(db_);
     sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
     if (code != SQLITE_OK) return fail(error(code, "recover"));
@@ -283,8 +283,8 @@ class SqliteCatalog final : public Catalog {
 
   template <class Work>
   Result<void> transaction(Work work) {
-    EVODB_CHECK(in_place());
-    EVODB_CHECK(run("BEGIN IMMEDIATE"));
+    EVODB_TRY(in_place());
+    EVODB_TRY(run("BEGIN IMMEDIATE"));
     Result<void> done = work();
     if (!done) {
       sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
@@ -372,7 +372,7 @@ Result<std::unique_ptr<Catalog>> open_sqlite_catalog(const std::string& path,
                                                      const std::string& name_space,
                                                      const std::string& vfs) {
   auto catalog = std::make_unique<SqliteCatalog>(path, catalog_name, name_space, vfs);
-  EVODB_CHECK(catalog->open());
+  EVODB_TRY(catalog->open());
   return std::unique_ptr<Catalog>(std::move(catalog));
 }
 

@@ -175,7 +175,7 @@ Result<void> inflate(std::string_view compressed, std::size_t bytes_max, std::st
     if (kind == 1) {
       fixed_codes(lengths, distances);
     } else if (kind == 2) {
-      EVODB_CHECK(read_codes(bits, lengths, distances));
+      EVODB_TRY(read_codes(bits, lengths, distances));
     } else {
       return corrupt("an unknown kind of block");
     }

@@ -27,7 +27,7 @@ std::string rows() {
 
 Result<std::string> inflated(std::string_view bytes, std::size_t max = 10'000) {
   std::string out;
-  EVODB_CHECK(inflate(bytes, max, out));
+  EVODB_TRY(inflate(bytes, max, out));
   return out;
 }
 

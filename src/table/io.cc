@@ -10,14 +10,14 @@ struct Performer {
   IoResponse operator()(const PutObjects& put) const {
     std::vector<store::NewObject> objects;
     for (const auto& object : put.objects) objects.push_back({object.key, *object.bytes});
-    EVODB_CHECK(store.put_all(objects));
+    EVODB_TRY(store.put_all(objects));
     return IoValue{};
   }
   IoResponse operator()(const GetObject& get) const {
     return IoValue{.bytes = EVODB_TRY(store.get(get.key))};
   }
   IoResponse operator()(const RemoveObject& remove) const {
-    EVODB_CHECK(store.remove(remove.key));
+    EVODB_TRY(store.remove(remove.key));
     return IoValue{};
   }
   IoResponse operator()(const ListObjects& list) const {
@@ -27,7 +27,7 @@ struct Performer {
     return IoValue{.metadata_location = EVODB_TRY(catalog.load(load.table))};
   }
   IoResponse operator()(const SwapTable& swap) const {
-    EVODB_CHECK(catalog.swap(swap.writer, swap.table, swap.expected, swap.metadata_location));
+    EVODB_TRY(catalog.swap(swap.writer, swap.table, swap.expected, swap.metadata_location));
     return IoValue{};
   }
 };

@@ -164,7 +164,7 @@ Result<Tidied> tidy_table(store::ObjectStore& store, Catalog& catalog, const std
   const std::int64_t reference = std::min(now.value, newest);
   for (const auto& object : objects) {
     if (reference - object.modified.value <= min_age_ms || keep.holds(object.key)) continue;
-    EVODB_CHECK(store.remove(object.key));
+    EVODB_TRY(store.remove(object.key));
     ++done.removed;
   }
   return done;

@@ -178,7 +178,7 @@ Result<TableMetadata> TableMetadata::parse(std::string_view text) {
   if (!unpartitioned) {
     return fail(ErrorKind::kInvalid, "the table has no unpartitioned spec, which EvoDB writes by");
   }
-  EVODB_CHECK(m.take_snapshots());
+  EVODB_TRY(m.take_snapshots());
   return m;
 }
 

@@ -93,11 +93,11 @@ class Opening {
       : store_(store), catalog_(catalog), random_(random), writer_(writer), options_(options) {}
 
   Result<OpenedLakehouse> run() {
-    EVODB_CHECK(know_warehouse());
-    EVODB_CHECK(make_claim());
-    EVODB_CHECK(read_catalog());
-    EVODB_CHECK(read_pointers());
-    EVODB_CHECK(adopt_unknown());
+    EVODB_TRY(know_warehouse());
+    EVODB_TRY(make_claim());
+    EVODB_TRY(read_catalog());
+    EVODB_TRY(read_pointers());
+    EVODB_TRY(adopt_unknown());
     // What was written by a version that made no claims may have a higher epoch than any of them.
     if (highest_writer_ >= writer_) {
       writer_ = EVODB_TRY(catalog_.claim(WriterEpoch(highest_writer_.value + 1)));
@@ -106,11 +106,11 @@ class Opening {
       opened_ = {};
       return run();
     }
-    for (auto& [location_key, folder] : folders_) EVODB_CHECK(settle(location_key, folder));
-    EVODB_CHECK(point());
+    for (auto& [location_key, folder] : folders_) EVODB_TRY(settle(location_key, folder));
+    EVODB_TRY(point());
     // Last: until then it is a catalog that knew nothing.
     if (catalog_is_new_) {
-      EVODB_CHECK(
+      EVODB_TRY(
           catalog_.set_property(writer_, catalog_id_property, opened_.claim->record().catalog));
     }
     return std::move(opened_);
@@ -128,12 +128,12 @@ class Opening {
       if (bytes) {
         const auto record = EVODB_TRY(decode_warehouse(*bytes));
         if (known && *known != record.id) return fail(another_warehouse());
-        EVODB_CHECK(know_place(record.location));
+        EVODB_TRY(know_place(record.location));
         if (known) return {};
         return catalog_.set_property(writer_, warehouse_id_property, record.id);
       }
       if (known && !EVODB_TRY(holds_tables())) return fail(another_warehouse());
-      if (!known) EVODB_CHECK(know_place_of_tables());
+      if (!known) EVODB_TRY(know_place_of_tables());
       const WarehouseRecord record{known.value_or(random_id(random_)), store_.location("")};
       if (!EVODB_TRY(put_mine(store_, key, encode(record)))) continue;  // somebody else did
     }
@@ -163,7 +163,7 @@ class Opening {
       const auto there = store_.get(entry.metadata_location.substr(at + 1));
       if (!there && there.error().kind == ErrorKind::kNotFound) continue;
       if (!there) return fail(there.error());
-      EVODB_CHECK(know_place(entry.metadata_location.substr(0, at + 1)));
+      EVODB_TRY(know_place(entry.metadata_location.substr(0, at + 1)));
     }
     return {};
   }
@@ -230,8 +230,8 @@ class Opening {
       writer_ = EVODB_TRY(catalog_.claim(WriterEpoch(writer_.value + 1)));
     }
     // Before the pointers are read: who has not lost its claim by now has put its pointer.
-    for (const std::string& key : older) EVODB_CHECK(store_.remove(key));
-    if (!parent_id) EVODB_CHECK(catalog_.set_property(writer_, parent_id_property, record.parent));
+    for (const std::string& key : older) EVODB_TRY(store_.remove(key));
+    if (!parent_id) EVODB_TRY(catalog_.set_property(writer_, parent_id_property, record.parent));
     catalog_is_new_ = !catalog_id.has_value();
     opened_.claim = std::make_shared<Claim>(record);
     const bool changed = catalog_is_new_ || (before && before->catalog != record.catalog);
@@ -395,7 +395,7 @@ class Opening {
     // Forward, or registered.
     std::string as = name;
     while (!folder.entry && is_taken(as)) as += "_2";
-    EVODB_CHECK(catalog_.swap(
+    EVODB_TRY(catalog_.swap(
         writer_, as, folder.entry ? std::optional(folder.entry->metadata_location) : std::nullopt,
         location));
     opened_.notes.push_back(
@@ -435,7 +435,7 @@ class Opening {
   Result<void> point() {
     std::vector<store::NewObject> objects;
     for (const auto& [of, pointer] : new_pointers_) objects.push_back({pointer.key, pointer.bytes});
-    if (!objects.empty()) EVODB_CHECK(store_.put_all(objects));
+    if (!objects.empty()) EVODB_TRY(store_.put_all(objects));
     for (const auto& [of, pointer] : new_pointers_) {
       (void)opened_.claim->note_pointed(opened_.tables[of].state, pointer.key);
     }
@@ -498,7 +498,7 @@ Result<void> tend_table(store::ObjectStore& store, Catalog& catalog, Claim& clai
   const Claim::NewPointer pointer = claim.pointer_of(serial, there->state, key);
   if (!EVODB_TRY(put_mine(store, pointer.key, pointer.bytes))) return {};
   const auto useless = claim.note_pointed(there->state, pointer.key);
-  if (useless) EVODB_CHECK(store.remove(*useless));
+  if (useless) EVODB_TRY(store.remove(*useless));
   return {};
 }
 
@@ -523,9 +523,9 @@ Result<void> tend_lakehouse(store::ObjectStore& store, Catalog& catalog, Claim& 
   if (!held || !claim.is(*held)) {
     return fail(ErrorKind::kFenced, "another parent has taken over this warehouse");
   }
-  EVODB_CHECK(catalog.list());  // kStale where it is another file
+  EVODB_TRY(catalog.list());  // kStale where it is another file
   for (const Claim::Pointed& table : claim.pointed()) {
-    EVODB_CHECK(tend_table(store, catalog, claim, table));
+    EVODB_TRY(tend_table(store, catalog, claim, table));
   }
   return {};
 }

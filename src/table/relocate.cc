@@ -62,7 +62,7 @@ class Relocation {
       }
     }
     const std::string key = folder_ + metadata_name(metadata_key, random_uuid(random_));
-    EVODB_CHECK(put(key, dump_json(json)));
+    EVODB_TRY(put(key, dump_json(json)));
     return to_ + key;
   }
 
@@ -86,7 +86,7 @@ class Relocation {
                                     json_long(snapshot, "sequence-number").value_or(0)};
     const std::string new_key = folder_ + "snap-" + std::to_string(header.snapshot_id) + "-0-" +
                                 random_uuid(random_) + ".avro";
-    EVODB_CHECK(put(new_key, write_manifest_list(header, lines)));
+    EVODB_TRY(put(new_key, write_manifest_list(header, lines)));
     return to_ + new_key;
   }
 
@@ -114,7 +114,7 @@ class Relocation {
     const std::string bytes = write_manifest(header_, entries);
     const std::string new_key =
         folder_ + random_uuid(random_) + "-m" + std::to_string(manifests_.size()) + ".avro";
-    EVODB_CHECK(put(new_key, bytes));
+    EVODB_TRY(put(new_key, bytes));
     ManifestFile moved = line;
     moved.location = to_ + new_key;
     moved.bytes = static_cast<std::int64_t>(bytes.size());
@@ -226,7 +226,7 @@ Result<Relocated> relocate_lakehouse(store::ObjectStore& store, Catalog& catalog
       const std::string why = "table " + name + " cannot be relocated: " + moved.error().text;
       return fail(ErrorKind::kInvalid, why);
     }
-    EVODB_CHECK(catalog.swap(writer, name, what.second, *moved));
+    EVODB_TRY(catalog.swap(writer, name, what.second, *moved));
     done.tables.push_back(name);
   }
   const auto known = EVODB_TRY(catalog.property(warehouse_id_property));
@@ -235,7 +235,7 @@ Result<Relocated> relocate_lakehouse(store::ObjectStore& store, Catalog& catalog
     record->id = known ? *known : random_uuid(random);
   }
   record->location = store.location("");
-  EVODB_CHECK(store.put(record_key, encode(*record), store::PutMode::kOverwrite));
+  EVODB_TRY(store.put(record_key, encode(*record), store::PutMode::kOverwrite));
   // Claims it, and points at what is there now.
   (void)EVODB_TRY(open_lakehouse(store, catalog, random, writer));
   return done;

@@ -122,7 +122,7 @@ Result<TableDef> decode_table_def(base::ByteReader& in) {
         EVODB_TRY(read_name(in, base::column_name_bytes_max, "a column's declared type"));
     column.key_ordinal = EVODB_TRY(read_u32(in, "a column's key ordinal"));
   }
-  EVODB_CHECK(check_columns(def));
+  EVODB_TRY(check_columns(def));
   return def;
 }
 

@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "differential.h"
-#include "wire/v1.h"
-#include "wire/v1_text.h"
+#include "wire/v1/codec.h"
+#include "wire/v1/text.h"
 
 namespace evodb::differential {
 namespace {

@@ -157,7 +157,7 @@ Result<void> PosixDisk::make_directories(const std::string& path) {
     return failed("mkdir", path, ENOTDIR);
   }
   if (path.back() == '/') return make_directories(path.substr(0, path.find_last_not_of('/') + 1));
-  EVODB_CHECK(make_directories(parent_of(path)));
+  EVODB_TRY(make_directories(parent_of(path)));
   if (::mkdir(path.c_str(), 0750) != 0 && errno != EEXIST) return failed("mkdir", path, errno);
   return sync_directory(parent_of(path));
 }
