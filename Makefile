@@ -27,7 +27,7 @@ empty :=
 space := $(empty) $(empty)
 PYTEST := .deps/venv/bin/python -m pytest -q -p no:cacheprovider
 
-.PHONY: setup build sim test unit system install-test walls fuzz tsan prove prove-sim crash-points \
+.PHONY: setup build sim test unit system install-test walls examples fuzz tsan prove prove-sim crash-points \
         prove-system prove-torture prove-thread prove-address prove-long \
         torture world soak readers demo bench instructions format lint docs clean
 
@@ -67,6 +67,10 @@ install-test: setup
 # The build must refuse an include across a wall.
 walls: setup
 	tests/walls/run.sh
+
+# The examples in the comments of headers compile.
+examples: setup
+	tests/examples/run
 
 fuzz: setup
 	cmake --preset debug > /dev/null

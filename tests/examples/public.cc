@@ -1,0 +1,7 @@
+// What the examples in include/evodb leave open; CONTRIBUTING.md, "Examples in headers".
+
+// --- evodb/protocol.h
+extern evodb::WalEntry entry;
+
+// --- evodb/result.h: at namespace scope
+struct Address {};
