@@ -1,8 +1,8 @@
 // Load: many children in one thread, speaking wire v2 over real sockets as fast as credit and
 // window allow. What they send is known exactly, so that a reader can be asked for it afterwards.
 //
-//   Load load({.host = "127.0.0.1", .port = 8787, .connections = 32, .entries = 1'000'000});
-//   LoadResult r = EVODB_TRY(load.run());
+//   LoadOptions options{.host = "127.0.0.1", .port = 8787, .connections = 32, .entries = 1'000'000};
+//   LoadResult result = EVODB_TRY(run_load(options));
 //
 // Source i is "<prefix>-<i>" and sends the LSNs 1 .. its share, in epoch 1, of one table.
 #pragma once

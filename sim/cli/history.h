@@ -1,7 +1,7 @@
 // One history, run in this process or in one of its own.
 //
 //   HistoryReport report = run_history({.seed = 7, .profile = "swarm"});
-//   HistoryReport safe = run_history_apart(...);   // an assertion or a hang is a violation, too
+//   HistoryReport safe = run_history_apart({.seed = 8});   // an assertion or a hang is a violation, too
 //
 // A failed assertion of the shipped code ends its process: whoever must go on runs it apart.
 #pragma once

@@ -1,6 +1,8 @@
 // Workers: many histories, in a few processes side by side.
 //
-//   run_side_by_side(jobs, 2, [](const HistoryReport& r) { ... });
+//   run_side_by_side(histories, 2, [](const HistoryOptions&, const HistoryReport& report) {
+//     return report.findings.empty();   // false: no more of them
+//   });
 //
 // A process runs history after history; when one of them ends it (an assertion, a hang), that is
 // the finding of this history, and another process takes the rest.

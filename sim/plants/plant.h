@@ -1,8 +1,9 @@
 // Plant: one known bug, put around the shipped rooms through their seams. The proof that the
 // simulator would notice: a plant that no history catches means that the oracle is blind there.
 //
-//   auto plant = EVODB_TRY(make_plant("ack-before-sync"));   // one for each history
-//   World world(options, plant.get());
+//   const PlantInfo* info = EVODB_TRY(find_plant("ack-before-sync"));
+//   const std::unique_ptr<Plant> plant = info->make();   // one for each history
+//   World world({.seed = 7, .plant = plant.get()});
 //
 // Plants exist in the simulator's build only. Each is a decorator of an interface that the product
 // has anyway (disk, clock, journal, ingest, lake, catalog, store calls, outbox); the product has no
@@ -19,7 +20,9 @@
 
 #include "base/clock.h"
 #include "base/disk.h"
+#include "base/loop.h"
 #include "capture/outbox.h"
+#include "capture/sqlite_outbox.h"
 #include "edge/uplink.h"
 #include "evodb/result.h"
 #include "lake/flush_machine.h"
@@ -38,6 +41,9 @@ class Plant : public parent::RoomWraps {
   virtual table::Catalog& catalog(table::Catalog& real) { return real; }
   virtual lake::FileEncoder& encoder(lake::FileEncoder& real) { return real; }
   virtual void parent_options(parent::ParentOptions&) {}
+  virtual base::Loop& loop(base::Loop& real) { return real; }
+  // Of what is done with the store beside flushes: recovery, opening a lakehouse.
+  virtual store::ObjectStore& store(store::ObjectStore& real) { return real; }
   // --- of the store, where a history reaches it as an S3 server (once a world)
   virtual std::unique_ptr<store::S3Transport> s3(std::unique_ptr<store::S3Transport> real) {
     return real;
@@ -52,6 +58,7 @@ class Plant : public parent::RoomWraps {
   // --- of an edge's process
   virtual void edge_options(edge::UplinkOptions&) {}
   virtual capture::Outbox& outbox(capture::Outbox& real) { return real; }
+  virtual void sqlite_options(capture::SqliteOutboxOptions&) {}
 };
 
 struct PlantInfo {

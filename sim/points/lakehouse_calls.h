@@ -4,7 +4,7 @@
 //
 //   LakehouseCalls calls;
 //   calls.watch(store);                               // a FakeStore
-//   CountedCatalog catalog(open_sqlite_catalog(...), calls);
+//   CountedCatalog catalog(std::move(sqlite_catalog), calls);
 //   calls.strike(7, CallFault::kStopAfter);
 //   ... until calls.stopped(): nothing that the process does reaches the lakehouse any more ...
 //   calls.revive();                                   // the next process

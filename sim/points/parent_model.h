@@ -2,9 +2,9 @@
 // it. A model of ingest's rules for one ordered source that waits for `persisted`, for workloads
 // that are about the edge's disk: it never crashes, and whatever it takes is persisted at once.
 //
-//   EVODB_TRY(parent.connect(outbox));   // compares histories; begins a new epoch if they differ
-//   EVODB_TRY(parent.receive(outbox));   // takes what is new
-//   EVODB_TRY(outbox.trim(parent.received(), parent.chain()));
+//   const bool new_epoch = EVODB_TRY(parent.connect(outbox));   // began one: histories differ
+//   EVODB_TRY(parent.receive(outbox));                          // takes what is new
+//   EVODB_TRY(outbox.trim(parent.epoch(), parent.received(), parent.chain()));
 //
 // Errors of kind kInternal are violations: a gap, a change that does not fit the rows before it.
 // All others are the outbox's own.

@@ -1,9 +1,9 @@
 // The enumerator of crash points: what a workload supplies, and the loops that stop its machine at
 // every call and fail every call.
 //
-//   class AppendAndTrim final : public DiskWorld { ... };     // one machine and what it was told
 //   Report report("journal");
-//   enumerate_disk([] { return std::make_unique<AppendAndTrim>(); }, {}, report);
+//   const auto make = [] { return std::make_unique<AppendAndTrim>(); };   // a DiskWorld of yours
+//   enumerate_disk(make, {}, report);
 //   for (const std::string& violation : report.violations) ...
 //
 // Nothing is drawn: a workload is run once undisturbed to count its calls, then once for each of

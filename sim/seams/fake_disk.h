@@ -2,8 +2,7 @@
 //
 //   FakeDisk disk;
 //   ... use it ...
-//   disk.crash_at(disk.mutations() + 7);        // the machine stops at the 7th mutating call from
-//   now
+//   disk.crash_at(disk.mutations() + 7);        // the 7th mutating call from now stops the machine
 //   ... every call fails from then on ...
 //   disk.restart(CrashModel::kTorn, random);    // power is back; some of the unsynced is gone
 //

@@ -2,8 +2,8 @@
 //
 //   FakeNetwork network(seed);
 //   FakeLoop parent(network, "parent"), edge(network, "edge");
-//   parent.listen("parent:8787", server);
-//   edge.dial("parent", 8787, client);
+//   EVODB_TRY(parent.listen("parent:8787", server));
+//   EVODB_TRY(edge.dial("parent", 8787, client));
 //   network.run_for(1000);             // a second of virtual time, no time at all
 //   network.partition("parent", "edge");   // the parent's bytes do not arrive any more
 //   network.cut("parent", "edge");     // both sides hear on_closed, bytes in flight are lost

@@ -1,10 +1,10 @@
 // FakeS3: an S3 server in memory, in front of a FakeStore, that answers as real servers, proxies
 // and load balancers have answered: at length, with a page of HTML, with an error under a 200.
 //
-//   auto transport = std::make_unique<FakeS3>(store, tag, [&](const store::S3Request&) {
+//   auto transport = std::make_unique<FakeS3>(objects, tag, [](const store::S3Request&) {
 //     return std::optional(FakeS3::Odd{FakeS3::Oddity::kLongError, /*carried_out=*/true});
 //   });
-//   auto s3 = store::S3Store::open({.url = "s3://warehouse"}, std::move(transport));
+//   auto s3 = EVODB_TRY(store::S3Store::open({.url = "s3://warehouse"}, std::move(transport)));
 //
 // The bytes between are S3Store's own business: this is the end of its seam (s3_transport.h).
 #pragma once

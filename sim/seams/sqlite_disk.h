@@ -2,11 +2,12 @@
 // catalog, an application's own connection) runs on a disk that forgets, tears and fails.
 //
 //   FakeDisk disk;
-//   (void)disk.make_directories("edge");
 //   SqliteDisk sqlite(disk, clock, random);
-//   auto outbox = FileOutbox::open("edge/a.outbox", "shop-7", Epoch(1), {.vfs = sqlite.name()});
-//   ... the machine stops: outbox.reset(); sqlite.forget(); disk.restart(CrashModel::kTorn,
-//   random);
+//   sqlite3_open_v2("app.db", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, sqlite.name().c_str());
+//   ... the disk is told to stop the machine; then ...
+//   sqlite3_close(db);
+//   sqlite.forget();
+//   disk.restart(CrashModel::kTorn, random);
 //
 // It behaves as SQLite's own VFS for Linux: rollback journals and WAL, sectors of 4096 bytes with
 // POWERSAFE_OVERWRITE, a journal's directory synced after the journal's first sync, the

@@ -6,8 +6,8 @@
 //   SqliteDatabase database(model, clock, seed);
 //   model.transact(now);
 //   EVODB_TRY(database.apply());          // the same in SQL, one transaction
-//   Uplink uplink(loop, random, database, ...);
-//   database.restart(CrashModel::kTorn);    // its machine lost power
+//   edge::Uplink uplink(loop, random, database, options, observer);
+//   EVODB_TRY(database.restart(CrashModel::kTorn));   // its machine lost power
 //
 // What capture decides by itself (the transaction's label, the commit time to the millisecond, the
 // epoch) is told to the model when it is first read. The application commits with synchronous=FULL:
