@@ -32,4 +32,28 @@ std::string to_hex(std::string_view bytes) {
   return out;
 }
 
+std::string hex16(std::uint64_t value) {
+  std::string out(16, '0');
+  for (int i = 15; i >= 0; --i, value >>= 4) out[i] = "0123456789abcdef"[value & 15];
+  return out;
+}
+
+bool parse_hex16(std::string_view hex, std::uint64_t* value) {
+  if (hex.size() != 16) return false;
+  std::uint64_t result = 0;
+  for (const char c : hex) {
+    std::uint64_t digit;
+    if (c >= '0' && c <= '9') {
+      digit = c - '0';
+    } else if (c >= 'a' && c <= 'f') {
+      digit = c - 'a' + 10;
+    } else {
+      return false;
+    }
+    result = result << 4 | digit;
+  }
+  *value = result;
+  return true;
+}
+
 }  // namespace evodb::base

@@ -156,7 +156,12 @@ class ByteReader {
   bool ok_ = true;
 };
 
+// Lower-case hexadecimal: two digits a byte.
 std::string to_hex(std::string_view bytes);
+// A number in 16 digits, so that names of files and objects sort as their numbers do.
+std::string hex16(std::uint64_t value);
+// False unless `hex` is exactly what hex16 gives of some number.
+bool parse_hex16(std::string_view hex, std::uint64_t* value);
 // Appends code point `c` as UTF-8; a surrogate becomes its three bytes. REQUIRES: c <= 0x10ffff.
 void put_utf8(std::string& out, std::uint32_t c);
 

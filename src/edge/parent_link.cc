@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/ascii.h"
 #include "base/assert.h"
+#include "base/base64.h"
 #include "base/bytes.h"
 #include "base/limits.h"
 
@@ -12,29 +14,6 @@ namespace {
 
 constexpr std::size_t response_bytes_max = 16u << 10;
 constexpr std::size_t pong_unsent_bytes_max = 64u << 10;
-
-std::string base64_of_16(const char (&raw)[16]) {
-  static constexpr char digits[] =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (std::size_t i = 0; i < sizeof raw; i += 3) {
-    const std::size_t n = std::min<std::size_t>(3, sizeof raw - i);
-    std::uint32_t group = 0;
-    for (std::size_t j = 0; j < 3; ++j) {
-      group = group << 8 | (j < n ? static_cast<unsigned char>(raw[i + j]) : 0u);
-    }
-    for (std::size_t j = 0; j < 4; ++j) {
-      out.push_back(j <= n ? digits[group >> (18 - 6 * j) & 63] : '=');
-    }
-  }
-  return out;
-}
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, {}, lower, lower);
-}
 
 // The value of a header in a response's head; empty if it is not there.
 std::string_view header_of(std::string_view head, std::string_view name) {
@@ -45,7 +24,7 @@ std::string_view header_of(std::string_view head, std::string_view name) {
     at = end;
     const std::size_t colon = line.find(':');
     if (colon == std::string_view::npos) continue;
-    if (!equal_ignoring_case(line.substr(0, colon), name)) continue;
+    if (!base::equal_ignoring_case(line.substr(0, colon), name)) continue;
     line.remove_prefix(colon + 1);
     while (!line.empty() && (line.front() == ' ' || line.front() == '\t')) line.remove_prefix(1);
     while (!line.empty() && (line.back() == ' ' || line.back() == '\t')) line.remove_suffix(1);
@@ -103,7 +82,7 @@ void ParentLink::on_connected(base::StreamId) {
   char raw[16];
   base::store_fixed(raw, random_.next());
   base::store_fixed(raw + 8, random_.next());
-  key_ = base64_of_16(raw);
+  key_ = base::base64_encode(std::string_view(raw, sizeof raw));
   state_ = State::kHandshake;
   output_ = "GET " + options_.path + " HTTP/1.1\r\nHost: " + address() +
             "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13"

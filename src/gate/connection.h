@@ -6,14 +6,13 @@
 // its session must see wakes it; pings and auto-responses do not.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
+#include "base/chunked_slab.h"
 #include "gate/http.h"
 #include "gate/timer_wheel.h"
 #include "gate/v1_rows.h"
@@ -100,24 +99,6 @@ struct Connection {
 // With 16 bytes in the loop and 16 in ingest: 80 bytes a hibernated child.
 static_assert(sizeof(Connection) == 48);
 
-// Records indexed by StreamId, in chunks that never move.
-class ConnectionSlab {
- public:
-  // Makes the record if it is not there.
-  Connection& at(std::uint32_t id) {
-    while (id / chunk_records >= chunks_.size()) chunks_.push_back(std::make_unique<Chunk>());
-    return (*chunks_[id / chunk_records])[id % chunk_records];
-  }
-  Connection& operator[](std::uint32_t id) {
-    return (*chunks_[id / chunk_records])[id % chunk_records];
-  }
-  WheelLink& link(std::uint32_t id) { return (*this)[id].link; }
-  std::uint32_t end() const { return static_cast<std::uint32_t>(chunks_.size() * chunk_records); }
-
- private:
-  static constexpr std::size_t chunk_records = 1024;
-  using Chunk = std::array<Connection, chunk_records>;
-  std::vector<std::unique_ptr<Chunk>> chunks_;
-};
+using ConnectionSlab = base::ChunkedSlab<Connection>;  // by StreamId
 
 }  // namespace evodb::gate

@@ -55,7 +55,7 @@ Result<std::string> GateImpl::listen(const std::string& address) {
 // --- events of the loop -------------------------------------------------------------------------
 
 void GateImpl::on_accept(StreamId s, std::string_view) {
-  Connection& c = slab_.at(s.value);
+  Connection& c = slab_.make(s.value);
   EVODB_ASSERT(c.state == ConnectionState::kFree, "a new stream has a free record");
   ++stats_.accepted;
   ++stats_.connections;
@@ -319,7 +319,7 @@ void GateImpl::drain(std::string_view why) {
 void GateImpl::deliver(const ingest::Effects& effects) {
   acked_.clear();
   for (const ingest::AckEffect& effect : effects.acks) {
-    Connection& c = slab_.at(effect.session.value);
+    Connection& c = slab_.make(effect.session.value);
     if (c.state != ConnectionState::kV2) continue;
     if (!c.active || !c.active->ack) acked_.push_back(effect.session.value);
     active(c).ack = effect.ack;  // cumulative: the newest one says it all
@@ -340,7 +340,7 @@ void GateImpl::deliver(const ingest::Effects& effects) {
   }
   for (const ingest::BatchDurableEffect& effect : effects.batches) {
     const StreamId s(effect.session.value);
-    if (slab_.at(s.value).state != ConnectionState::kV1) continue;
+    if (slab_.make(s.value).state != ConnectionState::kV1) continue;
     v1_batch_durable(s, effect.token, effect.duplicate);
     if (begun_ != s.value) settle(s);
   }

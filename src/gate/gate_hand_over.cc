@@ -90,7 +90,7 @@ Result<std::string> GateImpl::adopt(std::string_view bytes, std::span<const Stre
 }
 
 Result<void> GateImpl::adopt_one(StreamId s, const ConnectionRecord& r) {
-  Connection& c = slab_.at(s.value);
+  Connection& c = slab_.make(s.value);
   EVODB_ASSERT(c.state == ConnectionState::kFree, "a new stream has a free record");
   const auto tick_at = [this](std::uint64_t age_ms) {
     return wheel_.now() - static_cast<std::uint32_t>(age_ms / static_cast<std::uint64_t>(tick_ms_));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/ascii.h"
 #include "base/assert.h"
 
 namespace evodb::gate {
@@ -36,14 +37,12 @@ std::string_view trim(std::string_view s) {
 bool list_has(std::string_view list, std::string_view wanted) {
   while (!list.empty()) {
     const std::size_t comma = list.find(',');
-    if (equal_ignoring_case(trim(list.substr(0, comma)), wanted)) return true;
+    if (base::equal_ignoring_case(trim(list.substr(0, comma)), wanted)) return true;
     if (comma == std::string_view::npos) return false;
     list.remove_prefix(comma + 1);
   }
   return false;
 }
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
 
 const char* set_once(std::string_view* field, bool* seen, std::string_view value,
                      const char* twice) {
@@ -54,10 +53,6 @@ const char* set_once(std::string_view* field, bool* seen, std::string_view value
 }
 
 }  // namespace
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == lower(y); });
-}
 
 struct HttpParser::HeadInfo {
   std::uint64_t content_length = 0;
@@ -187,8 +182,8 @@ const char* parse_request_line(std::string_view line, ParsedRequest* request, in
   std::string_view path = request->target;
   const std::size_t scheme = path.find("://");
   if (path[0] != '/' && scheme != std::string_view::npos &&
-      (equal_ignoring_case(path.substr(0, scheme), "http") ||
-       equal_ignoring_case(path.substr(0, scheme), "https"))) {
+      (base::equal_ignoring_case(path.substr(0, scheme), "http") ||
+       base::equal_ignoring_case(path.substr(0, scheme), "https"))) {
     path.remove_prefix(scheme + 3);
     const std::size_t begin = path.find_first_of("/?");
     path = begin == std::string_view::npos ? std::string_view() : path.substr(begin);
@@ -237,7 +232,7 @@ const char* HttpParser::parse_head(std::string_view head, ParsedRequest* request
     const std::string_view name = line.substr(0, colon);
     const std::string_view value = trim(line.substr(colon + 1));
     if (!is_field_value(value)) return "a header's value has a control character";
-    const auto is = [&](std::string_view known) { return equal_ignoring_case(name, known); };
+    const auto is = [&](std::string_view known) { return base::equal_ignoring_case(name, known); };
     const char* fault = nullptr;
     std::string_view text;
     if (is("host")) {
@@ -249,7 +244,7 @@ const char* HttpParser::parse_head(std::string_view head, ParsedRequest* request
       }
     } else if (is("transfer-encoding")) {
       info->transfer_encoding = true;
-      info->chunked = equal_ignoring_case(value, "chunked");
+      info->chunked = base::equal_ignoring_case(value, "chunked");
     } else if (is("connection")) {
       info->connection_close |= list_has(value, "close");
       info->connection_keep_alive |= list_has(value, "keep-alive");
@@ -266,7 +261,7 @@ const char* HttpParser::parse_head(std::string_view head, ParsedRequest* request
       fault = set_once(&request->websocket_version, &info->has_version, value,
                        "two Sec-WebSocket-Version headers; send one");
     } else if (is("expect")) {
-      if (!equal_ignoring_case(value, "100-continue")) {
+      if (!base::equal_ignoring_case(value, "100-continue")) {
         *status = 417;
         return "the only expectation known here is 100-continue";
       }

@@ -99,6 +99,4 @@ void append_http_response(std::string& out, int status, std::string_view content
 
 std::string_view http_reason(int status);  // "Not Found"; "Status" for one that we do not know
 
-bool equal_ignoring_case(std::string_view a, std::string_view b);
-
 }  // namespace evodb::gate

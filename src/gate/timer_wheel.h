@@ -6,7 +6,7 @@
 //
 // Lazy: activity is a stamp in the record, the wheel is not touched; when a deadline fires, its
 // owner looks at the stamp and arms again for the rest. A delay beyond the wheel's circumference
-// fires early, which the same look absorbs. Links lie in the records (`slab.link(id)`), so arming
+// fires early, which the same look absorbs. Links lie in the records (`slab[id].link`), so arming
 // allocates nothing.
 #pragma once
 
@@ -32,26 +32,26 @@ class TimerWheel {
   explicit TimerWheel(Slab& slab) : slab_(slab) { heads_.fill(WheelLink::none); }
 
   std::uint32_t now() const { return now_; }
-  bool armed(std::uint32_t id) { return slab_.link(id).previous != WheelLink::none; }
+  bool armed(std::uint32_t id) { return slab_[id].link.previous != WheelLink::none; }
 
   void arm(std::uint32_t id, std::uint32_t ticks) {
     disarm(id);
     const std::uint32_t slot = (now_ + std::clamp(ticks, 1u, slot_count - 1)) % slot_count;
-    WheelLink& link = slab_.link(id);
+    WheelLink& link = slab_[id].link;
     link.previous = head_bit | slot;
     link.next = heads_[slot];
-    if (link.next != WheelLink::none) slab_.link(link.next).previous = id;
+    if (link.next != WheelLink::none) slab_[link.next].link.previous = id;
     heads_[slot] = id;
   }
 
   void disarm(std::uint32_t id) {
-    WheelLink& link = slab_.link(id);
+    WheelLink& link = slab_[id].link;
     if (link.previous == WheelLink::none) return;
-    if (link.next != WheelLink::none) slab_.link(link.next).previous = link.previous;
+    if (link.next != WheelLink::none) slab_[link.next].link.previous = link.previous;
     if (link.previous & head_bit) {
       heads_[link.previous & ~head_bit] = link.next;
     } else {
-      slab_.link(link.previous).next = link.next;
+      slab_[link.previous].link.next = link.next;
     }
     link = {};
   }

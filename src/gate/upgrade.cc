@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "wire/websocket.h"
 
 namespace evodb::gate {
@@ -20,7 +21,7 @@ bool is_websocket_key(std::string_view key) {
 bool is_same_host(std::string_view origin, std::string_view host) {
   const std::size_t scheme = origin.find("://");
   if (scheme == std::string_view::npos || host.empty()) return false;  // also "null"
-  return equal_ignoring_case(origin.substr(scheme + 3), host);
+  return base::equal_ignoring_case(origin.substr(scheme + 3), host);
 }
 
 }  // namespace

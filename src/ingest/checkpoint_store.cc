@@ -20,9 +20,7 @@ struct Named {
 };
 
 std::string file_name(std::uint64_t number) {
-  std::string raw;
-  for (int shift = 56; shift >= 0; shift -= 8) raw.push_back(static_cast<char>(number >> shift));
-  return "checkpoint-" + base::to_hex(raw) + ".ckpt";
+  return "checkpoint-" + base::hex16(number) + ".ckpt";
 }
 
 // Oldest first.
@@ -31,13 +29,8 @@ Result<std::vector<Named>> find_checkpoints(base::Disk& disk, const std::string&
   for (std::string& name : EVODB_TRY(disk.list(directory))) {
     if (name.size() != 32 || !name.starts_with("checkpoint-") || !name.ends_with(".ckpt")) continue;
     std::uint64_t number = 0;
-    bool hex = true;
-    for (const char c : name.substr(11, 16)) {
-      const auto digit = std::string_view("0123456789abcdef").find(c);
-      hex = hex && digit != std::string_view::npos;
-      number = number << 4 | (digit & 15);
-    }
-    if (hex) found.push_back({number, std::move(name)});
+    if (!base::parse_hex16(std::string_view(name).substr(11, 16), &number)) continue;
+    found.push_back({number, std::move(name)});
   }
   std::sort(found.begin(), found.end(),
             [](const Named& a, const Named& b) { return a.number < b.number; });

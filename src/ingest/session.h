@@ -1,13 +1,13 @@
 // What a session costs: 24 bytes while nothing of it is in the air, an InAir beside it otherwise.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/assert.h"
+#include "base/chunked_slab.h"
 #include "ingest/ingest.h"
 #include "ingest/source_table.h"
 #include "ingest/table_sets.h"
@@ -48,30 +48,22 @@ struct Session {
 };
 static_assert(sizeof(Session) == 24);
 
-// Records indexed by SessionId, in chunks that never move.
 class SessionSlab {
  public:
   // Makes the record if it is not there.
-  Session& make(SessionId id) {
-    while (id.value / chunk_records >= chunks_.size()) chunks_.push_back(std::make_unique<Chunk>());
-    return (*this)[id];
-  }
-  Session& operator[](SessionId id) {
-    return (*chunks_[id.value / chunk_records])[id.value % chunk_records];
-  }
+  Session& make(SessionId id) { return sessions_.make(id.value); }
+  Session& operator[](SessionId id) { return sessions_[id.value]; }
   // nullptr: it is not open.
   Session* find(SessionId id) {
-    if (id.value / chunk_records >= chunks_.size()) return nullptr;
-    Session& s = (*this)[id];
+    if (id.value >= end()) return nullptr;
+    Session& s = sessions_[id.value];
     return s.open ? &s : nullptr;
   }
   // Ids beyond it are not open.
-  std::uint32_t end() const { return static_cast<std::uint32_t>(chunks_.size() * chunk_records); }
+  std::uint32_t end() const { return sessions_.end(); }
 
  private:
-  static constexpr std::size_t chunk_records = 1024;
-  using Chunk = std::array<Session, chunk_records>;
-  std::vector<std::unique_ptr<Chunk>> chunks_;
+  base::ChunkedSlab<Session> sessions_;
 };
 
 // The InAirs. Memory follows their number down to nothing when nobody has any.

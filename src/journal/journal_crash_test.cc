@@ -1,6 +1,7 @@
 // Every crash point, every failing call, every flipped bit of small journals.
 #include <gtest/gtest.h>
 
+#include "base/bytes.h"
 #include "journal/journal.h"
 #include "journal/journal_world.h"
 #include "journal/segment_format.h"
@@ -169,7 +170,7 @@ Written small_journal(bool closed) {
   for (const std::string& path : disk.paths()) written.files[path] = disk.contents(path);
   EXPECT_EQ(written.files.size(), 2u);
   std::uint64_t first = 0;
-  (void)parse_hex16(written.files.rbegin()->first.substr(2, 16), &first);
+  (void)base::parse_hex16(written.files.rbegin()->first.substr(2, 16), &first);
   written.last_group_offset = segment_header_bytes + last_group.value - first;
   written.end_offset = segment_header_bytes + end.value - first;
   return written;

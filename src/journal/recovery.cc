@@ -98,7 +98,7 @@ Result<std::vector<RecoveredSegment>> read_headers(base::Disk& disk, const std::
     Position named;
     parse_segment_name(name, &named);
     if (named != segment.header.first) {
-      return damaged(path, "says that it begins at " + hex16(segment.header.first.value));
+      return damaged(path, "says that it begins at " + base::hex16(segment.header.first.value));
     }
     if (segment.file_bytes > segment.header.segment_bytes) {
       return damaged(path, "is longer than its header allows");

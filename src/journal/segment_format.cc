@@ -100,35 +100,11 @@ bool load_record_header(const char* at, std::uint64_t salt, Position position,
 
 std::uint32_t payload_checksum(std::string_view payload) { return base::crc32c(payload); }
 
-std::string hex16(std::uint64_t value) {
-  std::string out(16, '0');
-  for (int i = 15; i >= 0; --i, value >>= 4) out[i] = "0123456789abcdef"[value & 15];
-  return out;
-}
-
-bool parse_hex16(std::string_view hex, std::uint64_t* value) {
-  if (hex.size() != 16) return false;
-  std::uint64_t result = 0;
-  for (const char c : hex) {
-    std::uint64_t digit;
-    if (c >= '0' && c <= '9') {
-      digit = c - '0';
-    } else if (c >= 'a' && c <= 'f') {
-      digit = c - 'a' + 10;
-    } else {
-      return false;
-    }
-    result = result << 4 | digit;
-  }
-  *value = result;
-  return true;
-}
-
-std::string segment_name(Position first) { return hex16(first.value) + ".seg"; }
+std::string segment_name(Position first) { return base::hex16(first.value) + ".seg"; }
 
 bool parse_segment_name(std::string_view name, Position* first) {
   if (name.size() != 20 || name.substr(16) != ".seg") return false;
-  return parse_hex16(name.substr(0, 16), &first->value);
+  return base::parse_hex16(name.substr(0, 16), &first->value);
 }
 
 }  // namespace evodb::journal

@@ -72,7 +72,5 @@ std::uint32_t payload_checksum(std::string_view payload);
 std::string segment_name(Position first);
 // False if `name` is no segment's.
 bool parse_segment_name(std::string_view name, Position* first);
-bool parse_hex16(std::string_view hex, std::uint64_t* value);
-std::string hex16(std::uint64_t value);
 
 }  // namespace evodb::journal

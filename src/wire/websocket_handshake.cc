@@ -4,12 +4,11 @@
 #include <array>
 #include <bit>
 
+#include "base/base64.h"
 #include "wire/websocket.h"
 
 namespace evodb::wire {
 namespace {
-
-using Sha1Digest = std::array<std::uint8_t, 20>;
 
 std::uint32_t load_big_endian(const std::uint8_t* p) {
   return static_cast<std::uint32_t>(p[0]) << 24 | static_cast<std::uint32_t>(p[1]) << 16 |
@@ -53,7 +52,7 @@ void sha1_block(std::array<std::uint32_t, 5>& state, const std::uint8_t* block) 
 }
 
 // FIPS 180-4, section 6.1.
-Sha1Digest sha1(std::string_view message) {
+std::string sha1(std::string_view message) {
   std::array<std::uint32_t, 5> state = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
   std::string padded(message);
   padded.push_back(static_cast<char>(0x80));
@@ -63,33 +62,17 @@ Sha1Digest sha1(std::string_view message) {
   for (std::size_t i = 0; i < padded.size(); i += 64) {
     sha1_block(state, reinterpret_cast<const std::uint8_t*>(padded.data()) + i);
   }
-  Sha1Digest digest{};
+  std::string digest(20, '\0');
   for (std::size_t i = 0; i < digest.size(); ++i) {
-    digest[i] = static_cast<std::uint8_t>(state[i / 4] >> (24 - 8 * (i % 4)));
+    digest[i] = static_cast<char>(state[i / 4] >> (24 - 8 * (i % 4)));
   }
   return digest;
-}
-
-std::string base64(const Sha1Digest& bytes) {
-  static constexpr char digits[] =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    std::uint32_t group = 0;
-    for (std::size_t j = 0; j < 3; ++j) {
-      group = group << 8 | (i + j < bytes.size() ? bytes[i + j] : 0u);
-    }
-    for (std::size_t j = 0; j < 4; ++j) {
-      out.push_back(i + j <= bytes.size() ? digits[group >> (18 - 6 * j) & 63] : '=');
-    }
-  }
-  return out;
 }
 
 }  // namespace
 
 std::string websocket_accept(std::string_view key) {
-  return base64(sha1(std::string(key) + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
+  return base::base64_encode(sha1(std::string(key) + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
 }
 
 }  // namespace evodb::wire

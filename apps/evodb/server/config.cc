@@ -29,6 +29,7 @@ struct TomlGaveUp {};
 #include <toml++/toml.h>
 // clang-format on
 
+#include "base/ascii.h"
 #include "base/assert.h"
 
 namespace evodb::app {
@@ -213,9 +214,7 @@ Result<std::int64_t> parse_number(const Setting& setting, std::string_view value
   }
   std::int64_t number = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  std::string unit(value.substr(i));
-  std::transform(unit.begin(), unit.end(), unit.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
+  const std::string unit = base::ascii_lower(std::string_view(value).substr(i));
   std::int64_t factor = unit.empty() ? 1 : 0;
   if (setting.kind == kBytes) {
     static const std::map<std::string, std::int64_t> units = {
@@ -367,9 +366,7 @@ Result<Config> Config::load(const Sources& sources) {
     if (!name.starts_with("EVODB_")) continue;
     const auto found = known.find(name);
     if (found == known.end()) {
-      std::string key = name.substr(6);
-      std::transform(key.begin(), key.end(), key.begin(),
-                     [](unsigned char c) { return std::tolower(c); });
+      const std::string key = base::ascii_lower(std::string_view(name).substr(6));
       return fail(ErrorKind::kInvalid,
                   "the environment variable " + name + " names no setting" + did_you_mean(key));
     }

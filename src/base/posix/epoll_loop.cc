@@ -46,12 +46,6 @@ std::uint64_t key_of(StreamId id, std::uint16_t generation) {
 
 std::string why_text(int error) { return std::string(strerror(error)); }
 
-std::int64_t monotonic_ms() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return static_cast<std::int64_t>(t.tv_sec) * 1000 + t.tv_nsec / 1'000'000;
-}
-
 std::int64_t monotonic_us() {
   timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
@@ -72,14 +66,6 @@ void set_option(int fd, int level, int name, int value) {
 }
 
 }  // namespace
-
-UnixMillis EpollLoop::SystemClock::wall() {
-  timespec t;
-  clock_gettime(CLOCK_REALTIME, &t);
-  return UnixMillis(static_cast<std::int64_t>(t.tv_sec) * 1000 + t.tv_nsec / 1'000'000);
-}
-
-MonotonicMillis EpollLoop::SystemClock::monotonic() { return MonotonicMillis(monotonic_ms()); }
 
 EpollLoop::EpollLoop(const EpollLoopOptions& options)
     : options_(options), buffer_(new char[options.receive_buffer_bytes]) {}
@@ -102,10 +88,8 @@ Result<std::unique_ptr<EpollLoop>> EpollLoop::create(const EpollLoopOptions& opt
 }
 
 EpollLoop::~EpollLoop() {
-  for (const auto& chunk : chunks_) {
-    for (const Stream& s : *chunk) {
-      if (s.fd >= 0) ::close(s.fd);
-    }
+  for (std::uint32_t id = 0; id < streams_.end(); ++id) {
+    if (streams_[id].fd >= 0) ::close(streams_[id].fd);
   }
   for (const Listener& l : listeners_) {
     if (l.fd >= 0) ::close(l.fd);
@@ -302,7 +286,7 @@ void EpollLoop::run_posted() {
 TimerId EpollLoop::after(std::int64_t delay_ms, std::function<void()> work) {
   const std::uint64_t timer = timer_next_++;
   timers_.emplace(timer, std::move(work));
-  const std::int64_t at_ms = monotonic_ms() + std::max<std::int64_t>(delay_ms, 0);
+  const std::int64_t at_ms = clock_.monotonic().value + std::max<std::int64_t>(delay_ms, 0);
   heap_.push_back({at_ms, timer});
   std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
   if (at_ms < armed_ms_) arm_timer(at_ms);
@@ -325,7 +309,7 @@ void EpollLoop::arm_timer(std::int64_t at_ms) {
 }
 
 void EpollLoop::run_timers() {
-  const std::int64_t now = monotonic_ms();
+  const std::int64_t now = clock_.monotonic().value;
   while (!heap_.empty() && heap_.front().at_ms <= now) {
     const std::uint64_t timer = heap_.front().timer;
     std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
@@ -433,7 +417,7 @@ void EpollLoop::resume_accepting() {
 // --- streams ------------------------------------------------------------------------------------
 
 EpollLoop::Stream& EpollLoop::open_stream(StreamId id) {
-  EVODB_ASSERT(id.value / chunk_streams < chunks_.size(), "a stream of this loop");
+  EVODB_ASSERT(id.value < streams_.end(), "a stream of this loop");
   Stream& s = stream(id);
   EVODB_ASSERT(s.events != nullptr, "a stream is used while it is open");
   return s;
@@ -441,9 +425,9 @@ EpollLoop::Stream& EpollLoop::open_stream(StreamId id) {
 
 Result<StreamId> EpollLoop::add_stream(int fd, StreamEvents& events, std::uint8_t flags) {
   if (free_.empty()) {
-    const auto first = static_cast<std::uint32_t>(chunks_.size() * chunk_streams);
-    chunks_.push_back(std::make_unique<Chunk>());
-    for (std::uint32_t i = chunk_streams; i-- > 0;) free_.push_back(first + i);
+    const std::uint32_t first = streams_.end();
+    streams_.make(first);  // and the rest of its chunk
+    for (std::uint32_t id = streams_.end(); id-- > first;) free_.push_back(id);
   }
   const StreamId id(free_.back());
   Stream& s = stream(id);
@@ -573,7 +557,7 @@ void EpollLoop::close(StreamId id, bool abort) {
   s.flags = flag_lingering | flag_paused;
   set_flag(id, s, flag_paused, false);  // and renews the registration for the new generation
   if (lingering_count_ > options_.lingering_max) release_oldest_lingering();
-  lingering_.push_back({monotonic_ms() + options_.lingering_ms_max, id, s.generation});
+  lingering_.push_back({clock_.monotonic().value + options_.lingering_ms_max, id, s.generation});
   if (lingering_timer_.value == 0) {
     lingering_timer_ = after(options_.lingering_ms_max, [this] { sweep_lingering(); });
   }
@@ -591,7 +575,7 @@ bool EpollLoop::release_oldest_lingering() {
 }
 
 void EpollLoop::sweep_lingering() {
-  const std::int64_t now = monotonic_ms();
+  const std::int64_t now = clock_.monotonic().value;
   while (!lingering_.empty()) {
     const Lingering oldest = lingering_.front();
     const bool gone = stream(oldest.stream).generation != oldest.generation;

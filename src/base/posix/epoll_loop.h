@@ -37,7 +37,6 @@
 // sending side and reads on, for lingering_ms_max, into nothing.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -50,7 +49,9 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/chunked_slab.h"
 #include "base/loop.h"
+#include "base/posix/system_clock.h"
 
 namespace evodb::base {
 
@@ -133,8 +134,6 @@ class EpollLoop final : public Loop, public BlockingWork {
     std::uint8_t read_shift : 4 = 0;  // reads are the receive buffer's size, halved so often
   };
   static_assert(sizeof(Stream) == 16);
-  static constexpr std::size_t chunk_streams = 1024;
-  using Chunk = std::array<Stream, chunk_streams>;
 
   struct Listener {
     int fd = -1;
@@ -154,21 +153,13 @@ class EpollLoop final : public Loop, public BlockingWork {
     std::uint16_t generation;
   };
 
-  class SystemClock final : public Clock {
-   public:
-    UnixMillis wall() override;
-    MonotonicMillis monotonic() override;
-  };
-
   explicit EpollLoop(const EpollLoopOptions& options);
 
   // What epoll gives back for a listener.
   static constexpr std::uint64_t listener_bit = std::uint64_t{1} << 63;
   static std::uint64_t listener_key(std::size_t index) { return listener_bit | index; }
 
-  Stream& stream(StreamId id) {
-    return (*chunks_[id.value / chunk_streams])[id.value % chunk_streams];
-  }
+  Stream& stream(StreamId id) { return streams_[id.value]; }
   Stream& open_stream(StreamId id);
   Result<StreamId> add_stream(int fd, StreamEvents& events, std::uint8_t flags);
   void release(StreamId id);  // closes the descriptor and frees the id
@@ -210,8 +201,8 @@ class EpollLoop final : public Loop, public BlockingWork {
   int epoll_ = -1;
   int wake_ = -1;  // eventfd
   std::unique_ptr<char[]> buffer_;
-  std::vector<std::unique_ptr<Chunk>> chunks_;
-  std::vector<std::uint32_t> free_;
+  ChunkedSlab<Stream> streams_;
+  std::vector<std::uint32_t> free_;  // numbers of streams_ that are in no use
   std::vector<Listener> listeners_;
   // Of this round: filled from epoll's events, served last.
   std::vector<Waiting> waiting_;
