@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/timer.h"
 #include "edge/file_watch.h"
 #include "edge/follower.h"
 #include "edge/path_outbox.h"
@@ -71,8 +72,6 @@ struct EdgeRunner::Running final : UplinkObserver {
   ~Running() override {
     follower.stop();
     if (watch) loop.unwatch(watch->fd());
-    loop.cancel(progress_timer);
-    loop.cancel(caught_up_timer);
   }
 
   FollowerHooks hooks() {
@@ -150,12 +149,12 @@ struct EdgeRunner::Running final : UplinkObserver {
     } else {
       acknowledged_at.reset();
     }
-    caught_up_timer = loop.after(caught_up_check_ms, [this] { check_caught_up(); });
+    caught_up_timer.set(caught_up_check_ms, [this] { check_caught_up(); });
   }
 
   void tell_progress() {
     options.on_progress(progress());
-    progress_timer = loop.after(options.progress_ms, [this] { tell_progress(); });
+    progress_timer.set(options.progress_ms, [this] { tell_progress(); });
   }
 
   EdgeProgress progress() {
@@ -200,7 +199,7 @@ struct EdgeRunner::Running final : UplinkObserver {
   Uplink uplink;
   Follower follower;
   std::unique_ptr<FileWatch> watch;
-  base::TimerId progress_timer, caught_up_timer;
+  base::Timer progress_timer{loop}, caught_up_timer{loop};
   std::uint64_t watched = 0;  // FollowedOutbox::opened() of the watch
   Lsn target, last_head;
   bool target_is_old = false;

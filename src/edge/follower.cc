@@ -8,9 +8,7 @@
 namespace evodb::edge {
 
 Follower::Follower(base::Loop& loop, FollowerHooks hooks, FollowerOptions options)
-    : loop_(loop), hooks_(std::move(hooks)), options_(options) {}
-
-Follower::~Follower() { stop(); }
+    : hooks_(std::move(hooks)), options_(options), timer_(loop) {}
 
 void Follower::start(bool has_events) {
   stop();
@@ -22,8 +20,7 @@ void Follower::start(bool has_events) {
 
 void Follower::stop() {
   running_ = false;
-  loop_.cancel(timer_);
-  timer_ = {};
+  timer_.cancel();
 }
 
 void Follower::file_event() {
@@ -36,11 +33,7 @@ void Follower::file_event() {
 }
 
 void Follower::look_after(std::int64_t ms) {
-  loop_.cancel(timer_);
-  timer_ = loop_.after(ms, [this] {
-    timer_ = {};
-    look();
-  });
+  timer_.set(ms, [this] { look(); });
 }
 
 void Follower::look() {

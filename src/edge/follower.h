@@ -17,6 +17,7 @@
 #include <functional>
 
 #include "base/loop.h"
+#include "base/timer.h"
 #include "evodb/result.h"
 
 namespace evodb::edge {
@@ -42,7 +43,6 @@ struct FollowerOptions {
 class Follower {
  public:
   Follower(base::Loop& loop, FollowerHooks hooks, FollowerOptions options);
-  ~Follower();
   Follower(const Follower&) = delete;
   Follower& operator=(const Follower&) = delete;
 
@@ -56,13 +56,12 @@ class Follower {
   void look();
   void look_after(std::int64_t ms);
 
-  base::Loop& loop_;
   FollowerHooks hooks_;
   FollowerOptions options_;
   bool running_ = false, has_events_ = false, paused_ = false;
   bool refresh_due_ = false;      // the last one found the database locked
   std::int64_t distance_ms_ = 0;  // to the next look after an event; beyond slow_ms: none
-  base::TimerId timer_;
+  base::Timer timer_;
   std::uint64_t looks_ = 0;
 };
 

@@ -58,7 +58,6 @@ ParentLink::ParentLink(base::Loop& loop, base::Random& random, LinkOptions optio
 
 ParentLink::~ParentLink() {
   if (state_ != State::kClosed) loop_.close(stream_, true);
-  loop_.cancel(timer_);
 }
 
 std::string ParentLink::address() const {
@@ -264,8 +263,7 @@ void ParentLink::end_with(std::string_view close_payload) {
 
 void ParentLink::reset() {
   state_ = State::kClosed;
-  loop_.cancel(timer_);
-  timer_ = {};
+  timer_.cancel();
   head_ = {};
   output_ = {};
   written_ = 0;
@@ -296,8 +294,7 @@ void ParentLink::on_closed(base::StreamId, std::string_view why) {
 }
 
 void ParentLink::arm(std::int64_t ms) {
-  loop_.cancel(timer_);
-  timer_ = loop_.after(ms, [this] { on_timer(); });
+  timer_.set(ms, [this] { on_timer(); });
 }
 
 void ParentLink::on_timer() {

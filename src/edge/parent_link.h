@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/loop.h"
+#include "base/timer.h"
 #include "wire/frame.h"
 #include "wire/websocket.h"
 
@@ -114,7 +115,7 @@ class ParentLink : private base::StreamEvents {
   std::string output_;  // what the socket did not take yet, behind written_
   std::size_t written_ = 0;
   std::string frame_;  // reused
-  base::TimerId timer_;
+  base::Timer timer_{loop_};
   base::MonotonicMillis heard_;
   bool pinged_ = false;
 };

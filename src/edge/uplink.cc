@@ -42,9 +42,7 @@ Uplink::Uplink(base::Loop& loop, base::Random& random, capture::Outbox& outbox,
             *this),
       backoff_(options_.reconnect_ms_first, options_.reconnect_ms_max) {}
 
-Uplink::~Uplink() {
-  for (const base::TimerId t : {timer_, delay_timer_, pump_timer_, trim_timer_}) loop_.cancel(t);
-}
+Uplink::~Uplink() = default;
 
 void Uplink::start() {
   if (phase_ != Phase::kStopped) return;
@@ -59,18 +57,14 @@ void Uplink::stop() {
   if (phase_ == Phase::kStopped) return;
   if (welcomed_ && link_.is_open()) link_.send(wire::Bye{wire::ByeReason::kDone, ""});
   end_session();
-  loop_.cancel(trim_timer_);
-  trim_timer_ = {};
+  trim_timer_.cancel();
   phase_ = Phase::kStopped;
 }
 
 // Leaves no timer but the trim's: what was acknowledged stays so.
 void Uplink::end_session() {
   link_.close();
-  for (base::TimerId* t : {&timer_, &delay_timer_, &pump_timer_}) {
-    loop_.cancel(*t);
-    *t = {};
-  }
+  for (base::Timer* t : {&timer_, &delay_timer_, &pump_timer_}) t->cancel();
   inflight_.clear();
   inflight_bytes_ = 0;
   credit_bytes_ = 0;
@@ -79,12 +73,11 @@ void Uplink::end_session() {
 
 void Uplink::dial_after(std::int64_t ms) {
   phase_ = Phase::kWaiting;
-  timer_ = loop_.after(ms, [this] { dial(); });
+  timer_.set(ms, [this] { dial(); });
 }
 
 void Uplink::dial() {
   phase_ = Phase::kOpening;
-  timer_ = {};
   if (auto opened = link_.open(); !opened) retry(opened.error());
 }
 
@@ -95,15 +88,15 @@ void Uplink::retry(const Error& why, std::int64_t delay_ms_min) {
   if (was_welcomed && (acked_ || lived_ms >= options_.reconnect_ms_max)) backoff_.reset();
   end_session();
   stats_.last_error = why.text;
-  dial_after(std::max(std::min(delay_ms_min, retry_after_ms_max), backoff_.next_ms(random_)));
+  dial_after(
+      std::max(std::min(delay_ms_min, retry_after_ms_max), backoff_.next_ms_full_jitter(random_)));
   if (was_welcomed) observer_.on_disconnected(why);
 }
 
 void Uplink::fail_for_good(Error error) {
   const bool was_welcomed = welcomed_;
   end_session();
-  loop_.cancel(trim_timer_);
-  trim_timer_ = {};
+  trim_timer_.cancel();
   phase_ = Phase::kStopped;
   stats_.last_error = error.text;
   if (was_welcomed) observer_.on_disconnected(error);
@@ -112,11 +105,7 @@ void Uplink::fail_for_good(Error error) {
 
 void Uplink::handle_outbox_error(const Error& error, void (Uplink::*again)()) {
   if (capture::may_pass(error.kind)) {
-    loop_.cancel(timer_);
-    timer_ = loop_.after(busy_retry_ms, [this, again] {
-      timer_ = {};
-      (this->*again)();
-    });
+    timer_.set(busy_retry_ms, [this, again] { (this->*again)(); });
   } else if (error.kind == ErrorKind::kStale || error.kind == ErrorKind::kFenced) {
     outbox_is_another(error);
   } else {
@@ -128,8 +117,7 @@ void Uplink::handle_outbox_error(const Error& error, void (Uplink::*again)()) {
 // on it. Nothing of it may be sent or trimmed before it was asked anew, and the parent after it.
 void Uplink::outbox_is_another(const Error& why) {
   trim_to_ = Lsn();
-  loop_.cancel(trim_timer_);
-  trim_timer_ = {};
+  trim_timer_.cancel();
   marks_ = {};
   verified_ = false;
   epoch_why_ = why.text;
@@ -160,8 +148,7 @@ void Uplink::on_link_open() {
   // Nothing is trimmed between the hello, which says what is held, and the comparison: the parent
   // may have lost since what it acknowledged in an earlier session.
   trim_to_ = Lsn();
-  loop_.cancel(trim_timer_);
-  trim_timer_ = {};
+  trim_timer_.cancel();
   wire::Hello hello;
   hello.token = options_.token;
   source_ = state->source;
@@ -175,10 +162,8 @@ void Uplink::on_link_open() {
   hello.agent = options_.agent;
   hello.life = state->life;
   phase_ = Phase::kHello;
-  timer_ = loop_.after(options_.open_ms_max, [this] {
-    timer_ = {};
-    retry({ErrorKind::kRetry, link_.address() + " did not answer our hello"});
-  });
+  timer_.set(options_.open_ms_max,
+             [this] { retry({ErrorKind::kRetry, link_.address() + " did not answer our hello"}); });
   link_.send(hello);
   if (!other_epoch) return;
   // The outbox began it by itself, or another process did.
@@ -189,8 +174,7 @@ void Uplink::on_link_open() {
 }
 
 void Uplink::on_welcome(const wire::Welcome& welcome) {
-  loop_.cancel(timer_);
-  timer_ = {};
+  timer_.cancel();
   if (welcome.epoch_min > epoch_asked_max || welcome.durable > welcome.received ||
       welcome.persisted > welcome.received) {
     return on_link_closed(
@@ -249,18 +233,14 @@ void Uplink::need_epoch(Epoch at_least, std::string why) {
   const bool was_welcomed = welcomed_;
   judged_by_hello_ = !compared_;
   end_session();
-  loop_.cancel(trim_timer_);  // what it would trim was acknowledged under the old epoch only
-  trim_timer_ = {};
+  trim_timer_.cancel();  // what it would trim was acknowledged under the old epoch only
   verified_ = false;
   phase_ = Phase::kNewEpoch;
   epoch_min_ = at_least;
   epoch_why_ = why;
   stats_.last_error = why;
   const bool in_vain = ++epochs_in_vain_ > epochs_in_vain_max;
-  timer_ = loop_.after(in_vain ? options_.reconnect_ms_max : 0, [this] {
-    timer_ = {};
-    begin_epoch();
-  });
+  timer_.set(in_vain ? options_.reconnect_ms_max : 0, [this] { begin_epoch(); });
   if (was_welcomed) observer_.on_disconnected({ErrorKind::kInvalid, std::move(why)});
 }
 
@@ -277,7 +257,7 @@ void Uplink::begin_epoch() {
     --epochs_in_vain_;
     marks_ = {};
     stats_.last_error = "another process works on this outbox: " + epoch_why_;
-    return dial_after(backoff_.next_ms(random_));
+    return dial_after(backoff_.next_ms_full_jitter(random_));
   }
   auto begun = outbox_.begin_epoch(epoch_min_);
   if (!begun) {
@@ -309,8 +289,7 @@ void Uplink::be_a_copy(const wire::Welcome& welcome) {
                  options_.reconnect_ms_max);
   }
   end_session();
-  loop_.cancel(trim_timer_);
-  trim_timer_ = {};
+  trim_timer_.cancel();
   trim_to_ = Lsn();
   verified_ = false;
   phase_ = Phase::kNewEpoch;
@@ -330,10 +309,7 @@ void Uplink::be_a_copy(const wire::Welcome& welcome) {
   for (std::size_t i = 0; i < letters; ++i) {
     other_name_ += "abcdefghijklmnopqrstuvwxyz234567"[random_.below(32)];
   }
-  timer_ = loop_.after(0, [this] {
-    timer_ = {};
-    take_other_name();
-  });
+  timer_.set(0, [this] { take_other_name(); });
 }
 
 void Uplink::take_other_name() {

@@ -26,10 +26,11 @@
 #include <string>
 #include <string_view>
 
+#include "base/backoff.h"
 #include "base/limits.h"
 #include "base/loop.h"
+#include "base/timer.h"
 #include "capture/outbox.h"
-#include "edge/backoff.h"
 #include "edge/batch_assembler.h"
 #include "edge/chain_marks.h"
 #include "edge/parent_link.h"
@@ -195,15 +196,15 @@ class Uplink final : private LinkEvents {
   const UplinkOptions options_;
   UplinkObserver& observer_;
   ParentLink link_;
-  Backoff backoff_;
+  base::Backoff backoff_;
   BatchAssembler assembler_;
   ChainMarks marks_;
 
   Phase phase_ = Phase::kStopped;
-  base::TimerId timer_;        // the phase's own: dial, welcome, walk, hold, epoch
-  base::TimerId delay_timer_;  // batch_delay_ms
-  base::TimerId pump_timer_;
-  base::TimerId trim_timer_;
+  base::Timer timer_{loop_};        // the phase's own: dial, welcome, walk, hold, epoch
+  base::Timer delay_timer_{loop_};  // batch_delay_ms
+  base::Timer pump_timer_{loop_};
+  base::Timer trim_timer_{loop_};
 
   Epoch epoch_;
   Lsn base_;                    // 0 while nothing of this epoch was trimmed, else what was

@@ -62,10 +62,7 @@ void Uplink::walk() {
                           "the parent has a change of LSN " + std::to_string(walk_to_.value) +
                               " that this log has not (restored from a copy?)");
       }
-      timer_ = loop_.after(0, [this] {
-        timer_ = {};
-        walk();
-      });
+      timer_.set(0, [this] { walk(); });
       return;
     }
   }
@@ -127,18 +124,14 @@ void Uplink::on_nack(const wire::Nack& nack) {
 // a welcome says it again.
 void Uplink::distrust(std::string why) {
   trim_to_ = Lsn();
-  loop_.cancel(trim_timer_);
-  trim_timer_ = {};
+  trim_timer_.cancel();
   retry({ErrorKind::kRetry, std::move(why)});
 }
 
 // Behind the batch that was refused others may be under way, and each will be refused as well. A
 // ping tells when the parent has answered all of them: its pong comes behind their nacks.
 void Uplink::hold(Lsn resend_after, std::int64_t retry_after_ms) {
-  for (base::TimerId* t : {&timer_, &delay_timer_, &pump_timer_}) {
-    loop_.cancel(*t);
-    *t = {};
-  }
+  for (base::Timer* t : {&timer_, &delay_timer_, &pump_timer_}) t->cancel();
   resend_after_ = resend_after;
   sent_ = resend_after;  // what was behind it counts as not sent: no ack may cover it
   const base::MonotonicMillis until(loop_.clock().monotonic().value +
@@ -155,11 +148,7 @@ void Uplink::release_hold() {
   if (!barrier_answered_) return;
   const std::int64_t left_ms = hold_until_.value - loop_.clock().monotonic().value;
   if (left_ms > 0) {
-    loop_.cancel(timer_);
-    timer_ = loop_.after(left_ms, [this] {
-      timer_ = {};
-      release_hold();
-    });
+    timer_.set(left_ms, [this] { release_hold(); });
     return;
   }
   stats_.last_error.clear();

@@ -57,7 +57,7 @@ struct PumpSink final : capture::ChangeSink {
 
 void Uplink::notify() {
   more_ = true;
-  if (phase_ == Phase::kStreaming && pump_timer_.value == 0) pump();
+  if (phase_ == Phase::kStreaming && !pump_timer_.is_set()) pump();
 }
 
 void Uplink::hurry() {
@@ -95,24 +95,21 @@ bool Uplink::send_open_batch() {
   ++stats_.messages_sent;
   stats_.bytes_sent += frame_.size();
   due_ = false;
-  loop_.cancel(delay_timer_);
-  delay_timer_ = {};
+  delay_timer_.cancel();
   link_.send_encoded(frame_);
   return true;
 }
 
 void Uplink::pump() {
   if (phase_ != Phase::kStreaming) return;
-  loop_.cancel(pump_timer_);
-  pump_timer_ = {};
+  pump_timer_.cancel();
   if (assembler_.count() >= limits().entries && !send_open_batch()) return;
   if (more_ && !pump_outbox()) return;
   if (assembler_.count() == 0) return;
   const bool at_once = due_ || inflight_.empty() || assembler_.count() >= limits().entries;
   if (at_once && send_open_batch()) return;
-  if (due_ || delay_timer_.value != 0 || pump_timer_.value != 0) return;
-  delay_timer_ = loop_.after(options_.batch_delay_ms, [this] {
-    delay_timer_ = {};
+  if (due_ || delay_timer_.is_set() || pump_timer_.is_set()) return;
+  delay_timer_.set(options_.batch_delay_ms, [this] {
     due_ = true;
     pump();
   });
@@ -132,10 +129,7 @@ bool Uplink::pump_outbox() {
     return false;
   }
   if (!read || sink.turn_over) {
-    pump_timer_ = loop_.after(read ? 0 : busy_retry_ms, [this] {
-      pump_timer_ = {};
-      pump();
-    });
+    pump_timer_.set(read ? 0 : busy_retry_ms, [this] { pump(); });
   }
   if (sink.no_table_left) {
     // A session's numbers are used up: another session begins with all of them.
@@ -191,11 +185,8 @@ void Uplink::apply_marks() {
 }
 
 void Uplink::schedule_trim(std::int64_t ms) {
-  if (trim_timer_.value != 0) return;
-  trim_timer_ = loop_.after(ms, [this] {
-    trim_timer_ = {};
-    trim();
-  });
+  if (trim_timer_.is_set()) return;
+  trim_timer_.set(ms, [this] { trim(); });
 }
 
 void Uplink::trim() {

@@ -40,7 +40,6 @@ GateImpl::GateImpl(base::Loop& loop, ingest::Ingest& ingest, GateHandlers& handl
 
 GateImpl::~GateImpl() {
   // The loop must not call us any more. Ingest may be gone already, so it is not told.
-  loop_.cancel(tick_timer_);
   if (let_go_) return;
   loop_.stop_listening();
   for (std::uint32_t id = 0; id < slab_.end(); ++id) {

@@ -7,8 +7,7 @@ namespace evodb::gate {
 
 void GateImpl::freeze() {
   frozen_ = true;
-  loop_.cancel(tick_timer_);
-  tick_timer_ = {};
+  tick_timer_.cancel();
 }
 
 std::uint64_t GateImpl::requests_waiting() {

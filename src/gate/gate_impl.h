@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/timer.h"
 #include "gate/attachments.h"
 #include "gate/connection.h"
 #include "gate/gate.h"
@@ -195,7 +196,7 @@ class GateImpl : public Gate, public base::StreamEvents {
   ConnectionSlab slab_;
   TimerWheel<ConnectionSlab> wheel_{slab_};
   std::int64_t tick_ms_;
-  base::TimerId tick_timer_;
+  base::Timer tick_timer_{loop_};
   base::MonotonicMillis ticked_at_;
   base::MonotonicMillis made_at_;
 

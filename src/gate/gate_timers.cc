@@ -12,13 +12,12 @@ std::uint32_t GateImpl::ticks(std::int64_t ms) const {
 void GateImpl::arm(StreamId s, std::int64_t ms) { wheel_.arm(s.value, ticks(ms) + 1); }
 
 void GateImpl::start_ticking() {
-  if (tick_timer_.value != 0) return;
+  if (tick_timer_.is_set()) return;
   ticked_at_ = loop_.clock().monotonic();
-  tick_timer_ = loop_.after(tick_ms_, [this] { on_tick(); });
+  tick_timer_.set(tick_ms_, [this] { on_tick(); });
 }
 
 void GateImpl::on_tick() {
-  tick_timer_ = {};
   // A loop that was busy makes up for the ticks it missed, at most once around.
   const std::int64_t late = loop_.clock().monotonic().value - ticked_at_.value;
   std::int64_t count = std::min<std::int64_t>(late / tick_ms_, wheel_.slot_count);
@@ -26,7 +25,7 @@ void GateImpl::on_tick() {
   for (; count > 0; --count) {
     wheel_.tick([this](std::uint32_t id) { on_deadline(StreamId(id)); });
   }
-  if (stats_.connections > 0) tick_timer_ = loop_.after(tick_ms_, [this] { on_tick(); });
+  if (stats_.connections > 0) tick_timer_.set(tick_ms_, [this] { on_tick(); });
 }
 
 std::int64_t GateImpl::ms_left(std::uint32_t since, std::int64_t ms_max) const {
