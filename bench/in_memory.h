@@ -103,7 +103,8 @@ class HandDrivenLoop final : public base::Loop {
     events_->on_accept(id, "127.0.0.1:1");
     return id;
   }
-  void send(base::StreamId id, std::string_view bytes) { events_->on_data(id, bytes); }
+  // Unmasks `bytes` in place.
+  void send(base::StreamId id, std::span<char> bytes) { events_->on_data(id, bytes); }
   void hang_up(base::StreamId id) { events_->on_closed(id, "the other side closed"); }
   std::string& output(base::StreamId id) { return outputs_[id.value]; }
   void run_posted() {

@@ -106,14 +106,15 @@ class Parent final : public gate::GateHandlers {
   void on_flush_requested() override {}
   BufferStatus buffer_status() override { return {}; }
 
-  base::StreamId connect(const std::string& hello) {
+  base::StreamId connect(std::string hello) {
     const base::StreamId id = loop.connect();
-    loop.send(id, upgrade);
+    std::string request(upgrade);
+    loop.send(id, request);
     loop.send(id, hello);
     loop.run_posted();
     return id;
   }
-  void send(base::StreamId id, std::string_view bytes) {
+  void send(base::StreamId id, std::span<char> bytes) {
     loop.send(id, bytes);
     loop.run_posted();
     if (!std::exchange(appended_, false)) return;
@@ -225,7 +226,10 @@ Result<void> run_land() {
   EVODB_TRY(parent.start());
   Frames made(RowKind::kTyped4);
   const base::StreamId stream = parent.connect(made.hello("shop"));
-  for (int i = 0; i < batches; ++i) parent.send(stream, Frames::masked(made.batch()));
+  for (int i = 0; i < batches; ++i) {
+    std::string frame = Frames::masked(made.batch());
+    parent.send(stream, frame);
+  }
   const auto cursor = parent.journal().read_from(Position(0));
   const auto lake =
       lake::Lake::create({}, {"parent", table::WriterEpoch(1), parent.journal().id()});

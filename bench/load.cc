@@ -67,8 +67,8 @@ class Child : public base::StreamEvents {
          "dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
   }
 
-  void on_data(base::StreamId, std::string_view bytes) override {
-    std::string input(bytes);
+  void on_data(base::StreamId, std::span<char> bytes) override {
+    std::string input(bytes.begin(), bytes.end());
     if (!upgraded_) {
       head_ += input;
       const auto end = head_.find("\r\n\r\n");

@@ -191,12 +191,12 @@ class Client final : public base::StreamEvents {
     connected_ = true;
     on_writable(stream);
   }
-  void on_data(base::StreamId, std::string_view bytes) override {
+  void on_data(base::StreamId, std::span<char> bytes) override {
     if (upgraded) {
-      input_ += bytes;
+      input_ += std::string_view(bytes);
       return;
     }
-    head_ += bytes;
+    head_ += std::string_view(bytes);
     const std::size_t end = head_.find("\r\n\r\n");
     if (end == std::string::npos || !head_.starts_with("HTTP/1.1 101")) return;
     upgraded = true;

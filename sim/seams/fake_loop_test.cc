@@ -18,7 +18,8 @@ class Recorder : public base::StreamEvents {
   explicit Recorder(FakeLoop& loop, bool echo = false) : loop_(loop), echo_(echo) {}
   void on_accept(StreamId s, std::string_view) override { accepted.push_back(s); }
   void on_connected(StreamId) override { connected = true; }
-  void on_data(StreamId s, std::string_view bytes) override {
+  void on_data(StreamId s, std::span<char> data) override {
+    const std::string_view bytes(data);
     received += bytes;
     ++pieces;
     if (echo_) {

@@ -50,7 +50,7 @@ class ChildLoop final : public base::Loop, private base::StreamEvents {
  private:
   void on_accept(base::StreamId, std::string_view) override {}
   void on_connected(base::StreamId stream) override { events_->on_connected(stream); }
-  void on_data(base::StreamId stream, std::string_view bytes) override {
+  void on_data(base::StreamId stream, std::span<char> bytes) override {
     events_->on_data(stream, bytes);
   }
   void on_writable(base::StreamId stream) override;
@@ -79,7 +79,7 @@ class Replayer final : private base::StreamEvents {
  private:
   void on_accept(base::StreamId, std::string_view) override {}
   void on_connected(base::StreamId stream) override { on_writable(stream); }
-  void on_data(base::StreamId, std::string_view) override {}
+  void on_data(base::StreamId, std::span<char>) override {}
   void on_writable(base::StreamId stream) override;
   void on_closed(base::StreamId, std::string_view) override { done_ = true; }
 

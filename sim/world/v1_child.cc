@@ -188,9 +188,9 @@ void V1Child::send(wire::WsOpcode opcode, std::string_view payload) {
   write_out();
 }
 
-void V1Child::on_data(base::StreamId stream, std::string_view bytes) {
+void V1Child::on_data(base::StreamId stream, std::span<char> bytes) {
   if (!open_) {
-    head_ += bytes;
+    head_ += std::string_view(bytes);
     const auto end_of_head = head_.find("\r\n\r\n");
     if (end_of_head == std::string::npos) return;
     if (!head_.starts_with("HTTP/1.1 101")) return end();
@@ -203,7 +203,7 @@ void V1Child::on_data(base::StreamId stream, std::string_view bytes) {
     send(wire::WsOpcode::kText, *text);
     pump();
   } else {
-    input_ = std::string(bytes);
+    input_.assign(bytes.begin(), bytes.end());
   }
   std::string input = std::move(input_);
   parser_.feed(input.data(), input.size());

@@ -73,7 +73,7 @@ class V1Child final : public Application, private base::StreamEvents {
 
   void on_accept(base::StreamId, std::string_view) override {}
   void on_connected(base::StreamId stream) override;
-  void on_data(base::StreamId stream, std::string_view bytes) override;
+  void on_data(base::StreamId stream, std::span<char> bytes) override;
   void on_writable(base::StreamId) override { write_out(); }
   void on_closed(base::StreamId stream, std::string_view why) override;
   void write_out();

@@ -6,7 +6,9 @@
 //
 //   class Echo : public StreamEvents {
 //     void on_accept(StreamId, std::string_view) override {}
-//     void on_data(StreamId s, std::string_view bytes) override { loop_.write(s, bytes); }
+//     void on_data(StreamId s, std::span<char> bytes) override {
+//       loop_.write(s, std::string_view(bytes));
+//     }
 //     ...
 //   };
 //   loop.listen("127.0.0.1:8787", echo);
@@ -14,6 +16,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,8 +37,9 @@ class StreamEvents {
   virtual ~StreamEvents() = default;
   virtual void on_accept(StreamId stream, std::string_view peer) = 0;  // listeners only
   virtual void on_connected(StreamId stream) = 0;                      // dialled streams only
-  // `bytes` is the loop's shared buffer: valid during the call, all of it is taken.
-  virtual void on_data(StreamId stream, std::string_view bytes) = 0;
+  // `bytes` is the loop's shared buffer: valid during the call, which may change it (a WebSocket's
+  // bytes are unmasked in place). All of it counts as taken.
+  virtual void on_data(StreamId stream, std::span<char> bytes) = 0;
   // Room again after a short write().
   virtual void on_writable(StreamId stream) = 0;
   // The other side or the network ended it; `why` is for people. The id is free when this returns.

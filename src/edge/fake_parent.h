@@ -114,7 +114,7 @@ class FakeParent final : public base::StreamEvents {
 
   void on_accept(base::StreamId stream, std::string_view) override { connections_[stream.value]; }
   void on_connected(base::StreamId) override {}
-  void on_data(base::StreamId stream, std::string_view bytes) override;
+  void on_data(base::StreamId stream, std::span<char> bytes) override;
   void on_writable(base::StreamId stream) override;
   void on_closed(base::StreamId stream, std::string_view) override {
     connections_.erase(stream.value);

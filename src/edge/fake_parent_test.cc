@@ -83,9 +83,9 @@ void FakeParent::send(base::StreamId stream, const wire::Frame& frame) {
 
 void FakeParent::on_writable(base::StreamId stream) { send_raw(stream, ""); }
 
-void FakeParent::on_data(base::StreamId stream, std::string_view bytes) {
+void FakeParent::on_data(base::StreamId stream, std::span<char> bytes) {
   if (options.say_nothing) return;
-  std::string input(bytes);
+  std::string input(bytes.begin(), bytes.end());
   Connection& c = connections_.at(stream.value);
   if (!c.upgraded) {
     c.head += input;

@@ -92,15 +92,15 @@ void ParentLink::on_connected(base::StreamId) {
 
 // --- incoming -----------------------------------------------------------------------------------
 
-void ParentLink::on_data(base::StreamId, std::string_view bytes) {
+void ParentLink::on_data(base::StreamId, std::span<char> bytes) {
   heard_ = loop_.clock().monotonic();
   pinged_ = false;
   if (state_ == State::kOpen) return take_messages(bytes);
-  head_.append(bytes);
+  head_.append(std::string_view(bytes));
   const auto response = read_response();
   if (!response) return;
   if (!*response) return fail_with(response->error().kind, response->error().text);
-  const std::string rest = head_.substr(**response);
+  std::string rest = head_.substr(**response);
   head_ = {};
   state_ = State::kOpen;
   arm(options_.ping_idle_ms);
@@ -140,10 +140,9 @@ std::optional<Result<std::size_t>> ParentLink::read_response() const {
   return Result<std::size_t>(end + 4);
 }
 
-void ParentLink::take_messages(std::string_view bytes) {
+void ParentLink::take_messages(std::span<char> bytes) {
   const std::uint64_t life = life_;
-  input_.assign(bytes);
-  parser_.feed(input_.data(), input_.size());
+  parser_.feed(bytes.data(), bytes.size());
   for (;;) {
     wire::WsMessage message;
     wire::WsError error;

@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -83,13 +84,13 @@ class ParentLink : private base::StreamEvents {
 
   void on_accept(base::StreamId, std::string_view) override {}
   void on_connected(base::StreamId stream) override;
-  void on_data(base::StreamId stream, std::string_view bytes) override;
+  void on_data(base::StreamId stream, std::span<char> bytes) override;
   void on_writable(base::StreamId stream) override;
   void on_closed(base::StreamId stream, std::string_view why) override;
 
   // The response's head is there once the optional is set: its length, or what is wrong with it.
   std::optional<Result<std::size_t>> read_response() const;
-  void take_messages(std::string_view bytes);
+  void take_messages(std::span<char> bytes);
   void take_message(const wire::WsMessage& message);
   void write_out();
   // Both end it, then tell. The first aborts; the second says so to the parent in a close frame.
@@ -111,7 +112,6 @@ class ParentLink : private base::StreamEvents {
   std::string key_;         // Sec-WebSocket-Key
   std::string head_;        // of the response, until complete
   wire::WsParser parser_;
-  std::string input_;   // what the parser reads: it wants bytes that it may change
   std::string output_;  // what the socket did not take yet, behind written_
   std::size_t written_ = 0;
   std::string frame_;  // reused

@@ -35,8 +35,8 @@ class RawServer final : public base::StreamEvents {
   void on_connected(base::StreamId) override {}
   void on_writable(base::StreamId) override {}
   void on_closed(base::StreamId, std::string_view why) override { reset = why; }
-  void on_data(base::StreamId, std::string_view bytes) override {
-    std::string copy(bytes);
+  void on_data(base::StreamId, std::span<char> bytes) override {
+    std::string copy(bytes.begin(), bytes.end());
     if (!upgraded_) {
       static constexpr std::string_view name = "Sec-WebSocket-Key: ";
       const std::string key = copy.substr(copy.find(name) + name.size(), 24);

@@ -404,15 +404,14 @@ class Fuzzed final : public base::StreamEvents {
     upgraded_ = welcomed_ = hello_seen_ = false;
   }
   void on_connected(base::StreamId) override {}
-  void on_data(base::StreamId stream, std::string_view bytes) override {
+  void on_data(base::StreamId stream, std::span<char> bytes) override {
     if (!stream_ || *stream_ != stream) return;
     if (!upgraded_) {
-      request_ += bytes;
+      request_ += std::string_view(bytes);
       if (good_ && request_.find("\r\n\r\n") != std::string::npos) upgrade_later();
       return;
     }
-    std::string copy(bytes);
-    parser_.feed(copy.data(), copy.size());
+    parser_.feed(bytes.data(), bytes.size());
     wire::WsMessage message;
     wire::WsError error;
     while (parser_.next(&message, &error) == wire::WsParser::Step::kMessage) {

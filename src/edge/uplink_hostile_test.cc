@@ -43,17 +43,16 @@ class RawParent final : public base::StreamEvents {
     parser_ = wire::WsParser(wire::WsParser::Role::kServer, 16u << 20);
   }
   void on_connected(base::StreamId) override {}
-  void on_data(base::StreamId, std::string_view bytes) override {
+  void on_data(base::StreamId, std::span<char> bytes) override {
     if (!upgraded_) {
-      head_ += bytes;
+      head_ += std::string_view(bytes);
       if (head_.find("\r\n\r\n") == std::string::npos) return;
       upgraded_ = true;
       const std::size_t key = head_.find("Sec-WebSocket-Key: ") + 19;
       return write("HTTP/1.1 101 Yes\r\nSec-WebSocket-Accept: " +
                    wire::websocket_accept(head_.substr(key, 24)) + "\r\n\r\n");
     }
-    std::string copy(bytes);
-    parser_.feed(copy.data(), copy.size());
+    parser_.feed(bytes.data(), bytes.size());
     wire::WsMessage message;
     wire::WsError error;
     while (parser_.next(&message, &error) == wire::WsParser::Step::kMessage) {

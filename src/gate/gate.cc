@@ -75,7 +75,7 @@ void GateImpl::on_accept(StreamId s, std::string_view) {
 
 void GateImpl::on_connected(StreamId) { EVODB_ASSERT(false, "the gate dials nobody"); }
 
-void GateImpl::on_data(StreamId s, std::string_view bytes) {
+void GateImpl::on_data(StreamId s, std::span<char> bytes) {
   Connection& c = at(s);
   stats_.bytes_in += bytes.size();
   if (c.in_session()) c.since = wheel_.now();
@@ -83,13 +83,10 @@ void GateImpl::on_data(StreamId s, std::string_view bytes) {
   begin(s);
   switch (c.state) {
     case ConnectionState::kHttp:
-    case ConnectionState::kHttpWaiting: http_data(s, bytes); break;
+    case ConnectionState::kHttpWaiting: http_data(s, std::string_view(bytes)); break;
     case ConnectionState::kWebSocket:
     case ConnectionState::kV2:
-    case ConnectionState::kV1:
-      // The loop's receive buffer is nobody else's during the call: unmasked in place.
-      websocket_data(s, const_cast<char*>(bytes.data()), bytes.size());
-      break;
+    case ConnectionState::kV1: websocket_data(s, bytes); break;
     case ConnectionState::kClosing: break;
     case ConnectionState::kFree: EVODB_ASSERT(false, "bytes of an unknown stream");
   }

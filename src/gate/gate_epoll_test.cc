@@ -25,7 +25,9 @@ class SocketClient final : public base::StreamEvents {
   }
   void on_accept(base::StreamId, std::string_view) override {}
   void on_connected(base::StreamId) override {}
-  void on_data(base::StreamId, std::string_view bytes) override { received += bytes; }
+  void on_data(base::StreamId, std::span<char> bytes) override {
+    received += std::string_view(bytes);
+  }
   void on_writable(base::StreamId s) override { pending_.erase(0, loop_.write(s, pending_)); }
   void on_closed(base::StreamId, std::string_view) override { closed = true; }
 

@@ -132,7 +132,7 @@ void GateImpl::http_upgrade(StreamId s, const ParsedRequest& request, std::strin
   if (draining_) {
     websocket_close(s, wire::WsClose::kGoingAway, drain_text_);
   } else if (!first.empty()) {
-    websocket_data(s, first.data(), first.size());
+    websocket_data(s, first);
   }
 }
 

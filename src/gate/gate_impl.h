@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -84,7 +85,7 @@ class GateImpl : public Gate, public base::StreamEvents {
   // --- events of the loop (gate.cc) ---
   void on_accept(StreamId s, std::string_view peer) override;
   void on_connected(StreamId) override;
-  void on_data(StreamId s, std::string_view bytes) override;
+  void on_data(StreamId s, std::span<char> bytes) override;
   void on_writable(StreamId s) override;
   void on_closed(StreamId s, std::string_view why) override;
 
@@ -134,7 +135,7 @@ class GateImpl : public Gate, public base::StreamEvents {
                     const HttpResponse& response);
 
   // --- WebSocket (gate_websocket.cc) ---
-  void websocket_data(StreamId s, char* bytes, std::size_t n);
+  void websocket_data(StreamId s, std::span<char> bytes);  // unmasks in place
   void websocket_message(StreamId s, const wire::WsMessage& message);
   void websocket_close(StreamId s, wire::WsClose code, std::string_view reason);
   UnixMillis wall() { return loop_.clock().wall(); }

@@ -213,7 +213,9 @@ class TestClient final : public base::StreamEvents {
 
   void on_accept(base::StreamId, std::string_view) override {}
   void on_connected(base::StreamId) override { connected_ = true; }
-  void on_data(base::StreamId, std::string_view bytes) override { received += bytes; }
+  void on_data(base::StreamId, std::span<char> bytes) override {
+    received += std::string_view(bytes);
+  }
   void on_writable(base::StreamId) override {
     if (!closed()) pending_.erase(0, loop_.write(stream_, pending_));
   }

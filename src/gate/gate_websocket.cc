@@ -11,7 +11,7 @@ std::size_t GateImpl::message_bytes_max(const Connection& c) const {
   return std::min<std::size_t>(options_.frame_bytes_max, base::hello_frame_bytes_max);
 }
 
-void GateImpl::websocket_data(StreamId s, char* bytes, std::size_t n) {
+void GateImpl::websocket_data(StreamId s, std::span<char> bytes) {
   Connection& c = at(s);
   // Nothing in parts: the parser lives here, and a whole message costs no allocation.
   wire::WsParser parser(wire::WsParser::Role::kServer, message_bytes_max(c));
@@ -21,7 +21,7 @@ void GateImpl::websocket_data(StreamId s, char* bytes, std::size_t n) {
     c.active->parser.reset();
     begins_now = false;
   }
-  parser.feed(bytes, n);
+  parser.feed(bytes.data(), bytes.size());
   while (c.state != ConnectionState::kClosing) {
     wire::WsMessage message;
     wire::WsError error;

@@ -20,7 +20,7 @@ class Nobody final : public StreamEvents {
  public:
   void on_accept(StreamId, std::string_view) override { heard(); }
   void on_connected(StreamId) override { heard(); }
-  void on_data(StreamId, std::string_view) override { heard(); }
+  void on_data(StreamId, std::span<char>) override { heard(); }
   void on_writable(StreamId) override { heard(); }
   void on_closed(StreamId, std::string_view) override { heard(); }
 

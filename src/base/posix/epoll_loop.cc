@@ -627,7 +627,7 @@ void EpollLoop::read_from(StreamId id, Stream& s) {
   if (n > 0) {
     const std::uint16_t generation = s.generation;
     const std::int64_t began_us = monotonic_us();
-    s.events->on_data(id, std::string_view(buffer_.get(), static_cast<size_t>(n)));
+    s.events->on_data(id, {buffer_.get(), static_cast<std::size_t>(n)});
     if (s.generation == generation) note_turn(s, monotonic_us() - began_us);
     return;
   }

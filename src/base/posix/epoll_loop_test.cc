@@ -34,9 +34,9 @@ class Echo : public StreamEvents {
     last = s;
   }
   void on_connected(StreamId) override {}
-  void on_data(StreamId s, std::string_view bytes) override {
+  void on_data(StreamId s, std::span<char> bytes) override {
     std::string& out = pending_[s.value];
-    out += bytes;
+    out += std::string_view(bytes);
     on_writable(s);
   }
   void on_writable(StreamId s) override {
@@ -65,7 +65,7 @@ class Client : public StreamEvents {
     ++connected;
     on_writable(s);
   }
-  void on_data(StreamId, std::string_view bytes) override { received += bytes; }
+  void on_data(StreamId, std::span<char> bytes) override { received += std::string_view(bytes); }
   void on_writable(StreamId s) override { to_send.erase(0, loop_.write(s, to_send)); }
   void on_closed(StreamId, std::string_view why) override { closed = std::string(why); }
   int connected = 0;
@@ -142,7 +142,7 @@ TEST(EpollLoop, AGracefulCloseDeliversLastWordsDespiteUnreadBytes) {
   class Goodbye : public Echo {
    public:
     explicit Goodbye(EpollLoop& loop) : Echo(loop), l(loop) {}
-    void on_data(StreamId s, std::string_view) override {
+    void on_data(StreamId s, std::span<char>) override {
       l.write(s, "good bye");
       l.close(s, false);
     }
@@ -438,7 +438,7 @@ TEST(EpollLoop, OutOfDescriptorsItPausesAcceptingAndGoesOn) {
 class Slow : public Echo {
  public:
   using Echo::Echo;
-  void on_data(StreamId s, std::string_view bytes) override {
+  void on_data(StreamId s, std::span<char> bytes) override {
     turns.push_back(s.value);
     if (bytes[0] != 's') return;
     const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(1);

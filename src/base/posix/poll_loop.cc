@@ -310,8 +310,7 @@ void PollLoop::read_from(StreamId id) {
     n = recv(streams_[id.value].fd, buffer_.get(), receive_buffer_bytes, 0);
   } while (n < 0 && errno == EINTR);
   if (n > 0) {
-    return streams_[id.value].events->on_data(
-        id, std::string_view(buffer_.get(), static_cast<std::size_t>(n)));
+    return streams_[id.value].events->on_data(id, {buffer_.get(), static_cast<std::size_t>(n)});
   }
   if (n == 0) return report_closed(id, "the other side closed");
   if (errno == EAGAIN || errno == EWOULDBLOCK) return;

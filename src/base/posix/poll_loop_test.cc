@@ -38,8 +38,8 @@ class Echo final : public StreamEvents {
     ++accepted;
   }
   void on_connected(StreamId) override {}
-  void on_data(StreamId s, std::string_view bytes) override {
-    pending_.append(bytes);
+  void on_data(StreamId s, std::span<char> bytes) override {
+    pending_.append(std::string_view(bytes));
     on_writable(s);
   }
   void on_writable(StreamId s) override { pending_.erase(0, loop_->write(s, pending_)); }
@@ -60,7 +60,9 @@ struct Client final : StreamEvents {
   explicit Client(PollLoop& l) : loop(l) {}
   void on_accept(StreamId, std::string_view) override {}
   void on_connected(StreamId) override { connected = true; }
-  void on_data(StreamId, std::string_view bytes) override { received.append(bytes); }
+  void on_data(StreamId, std::span<char> bytes) override {
+    received.append(std::string_view(bytes));
+  }
   void on_writable(StreamId s) override { send(s, ""); }
   void on_closed(StreamId, std::string_view why) override { closed = why; }
   void send(StreamId s, std::string_view bytes) {
