@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/overloaded.h"
 #include "wire/utf8.h"
 
 namespace evodb::edge {
@@ -322,35 +323,42 @@ void Uplink::take_other_name() {
 // --- frames -------------------------------------------------------------------------------------
 
 void Uplink::on_link_frame(const wire::Frame& frame) {
-  if (const auto* ack = std::get_if<wire::Ack>(&frame); ack != nullptr && welcomed_) {
-    return on_ack(ack->durable, ack->persisted, ack->credit_bytes);
-  }
-  if (const auto* ping = std::get_if<wire::Ping>(&frame)) {
-    // A parent that does not read is owed no pongs: they would pile up here.
-    if (link_.unsent_bytes() <= unsent_bytes_max) link_.send(wire::Pong{ping->opaque});
-    return;
-  }
-  if (const auto* pong = std::get_if<wire::Pong>(&frame)) {
-    if (phase_ != Phase::kHeld || pong->opaque != barrier_) return;
-    barrier_answered_ = true;
-    return release_hold();
-  }
-  if (const auto* bye = std::get_if<wire::Bye>(&frame)) {
-    // Two of one name would take turns as fast as they can dial.
-    const bool superseded = bye->reason == wire::ByeReason::kSuperseded;
-    return retry({superseded ? ErrorKind::kFenced : ErrorKind::kRetry,
-                  describe("the parent said bye", bye->text)},
-                 superseded ? options_.reconnect_ms_max : 0);
-  }
-  if (const auto* nack = std::get_if<wire::Nack>(&frame)) {
-    return welcomed_ ? on_nack(*nack) : on_hello_nack(*nack);
-  }
-  if (std::holds_alternative<wire::UnknownFrame>(frame)) return;
-  const auto* welcome = std::get_if<wire::Welcome>(&frame);
-  if (welcome != nullptr && phase_ == Phase::kHello) return on_welcome(*welcome);
-  on_link_closed({ErrorKind::kInvalid, link_.address() +
-                                           " is not an EvoDB parent: it sends frames that only a "
-                                           "child sends, or out of turn"});
+  const auto out_of_turn = [&] {
+    on_link_closed({ErrorKind::kInvalid, link_.address() +
+                                             " is not an EvoDB parent: it sends frames that only a "
+                                             "child sends, or out of turn"});
+  };
+  const base::Overloaded handle{
+      [&](const wire::Welcome& welcome) {
+        if (phase_ != Phase::kHello) return out_of_turn();
+        on_welcome(welcome);
+      },
+      [&](const wire::Ack& ack) {
+        if (!welcomed_) return out_of_turn();
+        on_ack(ack.durable, ack.persisted, ack.credit_bytes);
+      },
+      [&](const wire::Nack& nack) { welcomed_ ? on_nack(nack) : on_hello_nack(nack); },
+      [&](const wire::Ping& ping) {
+        // A parent that does not read is owed no pongs: they would pile up here.
+        if (link_.unsent_bytes() <= unsent_bytes_max) link_.send(wire::Pong{ping.opaque});
+      },
+      [&](const wire::Pong& pong) {
+        if (phase_ != Phase::kHeld || pong.opaque != barrier_) return;
+        barrier_answered_ = true;
+        release_hold();
+      },
+      [&](const wire::Bye& bye) {
+        // Two of one name would take turns as fast as they can dial.
+        const bool superseded = bye.reason == wire::ByeReason::kSuperseded;
+        retry({superseded ? ErrorKind::kFenced : ErrorKind::kRetry,
+               describe("the parent said bye", bye.text)},
+              superseded ? options_.reconnect_ms_max : 0);
+      },
+      [&](const wire::Hello&) { out_of_turn(); },
+      [&](const wire::Batch&) { out_of_turn(); },
+      [&](const wire::UnknownFrame&) {},
+  };
+  std::visit(handle, frame);
 }
 
 void Uplink::on_link_closed(const Error& why) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/limits.h"
+#include "base/overloaded.h"
 #include "gate/gate_impl.h"
 
 namespace evodb::gate {
@@ -54,22 +55,28 @@ void GateImpl::v2_frame(StreamId s, std::string_view message) {
   auto frame = wire::decode_body(*envelope, body);
   if (!frame) return refuse(frame.error());
 
-  if (const auto* hello = std::get_if<wire::Hello>(&*frame)) return v2_hello(s, *hello);
-  if (c.state != ConnectionState::kV2) {
+  if (c.state != ConnectionState::kV2 && !std::holds_alternative<wire::Hello>(*frame)) {
     return refuse({ErrorKind::kInvalid, "the first frame must be a hello"});
   }
-  if (const auto* batch = std::get_if<wire::Batch>(&*frame)) {
-    v2_batch(s, batch->body, message.size());
-    inflater_.shrink();
-  } else if (const auto* ping = std::get_if<wire::Ping>(&*frame)) {
-    send_frame(s, wire::Pong{ping->opaque});
-  } else if (std::holds_alternative<wire::Bye>(*frame)) {
-    websocket_close(s, wire::WsClose::kNormal, "");
-  } else if (!std::holds_alternative<wire::Pong>(*frame) &&
-             !std::holds_alternative<wire::UnknownFrame>(*frame)) {
+  const auto refuse_a_parents = [&] {
     refuse({ErrorKind::kInvalid,
             "a frame of type " + std::to_string(envelope->type) + " is sent by parents only"});
-  }
+  };
+  const base::Overloaded handle{
+      [&](const wire::Hello& hello) { v2_hello(s, hello); },
+      [&](const wire::Batch& batch) {
+        v2_batch(s, batch.body, message.size());
+        inflater_.shrink();
+      },
+      [&](const wire::Ping& ping) { send_frame(s, wire::Pong{ping.opaque}); },
+      [&](const wire::Pong&) {},
+      [&](const wire::Bye&) { websocket_close(s, wire::WsClose::kNormal, ""); },
+      [&](const wire::Welcome&) { refuse_a_parents(); },
+      [&](const wire::Ack&) { refuse_a_parents(); },
+      [&](const wire::Nack&) { refuse_a_parents(); },
+      [&](const wire::UnknownFrame&) {},
+  };
+  std::visit(handle, *frame);
 }
 
 void GateImpl::v2_hello(StreamId s, const wire::Hello& hello) {

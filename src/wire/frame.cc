@@ -1,7 +1,10 @@
 #include "wire/frame.h"
 
+#include <array>
 #include <limits>
 #include <optional>
+#include <type_traits>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/hash.h"
@@ -69,6 +72,12 @@ class Fields {
     }
     return v;
   }
+  // All that is left.
+  std::string_view rest() {
+    std::string_view v;
+    (void)in_.bytes(in_.remaining(), &v);
+    return v;
+  }
   // An enumeration of `count` members, or nothing that this version knows.
   std::uint8_t choice(const char* field, std::uint8_t count) {
     const std::uint8_t v = u8(field);
@@ -107,8 +116,13 @@ class Fields {
   std::optional<std::string> fault_;
 };
 
-Result<Frame> decode_hello(Fields in) {
-  Hello hello;
+void put_text(std::string& out, std::string_view text) {
+  base::put_string(out, utf8_prefix(text, text_bytes_max));
+}
+
+// --- the fields of each frame, in their order ---------------------------------------------------
+
+void read(Fields& in, Hello& hello) {
   hello.token = in.string("token", token_bytes_max);
   hello.source = in.string("source", base::source_name_bytes_max);
   hello.epoch = Epoch(in.varint("epoch"));
@@ -124,11 +138,25 @@ Result<Frame> decode_hello(Fields in) {
   if ((bits & hello_has_life) != 0) hello.life = in.u64("life");
   if (hello.source.empty()) in.wrong("source", "is empty; name the database");
   if (hello.head < hello.trimmed) in.wrong("head LSN", "lies before the trimmed LSN");
-  return in.finish(hello);
 }
 
-Result<Frame> decode_welcome(Fields in) {
-  Welcome welcome;
+void write(std::string& out, const Hello& hello) {
+  base::put_string(out, hello.token);
+  base::put_string(out, hello.source);
+  base::put_varint(out, hello.epoch.value);
+  base::put_u8(out, static_cast<std::uint8_t>((hello.ordered ? hello_ordered : 0) |
+                                              (hello.accepts_zstd ? hello_accepts_zstd : 0) |
+                                              (hello.life != 0 ? hello_has_life : 0)));
+  base::put_u8(out, static_cast<std::uint8_t>(hello.wait));
+  base::put_varint(out, hello.trimmed.value);
+  base::put_u64(out, hello.trimmed_chain.value);
+  base::put_varint(out, hello.head.value);
+  base::put_varint(out, hello.frame_bytes_max);
+  base::put_string(out, utf8_prefix(hello.agent, agent_bytes_max));
+  if (hello.life != 0) base::put_u64(out, hello.life);
+}
+
+void read(Fields& in, Welcome& welcome) {
   welcome.verdict = static_cast<WelcomeVerdict>(in.choice("verdict", 3));
   const std::uint8_t bits = in.bits("options", welcome_chain_known | welcome_accepts_zstd);
   welcome.chain_known = (bits & welcome_chain_known) != 0;
@@ -143,103 +171,108 @@ Result<Frame> decode_welcome(Fields in) {
   welcome.frame_bytes_max = in.varint32("frame_bytes_max");
   welcome.batch_entries_max = in.varint32("batch_entries_max");
   welcome.text = in.string("text", text_bytes_max);
-  return in.finish(welcome);
 }
 
-Result<Frame> decode_ack(Fields in) {
-  Ack ack;
+void write(std::string& out, const Welcome& welcome) {
+  base::put_u8(out, static_cast<std::uint8_t>(welcome.verdict));
+  base::put_u8(out, static_cast<std::uint8_t>((welcome.chain_known ? welcome_chain_known : 0) |
+                                              (welcome.accepts_zstd ? welcome_accepts_zstd : 0)));
+  base::put_varint(out, welcome.received.value);
+  base::put_u64(out, welcome.received_chain.value);
+  base::put_varint(out, welcome.received_txn.value);
+  base::put_varint(out, welcome.durable.value);
+  base::put_varint(out, welcome.persisted.value);
+  base::put_varint(out, welcome.epoch_min.value);
+  base::put_varint(out, welcome.credit_bytes);
+  base::put_varint(out, welcome.frame_bytes_max);
+  base::put_varint(out, welcome.batch_entries_max);
+  put_text(out, welcome.text);
+}
+
+void read(Fields& in, Batch& batch) { batch.body = in.rest(); }
+
+void write(std::string& out, const Batch& batch) { out.append(batch.body); }
+
+void read(Fields& in, Ack& ack) {
   ack.durable = Lsn(in.varint("durable LSN"));
   ack.persisted = Lsn(in.varint("persisted LSN"));
   ack.credit_bytes = in.varint("credit");
-  return in.finish(ack);
 }
 
-Result<Frame> decode_nack(Fields in) {
-  Nack nack;
+void write(std::string& out, const Ack& ack) {
+  base::put_varint(out, ack.durable.value);
+  base::put_varint(out, ack.persisted.value);
+  base::put_varint(out, ack.credit_bytes);
+}
+
+void read(Fields& in, Nack& nack) {
   nack.reason = static_cast<NackReason>(
       in.choice("reason", 8, static_cast<std::uint8_t>(NackReason::kUnavailable)));
   nack.resend_after = Lsn(in.varint("resend_after"));
   nack.retry_after_ms = in.varint32("retry_after_ms");
   nack.text = in.string("text", text_bytes_max);
-  return in.finish(nack);
 }
 
-Result<Frame> decode_bye(Fields in) {
-  Bye bye;
+void write(std::string& out, const Nack& nack) {
+  base::put_u8(out, static_cast<std::uint8_t>(nack.reason));
+  base::put_varint(out, nack.resend_after.value);
+  base::put_varint(out, nack.retry_after_ms);
+  put_text(out, nack.text);
+}
+
+void read(Fields& in, Ping& ping) { ping.opaque = in.u64("opaque"); }
+
+void write(std::string& out, const Ping& ping) { base::put_u64(out, ping.opaque); }
+
+void read(Fields& in, Pong& pong) { pong.opaque = in.u64("opaque"); }
+
+void write(std::string& out, const Pong& pong) { base::put_u64(out, pong.opaque); }
+
+void read(Fields& in, Bye& bye) {
   bye.reason =
       static_cast<ByeReason>(in.choice("reason", 4, static_cast<std::uint8_t>(ByeReason::kError)));
   bye.text = in.string("text", text_bytes_max);
-  return in.finish(bye);
 }
 
-void put_text(std::string& out, std::string_view text) {
-  base::put_string(out, utf8_prefix(text, text_bytes_max));
+void write(std::string& out, const Bye& bye) {
+  base::put_u8(out, static_cast<std::uint8_t>(bye.reason));
+  put_text(out, bye.text);
 }
+
+// --- all frames alike ---------------------------------------------------------------------------
+
+template <class OneFrame>
+Result<Frame> decode_as(std::string_view body, bool later_minor) {
+  Fields in(body, OneFrame::name, later_minor);
+  OneFrame frame;
+  read(in, frame);
+  return in.finish(frame);
+}
+
+using Decoder = Result<Frame> (*)(std::string_view body, bool later_minor);
+
+template <std::size_t... Index>
+constexpr std::array<Decoder, 256> make_decoders(std::index_sequence<Index...>) {
+  std::array<Decoder, 256> by_type{};
+  ((by_type[static_cast<std::uint8_t>(std::variant_alternative_t<Index, Frame>::type)] =
+        &decode_as<std::variant_alternative_t<Index, Frame>>),
+   ...);
+  return by_type;
+}
+
+constexpr std::size_t known_frames = std::variant_size_v<Frame> - 1;
+static_assert(std::is_same_v<std::variant_alternative_t<known_frames, Frame>, UnknownFrame>);
+// By FrameType; null where no frame has it.
+constexpr std::array<Decoder, 256> decoders =
+    make_decoders(std::make_index_sequence<known_frames>());
 
 struct BodyEncoder {
   std::string& out;
 
-  FrameType operator()(const Hello& hello) const {
-    base::put_string(out, hello.token);
-    base::put_string(out, hello.source);
-    base::put_varint(out, hello.epoch.value);
-    base::put_u8(out, static_cast<std::uint8_t>((hello.ordered ? hello_ordered : 0) |
-                                                (hello.accepts_zstd ? hello_accepts_zstd : 0) |
-                                                (hello.life != 0 ? hello_has_life : 0)));
-    base::put_u8(out, static_cast<std::uint8_t>(hello.wait));
-    base::put_varint(out, hello.trimmed.value);
-    base::put_u64(out, hello.trimmed_chain.value);
-    base::put_varint(out, hello.head.value);
-    base::put_varint(out, hello.frame_bytes_max);
-    base::put_string(out, utf8_prefix(hello.agent, agent_bytes_max));
-    if (hello.life != 0) base::put_u64(out, hello.life);
-    return FrameType::kHello;
-  }
-  FrameType operator()(const Welcome& welcome) const {
-    base::put_u8(out, static_cast<std::uint8_t>(welcome.verdict));
-    base::put_u8(out, static_cast<std::uint8_t>((welcome.chain_known ? welcome_chain_known : 0) |
-                                                (welcome.accepts_zstd ? welcome_accepts_zstd : 0)));
-    base::put_varint(out, welcome.received.value);
-    base::put_u64(out, welcome.received_chain.value);
-    base::put_varint(out, welcome.received_txn.value);
-    base::put_varint(out, welcome.durable.value);
-    base::put_varint(out, welcome.persisted.value);
-    base::put_varint(out, welcome.epoch_min.value);
-    base::put_varint(out, welcome.credit_bytes);
-    base::put_varint(out, welcome.frame_bytes_max);
-    base::put_varint(out, welcome.batch_entries_max);
-    put_text(out, welcome.text);
-    return FrameType::kWelcome;
-  }
-  FrameType operator()(const Batch& batch) const {
-    out.append(batch.body);
-    return FrameType::kBatch;
-  }
-  FrameType operator()(const Ack& ack) const {
-    base::put_varint(out, ack.durable.value);
-    base::put_varint(out, ack.persisted.value);
-    base::put_varint(out, ack.credit_bytes);
-    return FrameType::kAck;
-  }
-  FrameType operator()(const Nack& nack) const {
-    base::put_u8(out, static_cast<std::uint8_t>(nack.reason));
-    base::put_varint(out, nack.resend_after.value);
-    base::put_varint(out, nack.retry_after_ms);
-    put_text(out, nack.text);
-    return FrameType::kNack;
-  }
-  FrameType operator()(const Ping& ping) const {
-    base::put_u64(out, ping.opaque);
-    return FrameType::kPing;
-  }
-  FrameType operator()(const Pong& pong) const {
-    base::put_u64(out, pong.opaque);
-    return FrameType::kPong;
-  }
-  FrameType operator()(const Bye& bye) const {
-    base::put_u8(out, static_cast<std::uint8_t>(bye.reason));
-    put_text(out, bye.text);
-    return FrameType::kBye;
+  template <class OneFrame>
+  FrameType operator()(const OneFrame& frame) const {
+    write(out, frame);
+    return OneFrame::type;
   }
   FrameType operator()(const UnknownFrame& unknown) const {
     return static_cast<FrameType>(unknown.type);
@@ -302,41 +335,22 @@ Result<Frame> decode_body(const FrameEnvelope& envelope, std::string_view body) 
                                            std::to_string(base::frame_bytes_max) + " are taken");
   }
   const bool later_minor = envelope.minor > wire_minor;
-  const auto type = static_cast<FrameType>(envelope.type);
-  const bool known = type >= FrameType::kHello && type <= FrameType::kBye;
-  if (!known) {
+  const Decoder decode = decoders[envelope.type];
+  if (decode == nullptr) {
     if (later_minor) return Frame(UnknownFrame{envelope.type});
     return fail(ErrorKind::kInvalid, "malformed frame: type " + std::to_string(envelope.type) +
                                          " does not exist in wire protocol " +
                                          std::to_string(wire_major) + "." +
                                          std::to_string(wire_minor));
   }
-  const std::uint8_t allowed = type == FrameType::kBatch ? kFlagZstd : 0;
+  const bool is_batch = envelope.type == static_cast<std::uint8_t>(FrameType::kBatch);
+  const std::uint8_t allowed = is_batch ? kFlagZstd : 0;
   if ((envelope.flags & ~allowed) != 0) {
     return fail(ErrorKind::kInvalid, "malformed frame: flags " + std::to_string(envelope.flags) +
                                          " are not defined for type " +
                                          std::to_string(envelope.type));
   }
-  switch (type) {
-    case FrameType::kHello: return decode_hello(Fields(body, "hello", later_minor));
-    case FrameType::kWelcome: return decode_welcome(Fields(body, "welcome", later_minor));
-    case FrameType::kBatch: return Frame(Batch{body});
-    case FrameType::kAck: return decode_ack(Fields(body, "ack", later_minor));
-    case FrameType::kNack: return decode_nack(Fields(body, "nack", later_minor));
-    case FrameType::kPing: {
-      Fields in(body, "ping", later_minor);
-      return in.finish(Ping{in.u64("opaque")});
-    }
-    case FrameType::kPong: {
-      Fields in(body, "pong", later_minor);
-      return in.finish(Pong{in.u64("opaque")});
-    }
-    case FrameType::kBye: return decode_bye(Fields(body, "bye", later_minor));
-    case FrameType::kSubscribe:
-    case FrameType::kUnsubscribe:
-    case FrameType::kEvent: break;
-  }
-  return fail(ErrorKind::kInternal, "a frame type without a decoder");
+  return decode(body, later_minor);
 }
 
 Result<Frame> decode_frame(std::string_view bytes) {

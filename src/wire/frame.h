@@ -1,4 +1,5 @@
-// Wire v2 frames: what one binary WebSocket message holds. docs/formats/wire-v2.md is the law.
+// Wire v2 frames: what one binary WebSocket message holds. The specification is
+// docs/formats/wire-v2.md.
 //
 // Every frame: magic, major and minor version, type, flags, CRC32C over the whole frame with the
 // checksum's own bytes as zero, body. Unknown trailing fields of a later minor version are skipped;
@@ -47,6 +48,8 @@ enum FrameFlags : std::uint8_t {
 
 // First frame of a child.
 struct Hello {
+  static constexpr FrameType type = FrameType::kHello;
+  static constexpr const char* name = "hello";
   std::string_view token;  // "" until tokens exist
   std::string_view source;
   Epoch epoch;
@@ -70,6 +73,8 @@ enum class WelcomeVerdict : std::uint8_t {
 };
 
 struct Welcome {
+  static constexpr FrameType type = FrameType::kWelcome;
+  static constexpr const char* name = "welcome";
   WelcomeVerdict verdict = WelcomeVerdict::kResume;
   Lsn received;  // send what lies after this
   ChainHash received_chain;
@@ -88,6 +93,8 @@ struct Welcome {
 // Cumulative. Credit: bytes of batch frames that may be sent and not yet be durable, counted from
 // `durable` of this very ack.
 struct Ack {
+  static constexpr FrameType type = FrameType::kAck;
+  static constexpr const char* name = "ack";
   Lsn durable;
   Lsn persisted;
   std::uint64_t credit_bytes = 0;
@@ -105,6 +112,8 @@ enum class NackReason : std::uint8_t {
 };
 
 struct Nack {
+  static constexpr FrameType type = FrameType::kNack;
+  static constexpr const char* name = "nack";
   NackReason reason = NackReason::kMalformed;
   Lsn resend_after;
   std::uint32_t retry_after_ms = 0;
@@ -112,28 +121,38 @@ struct Nack {
 };
 
 struct Ping {
+  static constexpr FrameType type = FrameType::kPing;
+  static constexpr const char* name = "ping";
   std::uint64_t opaque = 0;
 };
 struct Pong {
+  static constexpr FrameType type = FrameType::kPong;
+  static constexpr const char* name = "pong";
   std::uint64_t opaque = 0;
 };
 
 enum class ByeReason : std::uint8_t { kDone = 0, kShutdown = 1, kSuperseded = 2, kError = 3 };
 struct Bye {
+  static constexpr FrameType type = FrameType::kBye;
+  static constexpr const char* name = "bye";
   ByeReason reason = ByeReason::kDone;
   std::string_view text;
 };
 
 // A batch's body, still encoded: read it with BatchReader.
 struct Batch {
+  static constexpr FrameType type = FrameType::kBatch;
+  static constexpr const char* name = "batch";
   std::string_view body;
 };
 
-// A frame of a later minor version whose type this build does not know: ignore it.
+// A frame of a later minor version whose type this build does not know: ignore it. The last of the
+// variant.
 struct UnknownFrame {
   std::uint8_t type = 0;
 };
 
+// Where a new one belongs: CONTRIBUTING.md, "A new frame".
 using Frame = std::variant<Hello, Welcome, Batch, Ack, Nack, Ping, Pong, Bye, UnknownFrame>;
 
 // What lies on the wire before the body is looked at. For the zstd flag: the owner of a

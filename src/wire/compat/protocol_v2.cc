@@ -353,6 +353,11 @@ struct MessageMaker {
   Result<Message> operator()(const UnknownFrame& f) const {
     return Message(UnknownMessage{f.type});
   }
+  // A frame that the public protocol has no message for.
+  template <class Other>
+  Result<Message> operator()(const Other&) const {
+    return Message(UnknownMessage{static_cast<std::uint8_t>(Other::type)});
+  }
 };
 
 }  // namespace
