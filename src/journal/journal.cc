@@ -191,9 +191,9 @@ Result<Journal::Appended> FileJournal::append_together(std::span<const RecordPar
     for (const std::string_view part : record.parts) pending_.bytes.append(part);
     const std::size_t length = pending_.bytes.size() - begin - record_header_bytes;
     pending_.bytes.append(padded(length) - length, '\0');
-    // Length and type now; the rest of the header when it is written (seal).
-    base::store_fixed(pending_.bytes.data() + begin + 32, static_cast<std::uint32_t>(length));
-    pending_.bytes[begin + 36] = static_cast<char>(record.type);
+    // The rest of the header when it is written: seal().
+    store_record_shape(pending_.bytes.data() + begin, static_cast<std::uint32_t>(length),
+                       record.type);
   }
   appended_end_ = end + total;
   return Appended{Position(end), Position(end + total)};
@@ -226,9 +226,7 @@ std::unexpected<Error> FileJournal::poison(const Error& why) {
 void FileJournal::seal(char* at, std::size_t n, Position first) {
   // All of one part is written after everything before it was synced.
   for (std::size_t done = 0; done < n;) {
-    RecordHeader header;
-    header.length = base::load_fixed<std::uint32_t>(at + done + 32);
-    header.type = static_cast<RecordType>(at[done + 36]);
+    RecordHeader header = load_record_shape(at + done);
     header.salt = writer_.header().salt;
     header.position = Position(first.value + done);
     header.synced_through = first;

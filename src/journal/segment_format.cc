@@ -8,13 +8,12 @@
 namespace evodb::journal {
 namespace {
 
-constexpr char magic[] = "EVODBJNL";
-constexpr std::size_t counted_bytes = 64;  // of the segment header; the rest of the page is unused
-constexpr std::size_t crc_offset = 12;
+constexpr std::string_view magic = "EVODBJNL";
+static_assert(magic.size() == SegmentField::version - SegmentField::magic);
 
 std::uint32_t segment_header_crc(std::string_view bytes) {
-  std::string counted(bytes.substr(0, counted_bytes));
-  base::store_fixed<std::uint32_t>(counted.data() + crc_offset, 0);
+  std::string counted(bytes.substr(0, SegmentField::end));
+  base::store_fixed<std::uint32_t>(counted.data() + SegmentField::crc, 0);
   return base::crc32c(counted);
 }
 
@@ -25,17 +24,16 @@ std::size_t Journal::record_bytes(std::size_t payload_bytes) {
 }
 
 std::string encode_segment_header(const SegmentHeader& header) {
-  std::string out(magic, 8);
-  base::put_u32(out, format_version);
-  base::put_u32(out, 0);
-  base::put_u64(out, header.journal.value);
-  base::put_u64(out, header.ordinal);
-  base::put_u64(out, header.first.value);
-  base::put_u64(out, header.salt);
-  base::put_u64(out, header.segment_bytes);
-  base::put_u64(out, 0);
-  base::store_fixed(out.data() + crc_offset, segment_header_crc(out));
-  out.resize(segment_header_bytes, '\0');
+  std::string out(segment_header_bytes, '\0');
+  char* const at = out.data();
+  std::memcpy(at + SegmentField::magic, magic.data(), magic.size());
+  base::store_fixed(at + SegmentField::version, format_version);
+  base::store_fixed(at + SegmentField::journal, header.journal.value);
+  base::store_fixed(at + SegmentField::ordinal, header.ordinal);
+  base::store_fixed(at + SegmentField::first, header.first.value);
+  base::store_fixed(at + SegmentField::salt, header.salt);
+  base::store_fixed(at + SegmentField::segment_bytes, header.segment_bytes);
+  base::store_fixed(at + SegmentField::crc, segment_header_crc(out));
   return out;
 }
 
@@ -43,24 +41,25 @@ Result<SegmentHeader> decode_segment_header(std::string_view bytes) {
   if (bytes.size() < segment_header_bytes) {
     return fail(ErrorKind::kCorrupt, "it is shorter than a segment header");
   }
-  if (bytes.substr(0, 8) != std::string_view(magic, 8)) {
+  if (!bytes.starts_with(magic)) {
     return fail(ErrorKind::kCorrupt, "it does not begin with EVODBJNL");
   }
-  if (base::load_fixed<std::uint32_t>(bytes.data() + crc_offset) != segment_header_crc(bytes)) {
+  const char* const at = bytes.data();
+  if (base::load_fixed<std::uint32_t>(at + SegmentField::crc) != segment_header_crc(bytes)) {
     return fail(ErrorKind::kCorrupt, "its header's checksum does not hold");
   }
-  const auto version = base::load_fixed<std::uint32_t>(bytes.data() + 8);
+  const auto version = base::load_fixed<std::uint32_t>(at + SegmentField::version);
   if (version != format_version) {
     return fail(ErrorKind::kInvalid, "it has journal format " + std::to_string(version) +
                                          ", this program knows " + std::to_string(format_version) +
                                          "; use the version that wrote it");
   }
   SegmentHeader header;
-  header.journal = JournalId(base::load_fixed<std::uint64_t>(bytes.data() + 16));
-  header.ordinal = base::load_fixed<std::uint64_t>(bytes.data() + 24);
-  header.first = Position(base::load_fixed<std::uint64_t>(bytes.data() + 32));
-  header.salt = base::load_fixed<std::uint64_t>(bytes.data() + 40);
-  header.segment_bytes = base::load_fixed<std::uint64_t>(bytes.data() + 48);
+  header.journal = JournalId(base::load_fixed<std::uint64_t>(at + SegmentField::journal));
+  header.ordinal = base::load_fixed<std::uint64_t>(at + SegmentField::ordinal);
+  header.first = Position(base::load_fixed<std::uint64_t>(at + SegmentField::first));
+  header.salt = base::load_fixed<std::uint64_t>(at + SegmentField::salt);
+  header.segment_bytes = base::load_fixed<std::uint64_t>(at + SegmentField::segment_bytes);
   if (header.segment_bytes <= segment_header_bytes || header.segment_bytes % page_bytes != 0 ||
       header.segment_bytes > (1ull << 40) || header.first.value % record_alignment != 0 ||
       header.first.value > (1ull << 62)) {
@@ -69,32 +68,50 @@ Result<SegmentHeader> decode_segment_header(std::string_view bytes) {
   return header;
 }
 
+namespace {
+
+std::uint32_t record_header_crc(const char* at) {
+  return base::crc32c({at + RecordField::payload_crc, RecordField::end - RecordField::payload_crc});
+}
+
+}  // namespace
+
+void store_record_shape(char* at, std::uint32_t length, RecordType type) {
+  base::store_fixed(at + RecordField::length, length);
+  std::memset(at + RecordField::type, 0, RecordField::end - RecordField::type);
+  at[RecordField::type] = static_cast<char>(type);
+}
+
+RecordHeader load_record_shape(const char* at) {
+  RecordHeader header;
+  header.length = base::load_fixed<std::uint32_t>(at + RecordField::length);
+  header.type = static_cast<RecordType>(at[RecordField::type]);
+  return header;
+}
+
 void store_record_header(char* at, const RecordHeader& header) {
-  base::store_fixed(at + 4, header.payload_crc);
-  base::store_fixed(at + 8, header.salt);
-  base::store_fixed(at + 16, header.position.value);
-  base::store_fixed(at + 24, header.synced_through.value);
-  base::store_fixed(at + 32, header.length);
-  std::memset(at + 36, 0, 4);
-  at[36] = static_cast<char>(header.type);
-  base::store_fixed(at, base::crc32c(std::string_view(at + 4, record_header_bytes - 4)));
+  base::store_fixed(at + RecordField::payload_crc, header.payload_crc);
+  base::store_fixed(at + RecordField::salt, header.salt);
+  base::store_fixed(at + RecordField::position, header.position.value);
+  base::store_fixed(at + RecordField::synced_through, header.synced_through.value);
+  store_record_shape(at, header.length, header.type);
+  base::store_fixed(at + RecordField::header_crc, record_header_crc(at));
 }
 
 bool load_record_header(const char* at, std::uint64_t salt, Position position,
                         RecordHeader* header) {
   // Salt and position first: they differ nearly everywhere that a search looks.
-  if (base::load_fixed<std::uint64_t>(at + 16) != position.value) return false;
-  if (base::load_fixed<std::uint64_t>(at + 8) != salt) return false;
-  if (base::load_fixed<std::uint32_t>(at) !=
-      base::crc32c(std::string_view(at + 4, record_header_bytes - 4))) {
+  if (base::load_fixed<std::uint64_t>(at + RecordField::position) != position.value) return false;
+  if (base::load_fixed<std::uint64_t>(at + RecordField::salt) != salt) return false;
+  if (base::load_fixed<std::uint32_t>(at + RecordField::header_crc) != record_header_crc(at)) {
     return false;
   }
-  header->payload_crc = base::load_fixed<std::uint32_t>(at + 4);
+  *header = load_record_shape(at);
+  header->payload_crc = base::load_fixed<std::uint32_t>(at + RecordField::payload_crc);
   header->salt = salt;
   header->position = position;
-  header->synced_through = Position(base::load_fixed<std::uint64_t>(at + 24));
-  header->length = base::load_fixed<std::uint32_t>(at + 32);
-  header->type = static_cast<RecordType>(at[36]);
+  header->synced_through =
+      Position(base::load_fixed<std::uint64_t>(at + RecordField::synced_through));
   return true;
 }
 
