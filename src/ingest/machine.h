@@ -116,6 +116,7 @@ class IngestMachine final : public Ingest {
   BatchOutcome refuse(wire::NackReason reason, std::string text, Lsn resend_after = Lsn(),
                       std::uint32_t retry_after_ms = 0, bool close = false);
   BatchOutcome refuse_malformed(std::string text);
+  BatchOutcome refuse_undefined_table(std::uint32_t table_ref);
   Result<void> register_tables(Session& s, wire::BatchReader& reader);
   const TableBinding* binding_of(const Session& s, std::uint32_t table_ref) const {
     return table_sets_.find(s.tables, table_ref);
@@ -125,10 +126,15 @@ class IngestMachine final : public Ingest {
   }
   // Definitions (where this segment has them not) and the batch, together. Uses the marks in used_.
   Result<Position> append_batch(const Session& s, BatchRecord& record);
+  Result<Position> append_counted(const Session& s, BatchRecord& record, std::uint32_t known,
+                                  std::size_t frame_bytes);
   BatchOutcome refuse_append(SessionId id, const Error& error, Lsn resend_after);
   void track(SessionId id, std::size_t frame_bytes, InFlight batch);
   // Both return the finished outcome, or nullopt to go on.
   std::optional<BatchOutcome> admit(Session* s, wire::BatchReader& reader, std::size_t frame_bytes);
+  struct Compared;
+  std::optional<BatchOutcome> compare(const Session& s, const SourceState& state,
+                                      wire::BatchReader& reader, Compared& compared);
   BatchOutcome take_ordered(SessionId id, wire::BatchReader& reader, std::string_view body,
                             std::size_t frame_bytes, UnixMillis now, Effects& effects);
   // What was found in the bodies of one unordered batch.
@@ -137,6 +143,8 @@ class IngestMachine final : public Ingest {
     bool waits = false;  // some of it was received before, and is not durable
     Lsn last;
   };
+  BatchOutcome refuse_full_queue();
+  std::string only_new(const Session& s, SourceIndex source, std::string_view body, Lsn* last);
   // Empty: it was taken, or known.
   std::optional<BatchOutcome> take_unordered(SessionId id, wire::BatchReader& reader,
                                              std::string_view body, std::size_t frame_bytes,

@@ -25,8 +25,12 @@ BatchOutcome IngestMachine::refuse_malformed(std::string text) {
   return refuse(wire::NackReason::kMalformed, std::move(text), Lsn(), 0, true);
 }
 
-// --- table definitions
-// ----------------------------------------------------------------------------
+BatchOutcome IngestMachine::refuse_undefined_table(std::uint32_t table_ref) {
+  return refuse_malformed("a change refers to table number " + std::to_string(table_ref) +
+                          ", which this session has not defined");
+}
+
+// --- table definitions ---------------------------------------------------------------------------
 
 Result<void> IngestMachine::register_tables(Session& s, wire::BatchReader& reader) {
   // Definitions that this batch brings, until a set holds them.
@@ -77,8 +81,7 @@ Result<void> IngestMachine::register_tables(Session& s, wire::BatchReader& reade
   return reader.status();
 }
 
-// --- into the journal
-// -----------------------------------------------------------------------------
+// --- into the journal ----------------------------------------------------------------------------
 
 Result<Position> IngestMachine::append_batch(const Session& s, BatchRecord& record) {
   const TableSets::Bindings& bindings = table_sets_.bindings(s.tables);
@@ -134,6 +137,17 @@ BatchOutcome IngestMachine::refuse_append(SessionId id, const Error& error, Lsn 
   return refuse(wire::NackReason::kOverCredit, error.text, resend_after, 1'000);
 }
 
+// The common end of both ways: into the journal, and counted.
+Result<Position> IngestMachine::append_counted(const Session& s, BatchRecord& record,
+                                               std::uint32_t known, std::size_t frame_bytes) {
+  const Position end = EVODB_TRY(append_batch(s, record));
+  ++stats_.batches;
+  stats_.entries += record.change_count;
+  stats_.duplicate_entries += known;
+  stats_.bytes += frame_bytes;
+  return end;
+}
+
 void IngestMachine::track(SessionId id, std::size_t frame_bytes, InFlight batch) {
   InAir& air = take_off(id, SessionKind::kOrdered);
   batch.air = session(id).air;
@@ -145,8 +159,7 @@ void IngestMachine::track(SessionId id, std::size_t frame_bytes, InFlight batch)
   inflight_.push_back(std::move(batch));
 }
 
-// --- batches
-// --------------------------------------------------------------------------------------
+// --- batches -------------------------------------------------------------------------------------
 
 std::optional<BatchOutcome> IngestMachine::admit(Session* s, wire::BatchReader& reader,
                                                  std::size_t frame_bytes) {
@@ -198,6 +211,51 @@ BatchOutcome IngestMachine::on_batch(SessionId id, std::string_view body, std::s
   return answer_unordered(id, reader.header().last_lsn.value, taken, effects);
 }
 
+// What the changes of an ordered batch are beside those received before.
+struct IngestMachine::Compared {
+  ChainHash chain;  // of what was received, with what is new folded in
+  TxnId txn;
+  std::uint32_t known = 0, fresh = 0;
+  // It goes on from `received`, or contains that change.
+  bool meets_received = false;
+};
+
+// Empty: compared. Otherwise it was refused.
+std::optional<BatchOutcome> IngestMachine::compare(const Session& s, const SourceState& state,
+                                                   wire::BatchReader& reader, Compared& compared) {
+  compared.chain = state.chain;
+  compared.txn = state.txn;
+  compared.meets_received = reader.header().previous_lsn == state.received;
+  wire::ChangeView change;
+  const TableBinding* binding = nullptr;
+  while (reader.next(&change)) {
+    if (binding == nullptr || binding->table_ref != change.table_ref) {
+      binding = binding_of(s, change.table_ref);
+      if (binding == nullptr) return refuse_undefined_table(change.table_ref);
+      mark_used(s, binding);
+    }
+    if (change.lsn <= state.received) {
+      ++compared.known;
+      compared.meets_received = compared.meets_received || change.lsn == state.received;
+      continue;
+    }
+    compared.chain = wire::fold(compared.chain, tables_.at(binding->table).fingerprint, change);
+    compared.txn = change.txn;
+    ++compared.fresh;
+  }
+  if (auto status = reader.status(); !status) return refuse_malformed(status.error().text);
+  return std::nullopt;
+}
+
+// Example: changes up to LSN 7 were received. A batch names the LSN before its first change, and:
+//
+//   after 7: 8, 9        all new                            appended; 9 is received now
+//   after 4: 5, 7, 8     5 and 7 are known                  appended, readers skip through 7
+//   after 4: 5, 7        all known                          a duplicate: acknowledged at once if 7
+//                                                           is durable, else when it becomes so
+//   after 9: 10          8 and 9 are missing                kGap: resend after 7
+//   after 4: 5, 8        jumps over 7: another history      kChainMismatch: a new epoch is needed
+//   after 7: 8, 9        another chain than the header's    kChainMismatch
 BatchOutcome IngestMachine::take_ordered(SessionId id, wire::BatchReader& reader,
                                          std::string_view body, std::size_t frame_bytes,
                                          UnixMillis now, Effects& effects) {
@@ -219,34 +277,8 @@ BatchOutcome IngestMachine::take_ordered(SessionId id, wire::BatchReader& reader
     return refuse(wire::NackReason::kOverCredit, "more than the credit that was granted", received,
                   200);
   }
-
-  BatchRecord record;
-  ChainHash chain = state.chain;
-  TxnId txn = state.txn;
-  wire::ChangeView change;
-  const TableBinding* binding = nullptr;
-  std::uint32_t known = 0;
-  bool meets_received = header.previous_lsn == received;
-  while (reader.next(&change)) {
-    if (binding == nullptr || binding->table_ref != change.table_ref) {
-      binding = binding_of(s, change.table_ref);
-      if (binding == nullptr) {
-        return refuse_malformed("a change refers to table number " +
-                                std::to_string(change.table_ref) +
-                                ", which this session has not defined");
-      }
-      mark_used(s, binding);
-    }
-    if (change.lsn <= received) {
-      ++known;
-      meets_received = meets_received || change.lsn == received;
-      continue;
-    }
-    chain = wire::fold(chain, tables_.at(binding->table).fingerprint, change);
-    txn = change.txn;
-    ++record.change_count;
-  }
-  if (auto status = reader.status(); !status) return refuse_malformed(status.error().text);
+  Compared compared;
+  if (auto refused = compare(s, state, reader, compared)) return *refused;
 
   const auto mismatch = [&](const std::string& what) {
     ++stats_.chain_mismatches;
@@ -256,7 +288,7 @@ BatchOutcome IngestMachine::take_ordered(SessionId id, wire::BatchReader& reader
     if (header.last_lsn == received && header.chain_after != state.chain) {
       return mismatch("these changes differ from those received under the same LSNs");
     }
-    stats_.duplicate_entries += known;
+    stats_.duplicate_entries += compared.known;
     BatchOutcome outcome;
     outcome.verdict = BatchVerdict::kDuplicate;
     // Otherwise its acknowledgement comes with the sync of what it repeats.
@@ -264,21 +296,23 @@ BatchOutcome IngestMachine::take_ordered(SessionId id, wire::BatchReader& reader
     return outcome;
   }
   // Every log that goes through `received` has that change; one that jumps over it is another log.
-  if (!meets_received || chain != header.chain_after) {
+  if (!compared.meets_received || compared.chain != header.chain_after) {
     return mismatch("the changes after LSN " + std::to_string(received.value) +
                     " do not continue those received before");
   }
 
+  BatchRecord record;
   record.source = sources_.name_of(s.source);
   record.epoch = state.epoch;
   record.ordered = true;
   record.received_at = now;
-  record.skip_through = known > 0 ? received : Lsn();
+  record.skip_through = compared.known > 0 ? received : Lsn();
   record.last_lsn = header.last_lsn;
-  record.chain_after = chain;
-  record.last_txn = txn;
+  record.chain_after = compared.chain;
+  record.last_txn = compared.txn;
+  record.change_count = compared.fresh;
   record.body = body;
-  const auto appended = append_batch(s, record);
+  const auto appended = append_counted(s, record, compared.known, frame_bytes);
   if (!appended) return refuse_append(id, appended.error(), received);
 
   track(id, frame_bytes,
@@ -288,13 +322,9 @@ BatchOutcome IngestMachine::take_ordered(SessionId id, wire::BatchReader& reader
          .chain_before = state.chain,
          .txn_before = state.txn});
   state.received = header.last_lsn;
-  state.chain = chain;
-  state.txn = txn;
+  state.chain = compared.chain;
+  state.txn = compared.txn;
   sources_.put(s.source, state);
-  ++stats_.batches;
-  stats_.entries += record.change_count;
-  stats_.duplicate_entries += known;
-  stats_.bytes += frame_bytes;
   BatchOutcome outcome;
   outcome.verdict = BatchVerdict::kAppended;
   return outcome;

@@ -79,10 +79,7 @@ BatchOutcome IngestMachine::answer_unordered(SessionId id, std::uint64_t token, 
     }
     return outcome;
   }
-  if (room_bytes() == 0) {
-    ++stats_.over_credit;
-    return refuse(wire::NackReason::kOverCredit, "the parent's queue is full; retry", Lsn(), 1'000);
-  }
+  if (room_bytes() == 0) return refuse_full_queue();
   // Answered when everything in the queue is safe, which is when what it repeats is.
   track(id, 0,
         {.end = journal_.appended_end(),
@@ -93,6 +90,39 @@ BatchOutcome IngestMachine::answer_unordered(SessionId id, std::uint64_t token, 
   return outcome;
 }
 
+BatchOutcome IngestMachine::refuse_full_queue() {
+  ++stats_.over_credit;
+  return refuse(wire::NackReason::kOverCredit, "the parent's queue is full; retry", Lsn(), 1'000);
+}
+
+// What is new in a batch, written anew: known LSNs may lie anywhere in it, so one mark cannot say
+// which to skip.
+std::string IngestMachine::only_new(const Session& s, SourceIndex source, std::string_view body,
+                                    Lsn* last) {
+  wire::BatchReader reader(body);
+  wire::BatchWriter writer;
+  writer.reset(Lsn(), ChainHash());
+  std::uint32_t table_ref = 0;
+  for (wire::TableDef def; reader.next_table(&table_ref, &def);) {
+  }
+  wire::ChangeView change;
+  while (reader.next(&change)) {
+    if (unordered_.look(source, change.lsn) != UnorderedTable::Known::kNew) continue;
+    const TableIndex table = binding_of(s, change.table_ref)->table;
+    writer.add_change(change.op, change.table_ref, tables_.at(table).fingerprint, change.lsn,
+                      change.txn, change.committed_at, change.key, change.before, change.after,
+                      change.reason);
+  }
+  *last = writer.last_lsn();
+  return writer.finish();
+}
+
+// Example: of this source LSN 4 is durable, and 5 was received and is in the journal's queue.
+//
+//   3, 8, 9     all new: appended as it is, runs 3 and 8-9; durable, and answered, with its sync
+//   3, 4, 8     4 is known: appended without it, runs 3 and 8
+//   4           all known and durable: a duplicate, answered at once
+//   4, 5        all known, 5 not durable yet: a duplicate, answered once the queue is durable
 std::optional<BatchOutcome> IngestMachine::take_unordered(SessionId id, wire::BatchReader& reader,
                                                           std::string_view body,
                                                           std::size_t frame_bytes, UnixMillis now,
@@ -101,19 +131,12 @@ std::optional<BatchOutcome> IngestMachine::take_unordered(SessionId id, wire::Ba
   const Session& s = session(id);
   InAir& air = airs_[s.air];  // such a session always has one
   SourceIndex source = unordered_.find(air.unordered_source);
-  // First what is new, then, only if some is not, the same again to encode the rest.
   Runs runs;
   std::uint32_t known = 0;
   wire::ChangeView change;
-  wire::BatchReader again(body);
-  const auto binding_for = [&](const wire::ChangeView& c) { return binding_of(s, c.table_ref); };
   while (reader.next(&change)) {
-    const TableBinding* binding = binding_for(change);
-    if (binding == nullptr) {
-      return refuse_malformed("a change refers to table number " +
-                              std::to_string(change.table_ref) +
-                              ", which this session has not defined");
-    }
+    const TableBinding* binding = binding_of(s, change.table_ref);
+    if (binding == nullptr) return refuse_undefined_table(change.table_ref);
     const Known seen = unordered_.look(source, change.lsn);
     taken.waits = taken.waits || seen == Known::kReceived;
     if (seen != Known::kNew) {
@@ -130,10 +153,7 @@ std::optional<BatchOutcome> IngestMachine::take_unordered(SessionId id, wire::Ba
     stats_.duplicate_entries += known;
     return std::nullopt;
   }
-  if (!taken.appended && over_credit(s, frame_bytes)) {
-    ++stats_.over_credit;
-    return refuse(wire::NackReason::kOverCredit, "the parent's queue is full; retry", Lsn(), 1'000);
-  }
+  if (!taken.appended && over_credit(s, frame_bytes)) return refuse_full_queue();
 
   BatchRecord record;
   record.source = air.unordered_source;
@@ -142,25 +162,8 @@ std::optional<BatchOutcome> IngestMachine::take_unordered(SessionId id, wire::Ba
   record.last_lsn = reader.header().last_lsn;
   record.change_count = reader.header().change_count - known;
   record.body = body;
-  std::string encoded;
-  if (known > 0) {
-    // Known LSNs may lie anywhere in it, so one mark cannot say which to skip.
-    wire::BatchWriter writer;
-    writer.reset(Lsn(), ChainHash());
-    std::uint32_t table_ref = 0;
-    for (wire::TableDef def; again.next_table(&table_ref, &def);) {
-    }
-    while (again.next(&change)) {
-      if (unordered_.look(source, change.lsn) != Known::kNew) continue;
-      writer.add_change(change.op, change.table_ref,
-                        tables_.at(binding_for(change)->table).fingerprint, change.lsn, change.txn,
-                        change.committed_at, change.key, change.before, change.after,
-                        change.reason);
-    }
-    record.last_lsn = writer.last_lsn();
-    encoded = writer.finish();
-    record.body = encoded;
-  }
+  std::string rest;
+  if (known > 0) record.body = rest = only_new(s, source, body, &record.last_lsn);
   const auto found = unordered_.find_or_add(air.unordered_source);
   const auto received =
       found ? unordered_.receive(*found, runs) : Result<void>(std::unexpected(found.error()));
@@ -169,7 +172,7 @@ std::optional<BatchOutcome> IngestMachine::take_unordered(SessionId id, wire::Ba
     return refuse(wire::NackReason::kOverLimit, received.error().text, Lsn(), 10'000);
   }
   source = *found;
-  const auto appended = append_batch(s, record);
+  const auto appended = append_counted(s, record, known, frame_bytes);
   if (!appended) {
     unordered_.take_back(source, runs);
     return refuse_append(id, appended.error(), Lsn());
@@ -177,10 +180,6 @@ std::optional<BatchOutcome> IngestMachine::take_unordered(SessionId id, wire::Ba
   track(id, frame_bytes,
         {.end = *appended, .last = taken.last, .unordered = source, .runs = std::move(runs)});
   taken.appended = true;
-  ++stats_.batches;
-  stats_.entries += record.change_count;
-  stats_.duplicate_entries += known;
-  stats_.bytes += frame_bytes;
   return std::nullopt;
 }
 
