@@ -27,7 +27,7 @@ empty :=
 space := $(empty) $(empty)
 PYTEST := .deps/venv/bin/python -m pytest -q -p no:cacheprovider
 
-.PHONY: setup build sim test unit system install-test walls examples fuzz tsan prove prove-sim crash-points \
+.PHONY: setup build sim test unit system install-test boundaries examples fuzz tsan prove prove-sim crash-points \
         prove-system prove-torture prove-thread prove-address prove-long \
         torture world soak readers demo bench instructions format lint docs clean
 
@@ -47,7 +47,7 @@ sim: setup
 demo: build
 	@build/evodb demo --python .deps/venv/bin/python
 
-test: setup lint-fast unit walls build system install-test fuzz
+test: setup lint-fast unit boundaries build system install-test fuzz
 	@echo "make test: all passed"
 
 # Unit and property tests, the whole system in virtual time, with ASan and UBSan.
@@ -64,9 +64,9 @@ system: build
 install-test: setup
 	tests/install/run.sh
 
-# The build must refuse an include across a wall.
-walls: setup
-	tests/walls/run.sh
+# The build must refuse an include across a boundary.
+boundaries: setup
+	tests/boundaries/run.sh
 
 # The examples in the comments of headers compile.
 examples: setup

@@ -1,12 +1,12 @@
 # evodb_room(NAME ROOMS r... LIBRARIES l...): the static library evodb_NAME of src/NAME.
 #
-# The wall: a room's headers are reached as "NAME/x.h" through walls/NAME, a folder that holds one
-# link, and a target gets such a folder only for itself and the rooms that it names (not for theirs
-# in turn). An include across a wall therefore finds no file.
+# The boundary: a room's headers are reached as "NAME/x.h" through boundaries/NAME, a folder that
+# holds one link, and a target gets such a folder only for itself and the rooms that it names (not
+# for theirs in turn). An include across a boundary therefore finds no file.
 #
 # In a room's folder x_test.cc are its unit tests (evodb_NAME_test), x_fuzz.cc one fuzz target each.
 
-set(EVODB_WALLS ${CMAKE_BINARY_DIR}/walls)
+set(EVODB_BOUNDARIES ${CMAKE_BINARY_DIR}/boundaries)
 
 add_library(evodb_flags INTERFACE)
 target_compile_options(evodb_flags INTERFACE -Wall -Wextra -Wno-missing-field-initializers)
@@ -44,13 +44,13 @@ endfunction()
 function(evodb_folder name path)
   cmake_parse_arguments(ARG "" "" "ROOMS;LIBRARIES" ${ARGN})
   set(folder ${CMAKE_SOURCE_DIR}/${path})
-  file(MAKE_DIRECTORY ${EVODB_WALLS}/${name})
-  file(CREATE_LINK ${folder} ${EVODB_WALLS}/${name}/${name} SYMBOLIC)
+  file(MAKE_DIRECTORY ${EVODB_BOUNDARIES}/${name})
+  file(CREATE_LINK ${folder} ${EVODB_BOUNDARIES}/${name}/${name} SYMBOLIC)
 
-  set(walls ${CMAKE_SOURCE_DIR}/include ${EVODB_WALLS}/${name})
+  set(folders ${CMAKE_SOURCE_DIR}/include ${EVODB_BOUNDARIES}/${name})
   set(room_targets)
   foreach(room IN LISTS ARG_ROOMS)
-    list(APPEND walls ${EVODB_WALLS}/${room})
+    list(APPEND folders ${EVODB_BOUNDARIES}/${room})
     list(APPEND room_targets evodb_${room})
   endforeach()
 
@@ -66,7 +66,7 @@ function(evodb_folder name path)
   endif()
 
   add_library(evodb_${name} STATIC ${sources})
-  target_include_directories(evodb_${name} PRIVATE ${walls})
+  target_include_directories(evodb_${name} PRIVATE ${folders})
   target_link_libraries(evodb_${name} PRIVATE evodb_flags ${ARG_LIBRARIES})
   # INTERFACE, and only to link: a user of this room names the rooms that it includes itself.
   target_link_libraries(evodb_${name} INTERFACE ${room_targets} ${ARG_LIBRARIES})
@@ -76,7 +76,7 @@ function(evodb_folder name path)
     find_package(GTest REQUIRED)
     add_executable(evodb_${name}_test ${tests})
     # A test may also use the simulator's seams (sim/fake_*.h need nothing but base and store).
-    target_include_directories(evodb_${name}_test PRIVATE ${walls} ${EVODB_WALLS}/sim ${EVODB_WALLS}/store)
+    target_include_directories(evodb_${name}_test PRIVATE ${folders} ${EVODB_BOUNDARIES}/sim ${EVODB_BOUNDARIES}/store)
     target_link_libraries(evodb_${name}_test PRIVATE evodb_flags evodb_${name} evodb_sim_seams
                           GTest::gmock GTest::gtest GTest::gtest_main)
     if("SQLite::SQLite3" IN_LIST ARG_LIBRARIES)
@@ -94,7 +94,7 @@ function(evodb_folder name path)
     foreach(fuzzer IN LISTS fuzzers)
       cmake_path(GET fuzzer STEM stem)
       add_executable(${stem} ${fuzzer})
-      target_include_directories(${stem} PRIVATE ${walls} ${EVODB_WALLS}/sim ${EVODB_WALLS}/store)
+      target_include_directories(${stem} PRIVATE ${folders} ${EVODB_BOUNDARIES}/sim ${EVODB_BOUNDARIES}/store)
       target_link_libraries(${stem} PRIVATE evodb_flags evodb_${name} evodb_sim_seams)
       target_link_options(${stem} PRIVATE -fsanitize=fuzzer)
       set_property(GLOBAL APPEND PROPERTY EVODB_FUZZERS ${stem})
@@ -112,9 +112,9 @@ enable_testing()
 # tests and for the simulator. They see base and store's interface, no other room. sqlite_disk is a
 # library of its own, evodb_sim_sqlite, so that the others do without SQLite.
 function(evodb_seams)
-  file(MAKE_DIRECTORY ${EVODB_WALLS}/sim ${EVODB_WALLS}/store)
-  file(CREATE_LINK ${CMAKE_SOURCE_DIR}/sim ${EVODB_WALLS}/sim/sim SYMBOLIC)
-  file(CREATE_LINK ${CMAKE_SOURCE_DIR}/src/store ${EVODB_WALLS}/store/store SYMBOLIC)
+  file(MAKE_DIRECTORY ${EVODB_BOUNDARIES}/sim ${EVODB_BOUNDARIES}/store)
+  file(CREATE_LINK ${CMAKE_SOURCE_DIR}/sim ${EVODB_BOUNDARIES}/sim/sim SYMBOLIC)
+  file(CREATE_LINK ${CMAKE_SOURCE_DIR}/src/store ${EVODB_BOUNDARIES}/store/store SYMBOLIC)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/sim/seams/*.cc)
   list(FILTER sources EXCLUDE REGEX "(_test|/sqlite_disk)\\.cc$")
   if(NOT sources)
@@ -123,12 +123,12 @@ function(evodb_seams)
   endif()
   add_library(evodb_sim_seams STATIC ${sources})
   target_include_directories(evodb_sim_seams PRIVATE ${CMAKE_SOURCE_DIR}/include
-                             ${EVODB_WALLS}/sim ${EVODB_WALLS}/base ${EVODB_WALLS}/store)
+                             ${EVODB_BOUNDARIES}/sim ${EVODB_BOUNDARIES}/base ${EVODB_BOUNDARIES}/store)
   target_link_libraries(evodb_sim_seams PRIVATE evodb_flags INTERFACE evodb_base)
   evodb_precompile(evodb_sim_seams)
   add_library(evodb_sim_sqlite STATIC ${CMAKE_SOURCE_DIR}/sim/seams/sqlite_disk.cc)
   target_include_directories(evodb_sim_sqlite PRIVATE ${CMAKE_SOURCE_DIR}/include
-                             ${EVODB_WALLS}/sim ${EVODB_WALLS}/base)
+                             ${EVODB_BOUNDARIES}/sim ${EVODB_BOUNDARIES}/base)
   target_link_libraries(evodb_sim_sqlite PRIVATE evodb_flags
                         INTERFACE evodb_base SQLite::SQLite3)
   evodb_precompile(evodb_sim_sqlite)

@@ -4,7 +4,7 @@
 set -euo pipefail
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 build=${1:-$root/build-debug}
-[[ -d $build/walls ]] || { echo "walls: $build is not configured" >&2; exit 1; }
+[[ -d $build/boundaries ]] || { echo "boundaries: $build is not configured" >&2; exit 1; }
 
 compiles() {  # room header...: with the include directories that the build gives to that room
   local room=$1 header=$2
@@ -26,9 +26,9 @@ PY
 }
 
 checked=0
-may() { compiles "$1" "$2" || { echo "walls: $1 should be able to include $2" >&2; exit 1; }; checked=$((checked + 1)); }
+may() { compiles "$1" "$2" || { echo "boundaries: $1 should be able to include $2" >&2; exit 1; }; checked=$((checked + 1)); }
 must_not() {
-  if compiles "$1" "$2"; then echo "walls: $1 could include $2 across a wall" >&2; exit 1; fi
+  if compiles "$1" "$2"; then echo "boundaries: $1 could include $2 across a boundary" >&2; exit 1; fi
   checked=$((checked + 1))
 }
 may wire base/bytes.h
@@ -48,4 +48,4 @@ must_not store table/io.h
 must_not lake gate/gate.h
 must_not parent edge/uplink.h
 must_not capture edge/uplink.h
-echo "walls: $checked includes judged rightly"
+echo "boundaries: $checked includes judged rightly"
