@@ -1,20 +1,23 @@
 // DeduplicationTracker: which LSNs of a source that sends them in any order have been seen.
 //
-//   DeduplicationTracker tracker;                              // 5 minutes, 10,000 entries a
-//   source switch (tracker.look("shop-7", Lsn(42))) {
-//     case Known::kNew: ...       tracker.receive("shop-7", {{Lsn(42), Lsn(42)}}, now);
-//     case Known::kReceived: ...  // seen, not safe yet: do not answer "duplicate"
-//     case Known::kDurable: ...   // safe: this is a duplicate
+//   DeduplicationTracker tracker;   // 5 minutes, 10,000 entries a source
+//   const DeduplicationTracker::Run run{Lsn(42), Lsn(42)};
+//   switch (tracker.look("shop-7", Lsn(42))) {
+//     case DeduplicationTracker::Known::kNew:
+//       EVODB_TRY(tracker.receive("shop-7", {&run, 1}, now));
+//       break;
+//     case DeduplicationTracker::Known::kReceived: break;   // not safe yet: no "duplicate" is said
+//     case DeduplicationTracker::Known::kDurable: break;    // safe: this is a duplicate
 //   }
-//   tracker.make_durable("shop-7", {{Lsn(42), Lsn(42)}});      // after the sync
+//   tracker.make_durable("shop-7", {&run, 1});              // after the sync
 //
 // Sources whose LSNs only grow need none of this: a high-water mark answers for ever. This is the
 // window for all others, with two promises that windows usually break: it never answers "duplicate"
 // for something that it has forgotten or that is not safe, and it never forgets anything younger
-// than the window to make room: it refuses new work instead.
+// than the window to make space: it refuses new work instead.
 //
 // LSNs are kept as intervals: a run without a gap is one entry however long it is. An interval is
-// as old as its youngest LSN. Older ones than the window are forgotten only when room is needed.
+// as old as its youngest LSN. Older ones than the window are forgotten only when space is needed.
 //
 // Time is what the caller says it is, guarded: going back counts as standing still, and a step of
 // more than 30 s as 30 s, so that a clock that jumps forward makes nothing old.
@@ -96,7 +99,7 @@ class DeduplicationTracker {
   };
   static bool touches_received(const Source& source, std::uint64_t first, std::uint64_t last);
   std::size_t forget_old(Source& source) const;
-  Result<void> make_room_for_source();
+  Result<void> make_space_for_source();
   static void insert(Source& source, std::span<const Run> runs, std::int64_t stamp_ms);
 
   DeduplicationOptions options_;

@@ -29,8 +29,8 @@ enum class ErrorKind : std::uint8_t {
   kNotFound,        // what was named is not there
   kExists,          // what was to be made is there already
   kStale,           // what the caller knew is no longer so: read it anew, then decide
-  kNoSpace,         // no room left where it would be stored: make room, then it may succeed
-  kInternal,        // a broken assumption or a fault that no caller can mend
+  kNoSpace,         // no space left where it would be stored: free some, then it may succeed
+  kInternal,        // a broken assumption or a fault that no caller can repair
 };
 
 std::string_view error_kind_name(ErrorKind kind);

@@ -46,7 +46,7 @@ void store_fixed(char* p, Int v) {
 
 // LEB128.
 inline constexpr std::size_t varint_bytes_max = 10;
-// Past what was stored at `p`, which has room for varint_bytes_max.
+// Past what was stored at `p`, which has space for varint_bytes_max.
 inline char* store_varint(char* p, std::uint64_t v) {
   while (v >= 0x80) {
     *p++ = static_cast<char>(v | 0x80);

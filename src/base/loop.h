@@ -40,7 +40,7 @@ class StreamEvents {
   // `bytes` is the loop's shared buffer: valid during the call, which may change it (a WebSocket's
   // bytes are unmasked in place). All of it counts as taken.
   virtual void on_data(StreamId stream, std::span<char> bytes) = 0;
-  // Room again after a short write().
+  // After a short write(): more will be taken.
   virtual void on_writable(StreamId stream) = 0;
   // The other side or the network ended it; `why` is for people. The id is free when this returns.
   // Never called for a stream that we closed ourselves.

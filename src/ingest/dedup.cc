@@ -55,7 +55,7 @@ std::size_t DeduplicationTracker::forget_old(Source& source) const {
   });
 }
 
-Result<void> DeduplicationTracker::make_room_for_source() {
+Result<void> DeduplicationTracker::make_space_for_source() {
   if (sources_.size() < options_.max_sources) return {};
   for (auto it = sources_.begin(); it != sources_.end();) {
     forget_old(it->second);
@@ -72,7 +72,7 @@ Result<void> DeduplicationTracker::receive(std::string_view name, std::span<cons
   advance(now);
   auto found = sources_.find(name);
   if (found == sources_.end()) {
-    EVODB_TRY(make_room_for_source());
+    EVODB_TRY(make_space_for_source());
     found = sources_.emplace(std::string(name), Source()).first;
   }
   Source& source = found->second;

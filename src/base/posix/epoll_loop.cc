@@ -34,11 +34,11 @@ constexpr std::uint64_t timer_key = wake_key - 1;
 constexpr int accepts_per_round_min = 4;
 constexpr int accepts_per_round_max = 64;
 constexpr std::uint8_t young_turns = 4;     // upgrade, hello and a little more
-constexpr int young_read_shift = 4;         // of 256 KiB: 16 KiB at a time from a stranger
+constexpr int young_read_shift = 4;         // of 256 KiB: 16 KiB at a time from a new connection
 constexpr std::uint8_t read_shift_max = 6;  // of 256 KiB: 4 KiB
 constexpr std::int64_t accept_retry_ms = 100;
-constexpr std::int64_t others_remembered_us = 10'000;
-constexpr std::int64_t no_wait_us = 50;  // less, and there is more where that came from
+constexpr std::int64_t others_remembered_us = 10'000;  // then those who wait have more time
+constexpr std::int64_t no_wait_us = 50;                // an epoll_wait that took less did not wait
 
 std::uint64_t key_of(StreamId id, std::uint16_t generation) {
   return (static_cast<std::uint64_t>(generation) << 32) | id.value;
@@ -77,8 +77,8 @@ Result<std::unique_ptr<EpollLoop>> EpollLoop::create(const EpollLoopOptions& opt
   epoll_event event{.events = EPOLLIN, .data = {.u64 = wake_key}};
   epoll_event timer{.events = EPOLLIN, .data = {.u64 = timer_key}};
   loop->timer_ = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-  loop->call_ = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
-  if (loop->epoll_ < 0 || loop->wake_ < 0 || loop->timer_ < 0 || loop->call_ < 0 ||
+  loop->other_wakeup_ = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+  if (loop->epoll_ < 0 || loop->wake_ < 0 || loop->timer_ < 0 || loop->other_wakeup_ < 0 ||
       epoll_ctl(loop->epoll_, EPOLL_CTL_ADD, loop->wake_, &event) != 0 ||
       epoll_ctl(loop->epoll_, EPOLL_CTL_ADD, loop->timer_, &timer) != 0) {
     return fail(ErrorKind::kOverLimit, "cannot make an event loop: " + why_text(errno) +
@@ -96,7 +96,7 @@ EpollLoop::~EpollLoop() {
   }
   if (wake_ >= 0) ::close(wake_);
   if (timer_ >= 0) ::close(timer_);
-  if (call_ >= 0) ::close(call_);
+  if (other_wakeup_ >= 0) ::close(other_wakeup_);
   if (epoll_ >= 0) ::close(epoll_);
 }
 
@@ -125,32 +125,32 @@ void EpollLoop::wake() {
 void EpollLoop::take_turns() {
   Turn turn(turn_);
   while (!stop_.load(std::memory_order_acquire)) {
-    if (led_) {
-      wait_for_call(turn);
+    if (has_leader_) {
+      wait_to_be_woken(turn);
       continue;
     }
-    led_ = true;
+    has_leader_ = true;
     round(turn, -1);
-    led_ = false;
+    has_leader_ = false;
     do_blocking_work(turn);
   }
-  call_other(0);  // to end as well
+  wake_other(0);  // so that it sees stop_ as well
 }
 
-// Whoever waits for a call looks whether somebody leads. A call that is under way is soon enough
-// for a late one.
-void EpollLoop::call_other(std::int64_t in_us) {
-  if (threads_ < 2 || (called_ && in_us > 0)) return;
-  called_ = true;
-  set_timer(call_, 0, std::max<std::int64_t>(in_us, 1));
+// Lets the thread that waits in wait_to_be_woken() look, after so long, whether there is a leader.
+// One that is woken already, or will be, is soon enough for a delayed wake-up.
+void EpollLoop::wake_other(std::int64_t after_us) {
+  if (threads_ < 2 || (other_woken_ && after_us > 0)) return;
+  other_woken_ = true;
+  set_timer(other_wakeup_, 0, std::max<std::int64_t>(after_us, 1));
 }
 
-void EpollLoop::wait_for_call(Turn& turn) {
+void EpollLoop::wait_to_be_woken(Turn& turn) {
   turn.unlock();
   std::uint64_t ignored;
-  (void)!::read(call_, &ignored, sizeof ignored);
+  (void)!::read(other_wakeup_, &ignored, sizeof ignored);
   turn.lock();
-  called_ = false;
+  other_woken_ = false;
 }
 
 void EpollLoop::run_once(std::int64_t wait_ms_max) {
@@ -162,26 +162,26 @@ void EpollLoop::run_once(std::int64_t wait_ms_max) {
 void EpollLoop::run_blocking(std::function<After()> work) { blocking_.push_back(std::move(work)); }
 
 void EpollLoop::do_blocking_work(Turn& turn) {
-  while (!blocked_ && !blocking_.empty()) {
+  while (!doing_blocking_work_ && !blocking_.empty()) {
     auto work = std::move(blocking_.front());
     blocking_.pop_front();
-    blocked_ = true;
-    const bool others_wait = quiet_ && work_us_ < options_.quick_work_us_max;
-    call_other(others_wait ? options_.late_call_us : 0);
+    doing_blocking_work_ = true;
+    const bool others_can_wait = quiet_ && work_us_ < options_.quick_work_us_max;
+    wake_other(others_can_wait ? options_.delayed_wakeup_us : 0);
     turn.unlock();
     const std::int64_t begun_us = monotonic_us();
     After after = work();
     const std::int64_t took_us = monotonic_us() - begun_us;
     auto say_outcome = [this, took_us, after = std::move(after)] {
       work_us_ = took_us;
-      blocked_ = false;
+      doing_blocking_work_ = false;
       after();
     };
     if (turn.try_lock()) {
       say_outcome();
       continue;
     }
-    // The other one is in the middle of a round: at its end is soon enough.
+    // The other thread is in the middle of a round, at whose end it runs what was posted.
     post(std::move(say_outcome));
     turn.lock();
   }
@@ -232,11 +232,12 @@ void EpollLoop::round(Turn& turn, std::int64_t wait_ms_max) {
   if (others) others_at_us_ = monotonic_us();
   run_timers();
   run_posted();
-  serve_strangers();
+  serve_waiting();
 }
 
-// What is not reached is level-triggered and reported again.
-void EpollLoop::serve_strangers() {
+// New connections, streams whose last turn was long, and accepting. Whom the time does not reach is
+// reported again by the next epoll_wait, which is level-triggered.
+void EpollLoop::serve_waiting() {
   if (resting_) {
     waiting_.clear();
     accepting_.clear();

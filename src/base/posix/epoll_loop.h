@@ -5,18 +5,18 @@
 //   loop->listen("127.0.0.1:8787", gate);
 //   loop->run(2);                 // until stop(), which any thread or signal handler may call
 //
-// Threads: handlers run one at a time, by whoever has the turn. With two threads, the one whose
-// handler asked for blocking work does that itself, once its round is over; the other waits for
-// events meanwhile, and the first comes back in to say the outcome. So what arrives, the sync that
-// it asks for and its acknowledgement are one thread's: waking another for the sync, and this one
-// again after it, would cost two switches, which together cost as much as a fast disk's sync. It is
-// the pattern of leader and followers (Schmidt et al., POSA 2). With one thread, blocking work
-// blocks the loop.
+// Threads: handlers run one at a time, on the thread that has the turn (the leader). With two
+// threads (leader and followers: Schmidt et al., POSA 2), a leader whose handler asked for blocking
+// work ends its round, gives up the turn and does that work itself; the other thread becomes the
+// leader meanwhile. The first one then takes the turn again to run the outcome. So the bytes that
+// arrive, the sync that they ask for and the acknowledgement are handled by one thread: waking
+// another for the sync, and this one again after it, would be two context switches, which cost as
+// much as a fast disk's sync. With one thread, blocking work blocks the loop.
 //
-// The other is woken at once while there is much to do. If nothing else came with what asked for
-// the work, and such work took less than quick_work_us_max the last time, it is woken only after
-// late_call_us: waking it now would cost as much as a third of a fast disk's sync, for nothing in
-// most cases. What comes meanwhile waits that long at most.
+// The other thread is woken at once while there is much to do. If one event alone asked for the
+// work, and such work took less than quick_work_us_max the last time, its wake-up is delayed by
+// delayed_wakeup_us: most such work ends before that, and then nobody was woken for nothing (which
+// costs a third of a fast disk's sync). Events that come meanwhile wait that long at most.
 //
 // Why level-triggered: an idle stream costs the same either way, and a busy one gives the others
 // their turn after each buffer-full without a list of who is not finished.
@@ -24,10 +24,10 @@
 // Fairness: in each round those come first whose turns are short. New connections, streams whose
 // last turn was long (a flood of tiny messages), and accepting itself get their turn afterwards,
 // within round_us_max together (more if nobody else was served for 10 ms); whom it does not reach
-// comes first in the next round. A stream with long turns is read in smaller pieces. So strangers,
-// however many and however fast, delay an acknowledgement by about a round.
+// comes first in the next round. A stream with long turns is read in smaller pieces. So new
+// connections, however many and however fast, delay an acknowledgement by about a round.
 //
-// Out of descriptors, streams_max or kernel memory: a lingering stream makes room, else accepting
+// Out of descriptors, streams_max or kernel memory: a lingering stream gives way, else accepting
 // pauses until a stream was closed or 100 ms passed; those who wait stay in the kernel's queue. It
 // never spins. A dead peer is found by the kernel (keepalive, TCP_USER_TIMEOUT), not by timers of
 // ours.
@@ -67,9 +67,10 @@ struct EpollLoopOptions {
   // For those who wait, in one round: while others are served, and while there are none.
   std::int64_t round_us_max = 10;
   std::int64_t round_alone_us_max = 50;
-  std::int64_t quick_work_us_max = 500;  // blocking work that the others may wait for
-  std::int64_t late_call_us = 2'000;     // but not longer than this
-  std::size_t streams_max = 0;           // with lingering ones; then accepting pauses. 0: no limit
+  std::int64_t quick_work_us_max = 500;  // blocking work for which other events may wait
+  std::int64_t delayed_wakeup_us =
+      2'000;                    // but not longer than this: the wake-up of the other thread
+  std::size_t streams_max = 0;  // with lingering ones; then accepting pauses. 0: no limit
 };
 
 struct EpollLoopStats {
@@ -130,7 +131,7 @@ class EpollLoop final : public Loop, public BlockingWork {
     int fd = -1;
     std::uint16_t generation = 0;  // tells an event for the id's former owner
     std::uint8_t flags = 0;
-    std::uint8_t young : 4 = 0;       // turns until it is no stranger
+    std::uint8_t young : 4 = 0;       // turns for which it still counts as a new connection
     std::uint8_t read_shift : 4 = 0;  // reads are the receive buffer's size, halved so often
   };
   static_assert(sizeof(Stream) == 16);
@@ -176,10 +177,10 @@ class EpollLoop final : public Loop, public BlockingWork {
   void take_turns();
   void round(Turn& turn, std::int64_t wait_ms_max);
   void do_blocking_work(Turn& turn);
-  void call_other(std::int64_t in_us);
-  void wait_for_call(Turn& turn);
+  void wake_other(std::int64_t in_us);
+  void wait_to_be_woken(Turn& turn);
   void wake();
-  void serve_strangers();
+  void serve_waiting();
   void accept_from(std::size_t index, std::int64_t until_us);
   void pause_accepting();
   void resume_accepting();
@@ -225,14 +226,14 @@ class EpollLoop final : public Loop, public BlockingWork {
 
   // Whoever holds it runs handlers and may touch what is above.
   std::mutex turn_;
-  bool led_ = false;  // somebody waits for events, or handles them
+  bool has_leader_ = false;  // a thread waits for events, or handles them
   unsigned threads_ = 1;
-  int call_ = -1;             // timerfd, of which whoever has nothing to do waits
-  bool called_ = false;       // it is set, or has woken somebody who is not here yet
-  bool quiet_ = false;        // what this round handles came alone, and not at once
+  int other_wakeup_ = -1;     // timerfd; the thread that is not the leader waits for it
+  bool other_woken_ = false;  // other_wakeup_ is set, or has fired and the other is not here yet
+  bool quiet_ = false;        // this round has one event, for which epoll_wait had to wait
   std::int64_t work_us_ = 0;  // what the last blocking work took
   std::deque<std::function<After()>> blocking_;
-  bool blocked_ = false;  // somebody does blocking work, or its outcome is not said yet
+  bool doing_blocking_work_ = false;  // or the outcome of it has not run yet
 
   std::mutex posted_mutex_;
   std::vector<std::function<void()>> posted_;

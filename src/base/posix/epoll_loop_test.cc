@@ -247,16 +247,19 @@ void serves_others_while_blocking_work_runs(const EpollLoopOptions& options) {
 TEST(EpollLoop, ServesOthersWhileBlockingWorkRuns) {
   serves_others_while_blocking_work_runs({});
   // Never taken for quick: the other thread is called before the work, not by the timer.
-  serves_others_while_blocking_work_runs({.quick_work_us_max = 0, .late_call_us = 900'000'000});
+  serves_others_while_blocking_work_runs(
+      {.quick_work_us_max = 0, .delayed_wakeup_us = 900'000'000});
   // Always taken for quick: by the timer, if what asked for it came alone.
-  serves_others_while_blocking_work_runs({.quick_work_us_max = 900'000'000, .late_call_us = 100});
+  serves_others_while_blocking_work_runs(
+      {.quick_work_us_max = 900'000'000, .delayed_wakeup_us = 100});
 }
 
 // A timer that is due while quick work runs: it fires beside the work if the other thread was woken
 // for that. The work must have been asked for alone and after a wait, which a slow machine may
 // spoil.
 TEST(EpollLoop, DoesNotWakeTheOtherThreadForQuickWorkThatCameAlone) {
-  auto loop = *EpollLoop::create({.quick_work_us_max = 900'000'000, .late_call_us = 900'000'000});
+  auto loop =
+      *EpollLoop::create({.quick_work_us_max = 900'000'000, .delayed_wakeup_us = 900'000'000});
   int tries = 0;
   std::atomic<bool> fired = false;
   bool alone = false;
@@ -402,7 +405,7 @@ int out_of_descriptors() {
       }
       fds.push_back(fd);
     }
-    // The parent has room for fewer; closing some lets the others in.
+    // The parent takes fewer; closing some lets the others in.
     usleep(200'000);
     for (int i = 0; i < 15; ++i) close(fds[i]);
     for (int i = 15; i < 30; ++i) {
@@ -460,7 +463,7 @@ TEST(EpollLoop, ThoseWithShortTurnsComeFirstAndTheOthersAllGetOne) {
     while (slow.accepted <= i) loop->run_once(5);
   }
   const std::uint32_t quick = slow.last.value;
-  for (int turn = 0; turn < 5; ++turn) {  // so that it is no stranger any more
+  for (int turn = 0; turn < 5; ++turn) {  // so that it is no new connection any more
     ASSERT_EQ(send(fds[8], "q", 1, 0), 1);
     const std::size_t before = slow.turns.size();
     while (slow.turns.size() == before) loop->run_once(5);
