@@ -437,7 +437,7 @@ class Fuzzed final : public gate::GateHandlers {
     if (!ingest::write_checkpoint(disk_, "j", journal_->id(), ingest_->checkpoint())) return;
     if (to <= journal_->first() || !journal_->trim(to)) return;
     ingest::Effects effects;
-    ingest_->on_room(effects);
+    ingest_->on_space(effects);
     gate_->deliver(effects);
   }
   void read_durable() {

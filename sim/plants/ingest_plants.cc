@@ -194,7 +194,7 @@ struct CreditTwice final : IngestWrap {
       ack.ack.credit_bytes = ack.ack.credit_bytes > spent ? ack.ack.credit_bytes - spent : 0;
     }
   }
-  void on_room(ingest::Effects&) override {}
+  void on_space(ingest::Effects&) override {}
 };
 
 // A child that was told to stop is not told that there is room again.
@@ -212,8 +212,8 @@ struct NeverWakes final : IngestWrap {
     starved.erase(session.value);
     return real_->on_hello(session, hello, now);
   }
-  void on_room(ingest::Effects& effects) override {
-    real_->on_room(effects);
+  void on_space(ingest::Effects& effects) override {
+    real_->on_space(effects);
     keep_starved(effects);
   }
   void on_persisted(std::string_view source, Epoch epoch, Lsn lsn,

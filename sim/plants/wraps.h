@@ -77,7 +77,7 @@ class JournalWrap : public journal::Journal {
   std::uint64_t segment_of_next(std::size_t bytes) const override {
     return real_->segment_of_next(bytes);
   }
-  std::size_t segment_room_bytes() const override { return real_->segment_room_bytes(); }
+  std::size_t segment_space_bytes() const override { return real_->segment_space_bytes(); }
   Result<Position> commit() override { return real_->commit(); }
   bool has_pending() const override { return real_->has_pending(); }
   Position durable_end() const override { return real_->durable_end(); }
@@ -140,7 +140,7 @@ class IngestWrap : public ingest::Ingest {
                     ingest::Effects& effects) override {
     real_->on_persisted(source, epoch, lsn, effects);
   }
-  void on_room(ingest::Effects& effects) override { real_->on_room(effects); }
+  void on_space(ingest::Effects& effects) override { real_->on_space(effects); }
   std::string save_sessions() override { return real_->save_sessions(); }
   Result<void> restore_sessions(std::string_view saved, const NewSessionId& new_id) override {
     return real_->restore_sessions(saved, new_id);

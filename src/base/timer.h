@@ -1,10 +1,9 @@
-// Timer: one piece of delayed work that belongs to somebody. It is cancelled when its owner goes and
-// when it is set again, so that delayed work never meets an owner that is gone.
+// Timer: one piece of delayed work that belongs to somebody. It is cancelled when its owner goes
+// and when it is set again, so that delayed work never meets an owner that is gone.
 //
-//   class Retrier {
-//     void later() { timer_.set(500, [this] { try_again(); }); }   // instead of what was set before
-//     base::Timer timer_{loop_};
-//   };
+//   Timer timer(loop);                          // usually a member: Timer timer_{loop_};
+//   timer.set(500, [&] { try_again(); });       // in place of what was set before
+//   if (timer.is_set()) timer.cancel();
 //
 // Threads: the loop's. The loop outlives it.
 #pragma once

@@ -82,7 +82,7 @@ class ScriptedIngest final : public ingest::Ingest {
   }
   void on_durable(Position, ingest::Effects&) override {}
   void on_persisted(std::string_view, Epoch, Lsn, ingest::Effects&) override {}
-  void on_room(ingest::Effects&) override {}
+  void on_space(ingest::Effects&) override {}
   std::string save_sessions() override { return {}; }
   Result<void> restore_sessions(std::string_view, const NewSessionId&) override { return {}; }
   ingest::IngestStats stats() const override { return {}; }

@@ -22,7 +22,7 @@ std::string vector_file(const std::string& name) {
   return bytes.str();
 }
 
-TEST(CheckpointStore, the_golden_file_is_what_is_written_and_read) {
+TEST(CheckpointStore, TheGoldenFileIsWhatIsWrittenAndRead) {
   sim::FakeDisk disk;
   ASSERT_TRUE(write_checkpoint(disk, "j", journal_id, "marks"));
   const auto paths = disk.paths();
@@ -32,7 +32,7 @@ TEST(CheckpointStore, the_golden_file_is_what_is_written_and_read) {
   EXPECT_EQ((*load_checkpoint(disk, "j", journal_id))->bytes, "marks");
 }
 
-TEST(CheckpointStore, the_golden_batch_records_are_read_and_written) {
+TEST(CheckpointStore, TheGoldenBatchRecordsAreReadAndWritten) {
   const std::string bytes = vector_file("batch_ordered.bin");
   const auto record = decode_batch_record(bytes);
   ASSERT_TRUE(record);
@@ -51,7 +51,7 @@ TEST(CheckpointStore, the_golden_batch_records_are_read_and_written) {
   }
 }
 
-TEST(CheckpointStore, an_older_one_stands_in_for_a_damaged_one_and_another_journals_counts_not) {
+TEST(CheckpointStore, AnOlderOneStandsInForADamagedOneAndAnotherJournalsCountsNot) {
   sim::FakeDisk disk;
   for (const char* bytes : {"one", "two", "three"}) {
     ASSERT_TRUE(write_checkpoint(disk, "j", journal_id, bytes));
@@ -67,7 +67,7 @@ TEST(CheckpointStore, an_older_one_stands_in_for_a_damaged_one_and_another_journ
   EXPECT_EQ(load_checkpoint(disk, "j", journal_id).error().kind, ErrorKind::kCorrupt);
 }
 
-TEST(CheckpointStore, whenever_it_crashes_the_old_or_the_new_one_is_there) {
+TEST(CheckpointStore, WheneverItCrashesTheOldOrTheNewOneIsThere) {
   for (const auto model :
        {sim::CrashModel::kLost, sim::CrashModel::kTorn, sim::CrashModel::kReordered}) {
     for (std::uint64_t seed = 1; seed <= 10; ++seed) {

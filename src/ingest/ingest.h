@@ -1,10 +1,10 @@
 // Ingest: decides for every hello and batch whether it is new, in order, and affordable, and when
 // its sender may be told that it is safe. A state machine: events in, effects out, no I/O.
 //
-//   Welcome w = ingest.on_hello(session, hello, now);
-//   BatchOutcome o = ingest.on_batch(session, body, frame_bytes, now);  // appends to the journal
-//   ingest.on_durable(position, effects);             // after Journal::commit
-//   ingest.on_persisted({source, epoch, lsn}..., effects);   // after a lakehouse commit
+//   HelloOutcome welcomed = ingest.on_hello(session, hello, now);
+//   BatchOutcome outcome = ingest.on_batch(session, body, frame_bytes, now, effects);
+//   ingest.on_durable(position, effects);                     // after Journal::commit
+//   ingest.on_persisted(source, epoch, lsn, effects);         // after a lakehouse commit
 //
 // Marks a (source, epoch): received (appended), durable (synced), persisted (landed). Only durable
 // ones answer "duplicate"; a duplicate that is received and not yet durable is answered when it is.
@@ -13,7 +13,7 @@
 //
 // Credit: a session may have so many bytes of batches not yet durable. It shrinks to 0 as the
 // journal nears its cap or the pending bytes theirs, and returns (an ack to every starved session)
-// when there is room. A batch beyond its credit is answered kOverCredit and not taken.
+// when there is space. A batch beyond its credit is answered kOverCredit and not taken.
 //
 // A batch of an unordered session is acknowledged by itself: Ack.durable is then the last LSN of
 // the newest batch that is safe, and says nothing about others.
@@ -191,8 +191,8 @@ class Ingest {
   virtual void on_disconnect(SessionId session) = 0;
   virtual void on_durable(Position durable_end, Effects& effects) = 0;
   virtual void on_persisted(std::string_view source, Epoch epoch, Lsn lsn, Effects& effects) = 0;
-  // Room came back (a trim): acks with credit for sessions that were starved.
-  virtual void on_room(Effects& effects) = 0;
+  // Space came back (a trim): acks with credit for sessions that were starved.
+  virtual void on_space(Effects& effects) = 0;
 
   // --- changing hands: docs/upgrade.md ----------------------------------------------------------
   // REQUIRES: everything appended is durable.

@@ -97,7 +97,7 @@ class Histories {
     auto written = write_checkpoint(w_.disk, "j", w_.journal->id(), w_.ingest->checkpoint());
     ASSERT_TRUE(written) << written.error().text;
     ASSERT_TRUE(w_.journal->trim(std::min(w_.landed_to, w_.ingest->checkpoint_position())));
-    w_.ingest->on_room(w_.effects);
+    w_.ingest->on_space(w_.effects);
   }
 
   void one_step() {
@@ -172,7 +172,7 @@ class Histories {
   std::vector<Child> children_;
 };
 
-TEST(IngestProperty, every_change_lands_once_and_in_order_whatever_happens) {
+TEST(IngestProperty, EveryChangeLandsOnceAndInOrderWhateverHappens) {
   for (std::uint64_t seed = 1; seed <= 120; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Histories(seed).run();
@@ -180,7 +180,7 @@ TEST(IngestProperty, every_change_lands_once_and_in_order_whatever_happens) {
   }
 }
 
-TEST(IngestProperty, unordered_changes_land_once_whatever_happens) {
+TEST(IngestProperty, UnorderedChangesLandOnceWhateverHappens) {
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     IngestWorld w(seed);
@@ -240,7 +240,7 @@ TEST(IngestProperty, unordered_changes_land_once_whatever_happens) {
 }
 
 // The tracker against a set that never forgets.
-TEST(Dedup, never_calls_something_a_duplicate_that_is_not) {
+TEST(Dedup, NeverCallsSomethingADuplicateThatIsNot) {
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     sim::SeededRandom random(seed);
     DeduplicationTracker tracker(
@@ -300,7 +300,7 @@ TEST(Dedup, never_calls_something_a_duplicate_that_is_not) {
   }
 }
 
-TEST(Dedup, a_run_without_gaps_is_one_entry_however_long) {
+TEST(Dedup, ARunWithoutGapsIsOneEntryHoweverLong) {
   DeduplicationTracker tracker({.max_entries_per_source = 2});
   for (std::uint64_t lsn = 1; lsn <= 50'000; ++lsn) {
     const DeduplicationTracker::Run run{Lsn(lsn), Lsn(lsn)};

@@ -14,7 +14,7 @@ ChildLog log_of(int n, std::string source = "shop", Epoch epoch = Epoch(1)) {
   return log;
 }
 
-TEST(Ingest, an_unknown_source_begins_at_the_start) {
+TEST(Ingest, AnUnknownSourceBeginsAtTheStart) {
   IngestWorld w;
   const ChildLog log = log_of(4);
   const auto hello = w.hello(1, log.hello());
@@ -24,7 +24,7 @@ TEST(Ingest, an_unknown_source_begins_at_the_start) {
   EXPECT_GT(hello.welcome.credit_bytes, 0u);
 }
 
-TEST(Ingest, nothing_is_acknowledged_before_it_is_durable) {
+TEST(Ingest, NothingIsAcknowledgedBeforeItIsDurable) {
   IngestWorld w;
   const ChildLog log = log_of(4);
   w.hello(1, log.hello());
@@ -45,7 +45,7 @@ TEST(Ingest, nothing_is_acknowledged_before_it_is_durable) {
   EXPECT_EQ(w.effects.acks[0].ack.persisted, log.changes()[1].lsn);
 }
 
-TEST(Ingest, a_sync_speaks_only_for_what_was_queued_before_it) {
+TEST(Ingest, ASyncSpeaksOnlyForWhatWasQueuedBeforeIt) {
   IngestWorld w;
   const ChildLog log = log_of(4);
   w.hello(1, log.hello());
@@ -65,7 +65,7 @@ TEST(Ingest, a_sync_speaks_only_for_what_was_queued_before_it) {
             log.chain_at(log.changes()[1].lsn));
 }
 
-TEST(Ingest, a_gap_is_answered_with_where_to_resend_from) {
+TEST(Ingest, AGapIsAnsweredWithWhereToResendFrom) {
   IngestWorld w;
   const ChildLog log = log_of(6);
   w.hello(1, log.hello());
@@ -78,7 +78,7 @@ TEST(Ingest, a_gap_is_answered_with_where_to_resend_from) {
       << "the refused batch's definitions count";
 }
 
-TEST(Ingest, an_overlap_is_landed_once) {
+TEST(Ingest, AnOverlapIsLandedOnce) {
   IngestWorld w;
   const ChildLog log = log_of(9);
   w.hello(1, log.hello());
@@ -90,7 +90,7 @@ TEST(Ingest, an_overlap_is_landed_once) {
   ASSERT_EQ((w.landed[{"shop", Epoch(1)}].size()), 9u);
 }
 
-TEST(Ingest, another_history_under_the_same_lsns_is_noticed) {
+TEST(Ingest, AnotherHistoryUnderTheSameLsnsIsNoticed) {
   IngestWorld w;
   const ChildLog log = log_of(6);
   ChildLog other("shop", Epoch(1));
@@ -109,7 +109,7 @@ TEST(Ingest, another_history_under_the_same_lsns_is_noticed) {
   EXPECT_EQ(w.ingest->stats().chain_mismatches, 4u);
 }
 
-TEST(Ingest, a_hello_that_cannot_continue_is_told_to_begin_a_new_epoch) {
+TEST(Ingest, AHelloThatCannotContinueIsToldToBeginANewEpoch) {
   const ChildLog log = log_of(6);
   const Lsn third = log.changes()[2].lsn, last = log.head();
   struct Case {
@@ -156,7 +156,7 @@ TEST(Ingest, a_hello_that_cannot_continue_is_told_to_begin_a_new_epoch) {
   }
 }
 
-TEST(Ingest, malformed_hellos_and_batches_are_refused_in_words) {
+TEST(Ingest, MalformedHellosAndBatchesAreRefusedInWords) {
   IngestWorld w;
   const ChildLog log = log_of(3);
   wire::Hello hello = log.hello();
@@ -172,7 +172,7 @@ TEST(Ingest, malformed_hellos_and_batches_are_refused_in_words) {
   EXPECT_EQ(w.ingest->stats().malformed, 5u);
 }
 
-TEST(Ingest, an_epoch_without_a_next_one_is_refused) {
+TEST(Ingest, AnEpochWithoutANextOneIsRefused) {
   IngestWorld w;
   const ChildLog log = log_of(1);
   wire::Hello hello = log.hello();
@@ -184,7 +184,7 @@ TEST(Ingest, an_epoch_without_a_next_one_is_refused) {
   EXPECT_EQ(w.hello(2, hello).welcome.epoch_min, Epoch(2));
 }
 
-TEST(Ingest, the_newer_session_of_a_source_takes_over) {
+TEST(Ingest, TheNewerSessionOfASourceTakesOver) {
   IngestWorld w;
   const ChildLog log = log_of(6);
   w.hello(1, log.hello());
@@ -205,7 +205,7 @@ TEST(Ingest, the_newer_session_of_a_source_takes_over) {
   EXPECT_EQ(w.effects.acks.size(), 1u);
 }
 
-TEST(Ingest, credit_ends_before_the_journal_does_and_returns_with_room) {
+TEST(Ingest, CreditEndsBeforeTheJournalDoesAndReturnsWithSpace) {
   IngestWorld w;
   ChildLog log("shop", Epoch(1));
   for (int i = 0; i < 400; ++i) log.add(1, std::string(1500, 'x'));
@@ -221,16 +221,16 @@ TEST(Ingest, credit_ends_before_the_journal_does_and_returns_with_room) {
   EXPECT_EQ(w.effects.acks.back().ack.credit_bytes, 0u);
   EXPECT_GT(w.journal->free_bytes(), 0u);
   w.effects.clear();
-  w.ingest->on_room(w.effects);
+  w.ingest->on_space(w.effects);
   EXPECT_TRUE(w.effects.acks.empty()) << "there is none yet";
   ASSERT_TRUE(w.journal->trim(w.journal->durable_end()));
-  w.ingest->on_room(w.effects);
+  w.ingest->on_space(w.effects);
   ASSERT_EQ(w.effects.acks.size(), 1u);
   EXPECT_GT(w.effects.acks[0].ack.credit_bytes, 0u);
   EXPECT_EQ(w.send(1, log.body(sent, sent + 1)).verdict, BatchVerdict::kAppended);
 }
 
-TEST(Ingest, a_session_may_not_have_more_in_the_air_than_it_was_told) {
+TEST(Ingest, ASessionMayNotHaveMoreInTheAirThanItWasTold) {
   IngestWorld w;
   w.options.session_credit_bytes = 1000;
   w.open();
@@ -246,7 +246,7 @@ TEST(Ingest, a_session_may_not_have_more_in_the_air_than_it_was_told) {
   EXPECT_EQ(w.send(1, log.body(2, 4)).verdict, BatchVerdict::kAppended);
 }
 
-TEST(Ingest, a_failed_journal_makes_it_unavailable) {
+TEST(Ingest, AFailedJournalMakesItUnavailable) {
   IngestWorld w;
   const ChildLog log = log_of(4);
   w.hello(1, log.hello());
@@ -258,7 +258,7 @@ TEST(Ingest, a_failed_journal_makes_it_unavailable) {
   EXPECT_TRUE(w.effects.acks.empty());
 }
 
-TEST(Ingest, after_the_journal_was_lost_the_lakehouse_decides) {
+TEST(Ingest, AfterTheJournalWasLostTheLakehouseDecides) {
   const ChildLog log = log_of(8);
   const Lsn landed = log.changes()[4].lsn;
   struct Case {
@@ -299,7 +299,7 @@ TEST(Ingest, after_the_journal_was_lost_the_lakehouse_decides) {
   }
 }
 
-TEST(Ingest, an_old_session_replayed_behind_a_lost_journal_costs_no_epoch) {
+TEST(Ingest, AnOldSessionReplayedBehindALostJournalCostsNoEpoch) {
   const ChildLog log = log_of(8);
   ChildLog old = log;
   old.cut_back(6);
@@ -347,7 +347,7 @@ TEST(Ingest, an_old_session_replayed_behind_a_lost_journal_costs_no_epoch) {
   EXPECT_EQ(last.welcome.received_chain, log.chain_at(log.head()));
 }
 
-TEST(Ingest, a_checkpoint_of_a_lost_journal_counts_for_what_was_persisted) {
+TEST(Ingest, ACheckpointOfALostJournalCountsForWhatWasPersisted) {
   IngestWorld w;
   const ChildLog log = log_of(6);
   w.hello(1, log.hello());
@@ -365,7 +365,7 @@ TEST(Ingest, a_checkpoint_of_a_lost_journal_counts_for_what_was_persisted) {
 
 // Found by seed 178090415 of the simulator: a source that had nothing new to send was never told
 // that its changes were persisted, and so never trimmed them.
-TEST(Ingest, behind_an_older_checkpoint_what_was_trimmed_counts_as_persisted) {
+TEST(Ingest, BehindAnOlderCheckpointWhatWasTrimmedCountsAsPersisted) {
   IngestWorld w;
   const ChildLog gone = log_of(4, "gone"), half = log_of(4, "half");
   ChildLog filler("filler", Epoch(1));
@@ -399,7 +399,7 @@ TEST(Ingest, behind_an_older_checkpoint_what_was_trimmed_counts_as_persisted) {
   EXPECT_EQ(outcome.welcome.persisted, half.changes()[1].lsn) << "the rest is still to land";
 }
 
-TEST(Ingest, a_damaged_checkpoint_is_refused_whichever_bit_it_is) {
+TEST(Ingest, ADamagedCheckpointIsRefusedWhicheverBitItIs) {
   IngestWorld w;
   const ChildLog log = log_of(6);
   w.hello(1, log.hello());
@@ -415,7 +415,7 @@ TEST(Ingest, a_damaged_checkpoint_is_refused_whichever_bit_it_is) {
   }
 }
 
-TEST(Ingest, every_segment_has_the_definitions_that_it_needs) {
+TEST(Ingest, EverySegmentHasTheDefinitionsThatItNeeds) {
   IngestWorld w;
   ChildLog log("shop", Epoch(1));
   for (int i = 0; i < 60; ++i) log.add(1, std::string(500, 'x'), i % 3);
@@ -441,7 +441,7 @@ TEST(Ingest, every_segment_has_the_definitions_that_it_needs) {
 // --- unordered
 // ------------------------------------------------------------------------------------
 
-TEST(IngestUnordered, entries_count_by_their_lsn_whatever_the_batch) {
+TEST(IngestUnordered, EntriesCountByTheirLsnWhateverTheBatch) {
   IngestWorld w;
   const ChildLog log = log_of(10, "v1");
   ASSERT_TRUE(w.ingest->on_hello_unordered(SessionId(1), "v1"));
@@ -489,7 +489,7 @@ class Unordered {
 
 // 1,000 sources, one goes on for longer than any window, then new ones connect: the others' marks
 // were forgotten, and what they sent again landed twice.
-TEST(IngestUnordered, what_was_acknowledged_is_never_new_again_however_many_sources_come) {
+TEST(IngestUnordered, WhatWasAcknowledgedIsNeverNewAgainHoweverManySourcesCome) {
   Unordered u;
   std::vector<ChildLog> logs;
   for (int i = 0; i < 1'250; ++i) logs.push_back(log_of(4, "v1-" + std::to_string(i)));
@@ -514,7 +514,7 @@ TEST(IngestUnordered, what_was_acknowledged_is_never_new_again_however_many_sour
   }
 }
 
-TEST(IngestUnordered, where_memory_for_gaps_ends_new_ones_are_refused_for_now) {
+TEST(IngestUnordered, WhereMemoryForGapsEndsNewOnesAreRefusedForNow) {
   Unordered u;
   u.w.options.gap_bytes_max = 340;
   u.w.options.gap_runs_per_source = 100;
@@ -545,7 +545,7 @@ TEST(IngestUnordered, where_memory_for_gaps_ends_new_ones_are_refused_for_now) {
   }
 }
 
-TEST(IngestUnordered, behind_a_lost_journal_what_the_tables_have_is_known) {
+TEST(IngestUnordered, BehindALostJournalWhatTheTablesHaveIsKnown) {
   Unordered u;
   const ChildLog log = log_of(8, "v1");
   const auto at = [&](std::size_t i) { return log.changes()[i].lsn; };
@@ -559,7 +559,7 @@ TEST(IngestUnordered, behind_a_lost_journal_what_the_tables_have_is_known) {
   }
 }
 
-TEST(BatchRecordFormat, round_trips_and_refuses_what_is_cut) {
+TEST(BatchRecordFormat, RoundTripsAndRefusesWhatIsCut) {
   BatchRecord record;
   record.source = "s";
   record.epoch = Epoch(3);

@@ -24,7 +24,7 @@ class Hellos {
   std::int64_t now = 1'700'000'000'000;
 };
 
-TEST(Lives, restarts_are_not_copies_however_many) {
+TEST(Lives, RestartsAreNotCopiesHoweverMany) {
   Hellos h;
   for (std::uint64_t life = 1; life <= 50; ++life) {
     EXPECT_EQ(h.hello(life, 1, life - 1), Verdict::kGoOn);
@@ -34,14 +34,14 @@ TEST(Lives, restarts_are_not_copies_however_many) {
   EXPECT_EQ(h.lives.found(), 0u);
 }
 
-TEST(Lives, without_a_life_nothing_is_told) {
+TEST(Lives, WithoutALifeNothingIsTold) {
   Hellos h;
   EXPECT_EQ(h.hello(7), Verdict::kGoOn);
   EXPECT_EQ(h.hello(0, 1, 7), Verdict::kGoOn);
   EXPECT_EQ(h.hello(7, 1, 0), Verdict::kGoOn);
 }
 
-TEST(Lives, what_comes_back_is_the_original_and_what_took_its_place_a_copy) {
+TEST(Lives, WhatComesBackIsTheOriginalAndWhatTookItsPlaceACopy) {
   Hellos h;
   h.hello(1);
   EXPECT_EQ(h.hello(2, 1, 1), Verdict::kGoOn) << "a copy, or a restart";
@@ -65,7 +65,7 @@ TEST(Lives, what_comes_back_is_the_original_and_what_took_its_place_a_copy) {
   EXPECT_EQ(h.lives.found(), 1u);
 }
 
-TEST(Lives, a_copy_that_began_epochs_of_its_own_is_one_copy) {
+TEST(Lives, ACopyThatBeganEpochsOfItsOwnIsOneCopy) {
   Hellos h;
   h.hello(1);
   h.hello(2, 1, 1);
@@ -78,7 +78,7 @@ TEST(Lives, a_copy_that_began_epochs_of_its_own_is_one_copy) {
   EXPECT_EQ(h.hello(3, 2, 4), Verdict::kCopy);
 }
 
-TEST(Lives, what_comes_late_is_asked_for_an_epoch_and_makes_nobody_a_copy) {
+TEST(Lives, WhatComesLateIsAskedForAnEpochAndMakesNobodyACopy) {
   Hellos h;
   h.hello(1);
   h.hello(2, 1, 1);
@@ -90,7 +90,7 @@ TEST(Lives, what_comes_late_is_asked_for_an_epoch_and_makes_nobody_a_copy) {
   EXPECT_EQ(h.lives.found(), 0u);
 }
 
-TEST(Lives, after_a_while_and_beyond_its_memory_it_forgets_who_was_first) {
+TEST(Lives, AfterAWhileAndBeyondItsMemoryItForgetsWhoWasFirst) {
   Lives lives({.records_max = 2, .remembered_ms = 60'000});
   std::int64_t now = 0;
   const auto hello = [&](const std::string& source, std::uint64_t life, std::uint64_t connected) {
@@ -107,7 +107,7 @@ TEST(Lives, after_a_while_and_beyond_its_memory_it_forgets_who_was_first) {
   EXPECT_EQ(hello("c", 1, 0), Verdict::kGoOn);
 }
 
-TEST(Lives, copies_are_remembered_across_restarts) {
+TEST(Lives, CopiesAreRememberedAcrossRestarts) {
   Hellos h;
   h.hello(1);
   h.hello(2, 1, 1);
@@ -139,7 +139,7 @@ wire::Hello with_life(wire::Hello hello, std::uint64_t life) {
   return hello;
 }
 
-TEST(Copies, the_original_gets_the_highest_epoch_and_the_copy_is_told) {
+TEST(Copies, TheOriginalGetsTheHighestEpochAndTheCopyIsTold) {
   IngestWorld w;
   ChildLog original = log_of(3);
   ASSERT_EQ(w.hello(1, with_life(original.hello(), 11)).welcome.verdict, WelcomeVerdict::kResume);
@@ -183,7 +183,7 @@ TEST(Copies, the_original_gets_the_highest_epoch_and_the_copy_is_told) {
   EXPECT_EQ(w.hello(2, with_life(anew.hello(), 33)).welcome.verdict, WelcomeVerdict::kResume);
 }
 
-TEST(Copies, a_copy_under_an_epoch_of_its_own_does_not_hide_the_original) {
+TEST(Copies, ACopyUnderAnEpochOfItsOwnDoesNotHideTheOriginal) {
   IngestWorld w;
   ChildLog original = log_of(3);
   w.hello(1, with_life(original.hello(), 11));
@@ -199,7 +199,7 @@ TEST(Copies, a_copy_under_an_epoch_of_its_own_does_not_hide_the_original) {
   EXPECT_GT(back.welcome.epoch_min, Epoch(5));
 }
 
-TEST(Copies, a_restart_whose_old_connection_is_still_open_is_a_restart) {
+TEST(Copies, ARestartWhoseOldConnectionIsStillOpenIsARestart) {
   IngestWorld w;
   ChildLog log = log_of(3);
   w.hello(1, with_life(log.hello(), 11));

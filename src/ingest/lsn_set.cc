@@ -129,7 +129,7 @@ void LsnSet::add(std::span<const LsnRun> runs) {
       const auto chunk = next++;
       forget(chunk);
     }
-    // At the end chunks are filled, for what comes then lies behind them; elsewhere there is room.
+    // At the end chunks are filled, for what comes then lies behind them; elsewhere there is space.
     const std::size_t pieces = (merged.size() + chunk_runs_max - 1) / chunk_runs_max;
     const std::size_t piece =
         next == chunks_.end() ? chunk_runs_max : (merged.size() + pieces - 1) / pieces;

@@ -46,7 +46,7 @@ class IngestMachine final : public Ingest {
   void on_disconnect(SessionId session) override;
   void on_durable(Position durable_end, Effects& effects) override;
   void on_persisted(std::string_view source, Epoch epoch, Lsn lsn, Effects& effects) override;
-  void on_room(Effects& effects) override { wake_starved(effects); }
+  void on_space(Effects& effects) override { wake_starved(effects); }
 
   std::string save_sessions() override;
   Result<void> restore_sessions(std::string_view saved, const NewSessionId& new_id) override;
@@ -87,8 +87,8 @@ class IngestMachine final : public Ingest {
     return s.air == Session::none ? 0 : airs_[s.air].bytes;
   }
   Session& open_session(SessionId id, SessionKind kind);
-  InAir& take_off(SessionId id, SessionKind kind);  // makes its InAir if there is none
-  void land(std::uint32_t air);  // an InAir without batches goes, if nobody needs it
+  InAir& ensure_air(SessionId id, SessionKind kind);  // makes its InAir if there is none
+  void release_air(std::uint32_t air);  // an InAir without batches goes, if nobody needs it
   HelloOutcome refuse_hello(wire::NackReason reason, std::string text);
   HelloOutcome new_epoch(const wire::Hello& hello, std::string text);
   // nullopt: it goes on. Closes no session: `other_lives` says which are to be.
@@ -103,7 +103,7 @@ class IngestMachine final : public Ingest {
   HelloOutcome hello_unordered(SessionId id, const wire::Hello& hello);
 
   // --- credit
-  std::uint64_t room_bytes() const;   // for all sessions together
+  std::uint64_t space_bytes() const;  // for batches of all sessions together
   std::uint64_t grant(SessionId id);  // what the next ack says
   std::uint64_t grant_step_bytes() const;
   std::uint64_t extra_for(const Session& s) const;

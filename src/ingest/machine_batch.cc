@@ -149,7 +149,7 @@ Result<Position> IngestMachine::append_counted(const Session& s, BatchRecord& re
 }
 
 void IngestMachine::track(SessionId id, std::size_t frame_bytes, InFlight batch) {
-  InAir& air = take_off(id, SessionKind::kOrdered);
+  InAir& air = ensure_air(id, SessionKind::kOrdered);
   batch.air = session(id).air;
   batch.frame_bytes = frame_bytes;
   ++air.batches;
@@ -182,12 +182,12 @@ std::optional<BatchOutcome> IngestMachine::admit(Session* s, wire::BatchReader& 
                       " changes; at most " + std::to_string(options_.batch_entries_max),
                   resend);
   }
-  if (frame_bytes > journal_.segment_room_bytes() / 2) {
+  if (frame_bytes > journal_.segment_space_bytes() / 2) {
     return refuse(wire::NackReason::kOverLimit,
                   "a batch of " + std::to_string(frame_bytes) +
                       " bytes; this parent's journal "
                       "takes at most " +
-                      std::to_string(journal_.segment_room_bytes() / 2) +
+                      std::to_string(journal_.segment_space_bytes() / 2) +
                       " (raise fallback.max_local_bytes)",
                   resend);
   }

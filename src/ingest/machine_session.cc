@@ -40,11 +40,11 @@ Session& IngestMachine::open_session(SessionId id, SessionKind kind) {
   s = Session();
   s.open = true;
   ++open_sessions_;
-  if (kind != SessionKind::kOrdered) take_off(id, kind);
+  if (kind != SessionKind::kOrdered) ensure_air(id, kind);
   return s;
 }
 
-InAir& IngestMachine::take_off(SessionId id, SessionKind kind) {
+InAir& IngestMachine::ensure_air(SessionId id, SessionKind kind) {
   Session& s = session(id);
   if (s.air == Session::none) {
     s.air = airs_.add(id, kind);
@@ -54,7 +54,7 @@ InAir& IngestMachine::take_off(SessionId id, SessionKind kind) {
   return airs_[s.air];
 }
 
-void IngestMachine::land(std::uint32_t index) {
+void IngestMachine::release_air(std::uint32_t index) {
   const InAir& air = airs_[index];
   if (air.batches > 0 || (air.attached && air.kind != SessionKind::kOrdered)) return;
   if (air.attached) {
@@ -86,7 +86,7 @@ void IngestMachine::on_disconnect(SessionId id) {
   if (bytes_in_air(*s) > 0) --busy_sessions_;
   if (const std::uint32_t air = s->air; air != Session::none) {
     airs_[air].attached = false;
-    land(air);
+    release_air(air);
   }
   *s = Session();
   --open_sessions_;
@@ -230,7 +230,7 @@ HelloOutcome IngestMachine::on_hello(SessionId id, const wire::Hello& hello, Uni
   SourceState state = sources_.at(index);
   const bool chain_known = !state.rebuilt;
   if (!chain_known) {
-    // From where the child still holds changes; landing filters what its tables have.
+    // From where the child still holds changes; emptied filters what its tables have.
     state.rebuilt = false;
     state.received = state.durable = state.persisted = hello.trimmed;
     state.chain = hello.trimmed_chain;
@@ -312,7 +312,7 @@ HelloOutcome IngestMachine::welcome(SessionId id, const SourceState& state, bool
 
 // --- credit -------------------------------------------------------------------------------------
 
-std::uint64_t IngestMachine::room_bytes() const {
+std::uint64_t IngestMachine::space_bytes() const {
   if (journal_.poisoned()) return 0;
   const std::uint64_t free = journal_.free_bytes();
   const std::uint64_t in_journal = free > reserve_bytes_ ? free - reserve_bytes_ : 0;
@@ -326,11 +326,11 @@ std::uint64_t IngestMachine::extra_for(const Session& s) const {
   const std::uint64_t in_air = bytes_in_air(s);
   if (in_air >= options_.session_credit_bytes) return 0;
   const std::uint64_t least = std::min(grant_bytes_min, options_.session_credit_bytes);
-  const std::uint64_t room = room_bytes();
-  if (room < least) return 0;
-  // Never less than `least` while there is room: shares of many sessions may together exceed it,
+  const std::uint64_t space = space_bytes();
+  if (space < least) return 0;
+  // Never less than `least` while there is space: shares of many sessions may together exceed it,
   // and what does not fit then is refused as over credit. A share of 0 could wait for ever.
-  const std::uint64_t share = std::max(least, room / std::max<std::uint64_t>(1, busy_sessions_));
+  const std::uint64_t share = std::max(least, space / std::max<std::uint64_t>(1, busy_sessions_));
   return std::min(share, options_.session_credit_bytes - in_air);
 }
 
@@ -357,9 +357,9 @@ std::uint64_t IngestMachine::grant(SessionId id) {
 }
 
 // A session with nothing in the air may always send one batch, however small its credit, as long as
-// there is room at all: so one that is larger than any credit does not stop it for ever.
+// there is space at all: so one that is larger than any credit does not stop it for ever.
 bool IngestMachine::over_credit(const Session& s, std::size_t frame_bytes) const {
-  if (room_bytes() < frame_bytes) return true;
+  if (space_bytes() < frame_bytes) return true;
   const InAir* air = air_of(s);
   if (air == nullptr || air->bytes == 0) return false;
   // Wire v1 knows no credit: such a session may always use the most that one may have.
@@ -373,7 +373,7 @@ void IngestMachine::starve(SessionId id) {
   Session& s = session(id);
   if (s.starved || s.source == SourceTable::none) return;
   if (starved_.size() > 64 + 2 * std::size_t{open_sessions_}) {
-    // Those that left while there was no room.
+    // Those that left while there was no space.
     std::erase_if(starved_, [&](SessionId other) { return !session(other).starved; });
   }
   s.starved = true;
@@ -384,7 +384,7 @@ void IngestMachine::wake_starved(Effects& effects) {
   for (std::size_t left = starved_.size(); left > 0; --left) {
     const SessionId id = starved_.front();
     Session& s = session(id);
-    if (s.starved && extra_for(s) == 0) return;  // no room for any of them
+    if (s.starved && extra_for(s) == 0) return;  // no space for any of them
     starved_.pop_front();
     if (!s.starved) continue;
     s.starved = false;
@@ -413,7 +413,7 @@ void IngestMachine::push_ack(SessionId id, Effects& effects) {
 void IngestMachine::on_durable(Position durable_end, Effects& effects) {
   durable_end_ = std::max(durable_end_, durable_end);
   std::vector<SessionId> due;  // each once, however many of its batches are durable now
-  std::vector<std::uint32_t> landing;
+  std::vector<std::uint32_t> emptied;
   const auto mark_due = [&](SessionId id) {
     Session& s = session(id);
     if (s.ack_due || s.superseded) return;
@@ -427,7 +427,7 @@ void IngestMachine::on_durable(Position durable_end, Effects& effects) {
     InAir& air = airs_[batch.air];
     air.bytes -= batch.frame_bytes;
     if (air.attached && batch.frame_bytes > 0 && air.bytes == 0) --busy_sessions_;
-    if (--air.batches == 0) landing.push_back(batch.air);
+    if (--air.batches == 0) emptied.push_back(batch.air);
     if (batch.source != SourceTable::none) {
       SourceState state = sources_.at(batch.source);
       state.durable = batch.last;
@@ -447,7 +447,7 @@ void IngestMachine::on_durable(Position durable_end, Effects& effects) {
     session(id).ack_due = false;
     push_ack(id, effects);
   }
-  for (const std::uint32_t air : landing) land(air);
+  for (const std::uint32_t air : emptied) release_air(air);
   wake_starved(effects);
 }
 

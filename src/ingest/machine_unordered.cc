@@ -38,7 +38,7 @@ Result<void> IngestMachine::on_hello_unordered(SessionId id, std::string_view so
 BatchLimits IngestMachine::batch_limits() const {
   return {.entries_max = options_.batch_entries_max,
           .bytes_max =
-              std::min<std::uint64_t>(base::frame_bytes_max, journal_.segment_room_bytes() / 2)};
+              std::min<std::uint64_t>(base::frame_bytes_max, journal_.segment_space_bytes() / 2)};
 }
 
 BatchOutcome IngestMachine::on_batch_unordered(SessionId id, std::span<const std::string> bodies,
@@ -79,7 +79,7 @@ BatchOutcome IngestMachine::answer_unordered(SessionId id, std::uint64_t token, 
     }
     return outcome;
   }
-  if (room_bytes() == 0) return refuse_full_queue();
+  if (space_bytes() == 0) return refuse_full_queue();
   // Answered when everything in the queue is safe, which is when what it repeats is.
   track(id, 0,
         {.end = journal_.appended_end(),

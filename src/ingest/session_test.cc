@@ -15,7 +15,7 @@ ChildLog log_of(int n, std::string source) {
   return log;
 }
 
-TEST(Session, at_rest_it_still_knows_its_tables) {
+TEST(Session, AtRestItStillKnowsItsTables) {
   IngestWorld w;
   const ChildLog log = log_of(6, "shop");
   w.hello(1, log.hello());
@@ -30,7 +30,7 @@ TEST(Session, at_rest_it_still_knows_its_tables) {
   EXPECT_EQ((w.landed[{"shop", Epoch(1)}].size()), 6u);
 }
 
-TEST(Session, an_ack_says_whether_more_is_in_the_air) {
+TEST(Session, AnAckSaysWhetherMoreIsInTheAir) {
   IngestWorld w;
   const ChildLog log = log_of(4, "shop");
   w.hello(1, log.hello());
@@ -46,7 +46,7 @@ TEST(Session, an_ack_says_whether_more_is_in_the_air) {
   EXPECT_TRUE(w.effects.acks[0].at_rest);
 }
 
-TEST(Session, batches_of_one_that_left_do_not_count_for_the_next_of_its_id) {
+TEST(Session, BatchesOfOneThatLeftDoNotCountForTheNextOfItsId) {
   IngestWorld w;
   const ChildLog first = log_of(4, "first"), second = log_of(4, "second");
   w.hello(7, first.hello());
@@ -64,7 +64,7 @@ TEST(Session, batches_of_one_that_left_do_not_count_for_the_next_of_its_id) {
   EXPECT_EQ(w.hello(8, first.hello()).welcome.durable, first.changes()[1].lsn);
 }
 
-TEST(Session, credit_told_at_rest_holds_when_it_wakes) {
+TEST(Session, CreditToldAtRestHoldsWhenItWakes) {
   IngestWorld w;
   w.options.session_credit_bytes = 2'000;
   w.open();
@@ -83,7 +83,7 @@ TEST(Session, credit_told_at_rest_holds_when_it_wakes) {
   EXPECT_EQ(w.send(1, log.body(from, from + 2)).nack.reason, wire::NackReason::kOverCredit);
 }
 
-TEST(TableSets, the_same_numbering_is_kept_once_and_goes_with_its_last_user) {
+TEST(TableSets, TheSameNumberingIsKeptOnceAndGoesWithItsLastUser) {
   TableRegistry registry(1u << 20);
   TableSets sets(registry);
   const TableIndex a = *registry.acquire("definition a", 1);

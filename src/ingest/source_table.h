@@ -59,7 +59,7 @@ class SourceTable {
   }
 
   std::size_t size() const { return size_; }
-  // Room for so many in all, so that adding them moves nothing.
+  // Space for so many in all, so that adding them moves nothing.
   void reserve(std::size_t sources);
   // Every id, in the order of add().
   template <class Visit>

@@ -1,15 +1,16 @@
 // UnorderedTable: which LSNs of each unordered source (wire v1, or a hello that says so) are here,
 // for ever. A source whose durable LSNs have no gap costs what an ordered one costs (SourceTable);
-// one with gaps has an LsnSet beside it. Nothing is ever forgotten to make room: where the limit on
-// memory is reached, LSNs that would leave another gap are refused, to be sent again later.
+// one with gaps has an LsnSet beside it. Nothing is ever forgotten to make space: where the limit
+// on memory is reached, LSNs that would leave another gap are refused, to be sent again later.
 //
 //   SourceIndex id = EVODB_TRY(table.find_or_add("shop-7"));
+//   const LsnRun run{Lsn(42), Lsn(42)};
 //   switch (table.look(id, Lsn(42))) {
-//     case Known::kNew: ...       EVODB_TRY(table.receive(id, {{Lsn(42), Lsn(42)}}));
-//     case Known::kReceived: ...  // here, not safe yet: do not answer "duplicate"
-//     case Known::kDurable: ...   // safe: this is a duplicate
+//     case UnorderedTable::Known::kNew: EVODB_TRY(table.receive(id, {&run, 1})); break;
+//     case UnorderedTable::Known::kReceived: break;   // not safe yet: no "duplicate" is said
+//     case UnorderedTable::Known::kDurable: break;    // safe: this is a duplicate
 //   }
-//   table.make_durable(id, {{Lsn(42), Lsn(42)}});      // after the sync
+//   table.make_durable(id, {&run, 1});                // after the sync
 //
 // Memory: all gaps of all sources together cost at most gap_bytes_max. One source may use
 // runs_per_source of it in any case, and more only while half of it is free, so that a source with

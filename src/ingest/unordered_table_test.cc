@@ -28,7 +28,7 @@ std::vector<LsnRun> all_of(const LsnSet& set) {
   return runs;
 }
 
-TEST(LsnSet, holds_what_was_added_and_nothing_else) {
+TEST(LsnSet, HoldsWhatWasAddedAndNothingElse) {
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {
     SCOPED_TRACE(seed);
     sim::SeededRandom random(seed);
@@ -54,7 +54,7 @@ TEST(LsnSet, holds_what_was_added_and_nothing_else) {
   }
 }
 
-TEST(LsnSet, knows_both_ends_of_what_a_number_can_be) {
+TEST(LsnSet, KnowsBothEndsOfWhatANumberCanBe) {
   LsnSet set;
   const LsnRun ends[] = {{Lsn(0), Lsn(0)}, {Lsn(UINT64_MAX - 1), Lsn(UINT64_MAX)}};
   set.add(ends);
@@ -67,7 +67,7 @@ TEST(LsnSet, knows_both_ends_of_what_a_number_can_be) {
   EXPECT_EQ(set.run_count(), 1u);
 }
 
-TEST(LsnSet, an_lsn_that_is_a_time_costs_a_few_bytes_in_order_and_at_random) {
+TEST(LsnSet, AnLsnThatIsATimeCostsAFewBytesInOrderAndAtRandom) {
   LsnSet in_order, at_random;
   sim::SeededRandom random(3);
   std::vector<std::uint64_t> times;
@@ -81,7 +81,7 @@ TEST(LsnSet, an_lsn_that_is_a_time_costs_a_few_bytes_in_order_and_at_random) {
   EXPECT_LT(at_random.bytes() / times.size(), 6u);
 }
 
-TEST(UnorderedTable, tells_new_from_received_from_durable_for_ever) {
+TEST(UnorderedTable, TellsNewFromReceivedFromDurableForEver) {
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     SCOPED_TRACE(seed);
     sim::SeededRandom random(seed);
@@ -160,7 +160,7 @@ TEST(UnorderedTable, tells_new_from_received_from_durable_for_ever) {
   }
 }
 
-TEST(UnorderedTable, what_the_lakehouse_has_is_joined_with_what_is_known) {
+TEST(UnorderedTable, WhatTheLakehouseHasIsJoinedWithWhatIsKnown) {
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {
     sim::SeededRandom random(seed);
     UnorderedTable table({});
@@ -178,7 +178,7 @@ TEST(UnorderedTable, what_the_lakehouse_has_is_joined_with_what_is_known) {
   }
 }
 
-TEST(UnorderedTable, without_gaps_it_needs_nothing_but_a_mark_and_is_never_refused) {
+TEST(UnorderedTable, WithoutGapsItNeedsNothingButAMarkAndIsNeverRefused) {
   UnorderedTable table({.gap_bytes_max = 0, .runs_per_source = 1});
   for (std::uint64_t lsn = 1; lsn <= 30'000; ++lsn) {
     for (const char* name : {"one", "two"}) {
@@ -196,7 +196,7 @@ TEST(UnorderedTable, without_gaps_it_needs_nothing_but_a_mark_and_is_never_refus
   EXPECT_EQ(refused.error().kind, ErrorKind::kOverLimit);
 }
 
-TEST(UnorderedTable, a_source_of_gaps_alone_leaves_half_of_the_memory_to_others) {
+TEST(UnorderedTable, ASourceOfGapsAloneLeavesHalfOfTheMemoryToOthers) {
   UnorderedTable table({.gap_bytes_max = 40'000, .runs_per_source = 100});
   const auto fill = [&](const std::string& name) {
     const SourceIndex id = table.find_or_add_always(name);
@@ -221,7 +221,7 @@ TEST(UnorderedTable, a_source_of_gaps_alone_leaves_half_of_the_memory_to_others)
 }
 
 // As the version before wrote it: with an age behind each run.
-TEST(Checkpoint, runs_with_ages_are_read_too) {
+TEST(Checkpoint, RunsWithAgesAreReadToo) {
   std::string bytes("EVCK\x01\0\0\0", 8);
   base::put_u32(bytes, 0);
   base::put_u64(bytes, 7);

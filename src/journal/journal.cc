@@ -39,7 +39,7 @@ class FileJournal final : public Journal {
   }
   Result<Appended> append_together(std::span<const RecordParts> records) override;
   std::uint64_t segment_of_next(std::size_t bytes) const override;
-  std::size_t segment_room_bytes() const override {
+  std::size_t segment_space_bytes() const override {
     return options_.segment_bytes - segment_header_bytes;
   }
   Result<Position> commit() override;
@@ -164,7 +164,7 @@ Result<Journal::Appended> FileJournal::append_together(std::span<const RecordPar
   }
   const std::lock_guard lock(mutex_);
   if (poisoned_) return fail(ErrorKind::kInternal, poison_text_);
-  if (total > segment_room_bytes()) {
+  if (total > segment_space_bytes()) {
     return fail(ErrorKind::kOverLimit,
                 "a record group of " + std::to_string(total) + " bytes does not fit a segment of " +
                     std::to_string(options_.segment_bytes) + "; send smaller batches");
@@ -177,7 +177,7 @@ Result<Journal::Appended> FileJournal::append_together(std::span<const RecordPar
     if (live_bytes_ + options_.segment_bytes > options_.max_bytes) {
       return fail(ErrorKind::kOverLimit,
                   "the journal is full (" + std::to_string(options_.max_bytes) +
-                      " bytes); it has room again when the lakehouse has persisted some of it");
+                      " bytes); it has space again when the lakehouse has persisted some of it");
     }
     pending_.begins_segment.push_back(pending_.bytes.size());
     live_bytes_ += options_.segment_bytes;
@@ -210,14 +210,15 @@ std::uint64_t FileJournal::free_bytes() const {
   const std::uint64_t here =
       plan_bytes_ - segment_header_bytes - (appended_end_ - plan_first_.value);
   if (live_bytes_ >= options_.max_bytes) return here;
-  return here + (options_.max_bytes - live_bytes_) / options_.segment_bytes * segment_room_bytes();
+  return here + (options_.max_bytes - live_bytes_) / options_.segment_bytes * segment_space_bytes();
 }
 
 std::unexpected<Error> FileJournal::poison(const Error& why) {
   const std::lock_guard lock(mutex_);
   if (!poisoned_) {
     poison_text_ =
-        "the journal stopped, nothing more is acknowledged; mend the disk and restart: " + why.text;
+        "the journal stopped, nothing more is acknowledged; repair the disk and restart: " +
+        why.text;
     poisoned_ = true;
   }
   return fail(ErrorKind::kInternal, poison_text_);
@@ -340,7 +341,7 @@ Result<void> FileJournal::trim(Position position) {
   return {};
 }
 
-// A quarter of the cap at most, so that trimming gives room back in useful steps.
+// A quarter of the cap at most, so that trimming gives space back in useful steps.
 JournalOptions settled(JournalOptions options) {
   options.segment_bytes = std::min(options.segment_bytes, options.max_bytes / 4);
   options.segment_bytes = options.segment_bytes / page_bytes * page_bytes;
@@ -363,7 +364,7 @@ Result<std::unique_ptr<Journal>> Journal::open(base::Disk& disk, const std::stri
   }
   EVODB_TRY(disk.make_directories(directory));
   RecoveredJournal found = EVODB_TRY(read_journal(disk, directory, settled_options));
-  EVODB_TRY(mend_journal(disk, directory, found));
+  EVODB_TRY(repair_journal(disk, directory, found));
   const JournalId new_id(random.next() | 1);  // never 0
   RecoveryReport seen;
   seen.created = found.segments.empty();

@@ -1,17 +1,19 @@
 // Journal: the parent's one append-only log. What is synced here is durable; everything downstream
-// reads it from here, so it is also the fallback storage while the object store is away.
+// reads it from here, so it is also what the first generation called FallbackStorage: where changes
+// wait while the object store is away.
 //
-//   auto journal = EVODB_TRY(Journal::open(disk, "evodb-data/journal", options, random));
-//   Position p = journal->append(RecordType::kBatch, {header, body});   // queued, not durable
-//   ... beside the loop:
-//   Position durable = EVODB_TRY(journal->commit());   // everything queued so far, one sync
-//   ... on the landing side:
-//   JournalCursor cursor = journal->read_from(position);
+//   auto journal = EVODB_TRY(Journal::open(disk, "evodb-data/journal", {}, random, nullptr));
+//   const std::string_view parts[] = {header, body};
+//   auto queued = EVODB_TRY(journal->append(RecordType::kBatch, parts));   // not durable yet
+//   Position durable = EVODB_TRY(journal->commit());   // all that is queued, with one sync
+//   std::unique_ptr<JournalCursor> cursor = journal->read_from(queued.position);
+//   Record record;
+//   while (EVODB_TRY(cursor->next(&record))) ...
 //
 // Group commit: whatever was appended while the last commit ran is written by the next one; no
 // artificial delay. A failed write or sync poisons the journal: every later append and commit
-// fails, nothing more is acknowledged, and only a reopen (which reads what is really there) mends
-// it. The exceptions are a full disk while writing (commit() says kNoSpace) and too many open
+// fails, and nothing more is acknowledged until a reopen has read what is really there. The
+// exceptions are a full disk while writing (commit() says kNoSpace) and too many open
 // files (kOverLimit): all stays queued, and a later commit() tries again. Format:
 // docs/formats/journal.md.
 //
@@ -108,7 +110,7 @@ class Journal {
   // What a payload costs in the log, header and padding included.
   static std::size_t record_bytes(std::size_t payload_bytes);
   // Most that segment_of_next may be asked for: what a segment holds.
-  virtual std::size_t segment_room_bytes() const = 0;
+  virtual std::size_t segment_space_bytes() const = 0;
 
   // Writes and syncs all that is queued; returns the end of what is durable now. Errors: kNoSpace
   // (the disk is full) and kOverLimit (no more files may be open): everything stays queued, call
@@ -133,10 +135,6 @@ class Journal {
   // failure poisons the journal.
   virtual Result<void> trim(Position position) = 0;
 };
-
-// What the first generation called the place where changes wait while the store is away. There is
-// no other.
-using FallbackStorage = Journal;
 
 class JournalCursor {
  public:

@@ -23,7 +23,7 @@ constexpr int steps = 60;
 
 void must(const Result<void>& done) { ASSERT_TRUE(done) << done.error().text; }
 
-TEST(JournalCrash, after_every_mutating_call_nothing_durable_is_lost_and_nothing_invented) {
+TEST(JournalCrash, AfterEveryMutatingCallNothingDurableIsLostAndNothingInvented) {
   std::uint64_t points = 0;
   for (std::uint64_t seed = 1; seed <= 5; ++seed) {
     std::uint64_t calls = 0;
@@ -73,7 +73,7 @@ TEST(JournalCrash, after_every_mutating_call_nothing_durable_is_lost_and_nothing
   std::printf("crash points: %llu\n", static_cast<unsigned long long>(points));
 }
 
-TEST(JournalCrash, whichever_call_fails_what_was_acknowledged_stays) {
+TEST(JournalCrash, WhicheverCallFailsWhatWasAcknowledgedStays) {
   std::uint64_t points = 0;
   for (std::uint64_t seed = 1; seed <= 3; ++seed) {
     std::uint64_t calls = 0;
@@ -176,7 +176,7 @@ Written small_journal(bool closed) {
   return written;
 }
 
-TEST(JournalCrash, every_flipped_bit_of_a_closed_journal_is_refused_or_harmless) {
+TEST(JournalCrash, EveryFlippedBitOfAClosedJournalIsRefusedOrHarmless) {
   const Written written = small_journal(true);
   std::uint64_t refused = 0, harmless = 0;
   std::vector<std::string> seen;
@@ -196,7 +196,7 @@ TEST(JournalCrash, every_flipped_bit_of_a_closed_journal_is_refused_or_harmless)
 
 // The exception that the format's page admits: a flip in the very last group, after a power loss
 // that also took the mark behind it, looks like a torn tail.
-TEST(JournalCrash, without_its_mark_only_the_last_group_can_be_taken_for_torn) {
+TEST(JournalCrash, WithoutItsMarkOnlyTheLastGroupCanBeTakenForTorn) {
   const Written written = small_journal(false);
   std::vector<std::string> seen;
   const std::string& last = written.files.rbegin()->first;

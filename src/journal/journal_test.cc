@@ -44,7 +44,7 @@ class JournalTest : public testing::Test {
   RecoveryReport report_;
 };
 
-TEST_F(JournalTest, an_empty_directory_gets_a_new_id_and_keeps_it) {
+TEST_F(JournalTest, AnEmptyDirectoryGetsANewIdAndKeepsIt) {
   auto journal = open();
   EXPECT_TRUE(report_.created);
   const JournalId id = journal->id();
@@ -55,7 +55,7 @@ TEST_F(JournalTest, an_empty_directory_gets_a_new_id_and_keeps_it) {
   EXPECT_EQ(journal->id(), id);
 }
 
-TEST_F(JournalTest, a_position_is_where_a_record_begins_and_its_end_is_the_next_ones) {
+TEST_F(JournalTest, APositionIsWhereARecordBeginsAndItsEndIsTheNextOnes) {
   auto journal = open();
   const std::string_view parts[] = {"ab", "", "cde"};
   const auto first = *journal->append(RecordType::kTableDef, parts);
@@ -80,9 +80,9 @@ TEST_F(JournalTest, a_position_is_where_a_record_begins_and_its_end_is_the_next_
   EXPECT_EQ(cursor->position(), second.end);
 }
 
-TEST_F(JournalTest, records_roll_over_into_segments_and_a_cursor_follows) {
-  const JournalOptions roomy{.segment_bytes = 8192, .max_bytes = 16 * 8192};
-  auto journal = open(roomy);
+TEST_F(JournalTest, RecordsRollOverIntoSegmentsAndACursorFollows) {
+  const JournalOptions spacious{.segment_bytes = 8192, .max_bytes = 16 * 8192};
+  auto journal = open(spacious);
   auto cursor = journal->read_from(Position(0));
   std::vector<std::string> seen;
   for (int i = 0; i < 40; ++i) {
@@ -97,13 +97,13 @@ TEST_F(JournalTest, records_roll_over_into_segments_and_a_cursor_follows) {
   EXPECT_EQ(read(*journal, Position(0)).size(), 40u);
   EXPECT_EQ(read(*journal, cursor->position()).size(), 40 - seen.size());
   journal.reset();
-  journal = open(roomy);
+  journal = open(spacious);
   EXPECT_EQ(report_.records, 40u);
   EXPECT_GT(report_.segments, 8u);
   EXPECT_EQ(report_.torn_bytes, 0u);
 }
 
-TEST_F(JournalTest, records_appended_together_lie_in_one_segment) {
+TEST_F(JournalTest, RecordsAppendedTogetherLieInOneSegment) {
   auto journal = open();
   ASSERT_TRUE(append(*journal, std::string(3000, 'x')));
   const std::string big(900, 'b');
@@ -120,7 +120,7 @@ TEST_F(JournalTest, records_appended_together_lie_in_one_segment) {
   EXPECT_EQ(report_.records, 3u);
 }
 
-TEST_F(JournalTest, the_cap_holds_and_trimming_gives_room_back) {
+TEST_F(JournalTest, TheCapHoldsAndTrimmingGivesSpaceBack) {
   auto journal = open();
   std::vector<Position> ends;
   for (int round = 0; round < 50; ++round) {
@@ -150,7 +150,7 @@ TEST_F(JournalTest, the_cap_holds_and_trimming_gives_room_back) {
   }
 }
 
-TEST_F(JournalTest, a_trimmed_position_is_refused_and_the_newest_segment_stays) {
+TEST_F(JournalTest, ATrimmedPositionIsRefusedAndTheNewestSegmentStays) {
   auto journal = open();
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(append(*journal, std::string(1000, 'x')));
   const Position end = *journal->commit();
@@ -181,7 +181,7 @@ TEST_F(JournalTest, a_trimmed_position_is_refused_and_the_newest_segment_stays) 
   EXPECT_EQ(more.error().kind, ErrorKind::kInvalid);
 }
 
-TEST_F(JournalTest, a_position_that_is_no_records_is_refused) {
+TEST_F(JournalTest, APositionThatIsNoRecordsIsRefused) {
   auto journal = open();
   ASSERT_TRUE(append(*journal, std::string(100, 'x')));
   ASSERT_TRUE(journal->commit());
@@ -190,7 +190,7 @@ TEST_F(JournalTest, a_position_that_is_no_records_is_refused) {
   EXPECT_EQ(journal->read_from(Position(100'000))->next(&record).error().kind, ErrorKind::kInvalid);
 }
 
-TEST_F(JournalTest, the_queue_is_bounded) {
+TEST_F(JournalTest, TheQueueIsBounded) {
   JournalOptions options = small;
   options.pending_bytes_max = 2500;
   auto journal = open(options);
@@ -202,7 +202,7 @@ TEST_F(JournalTest, the_queue_is_bounded) {
   EXPECT_EQ(append(*journal, std::string(9000, 'x')).error().kind, ErrorKind::kOverLimit);
 }
 
-TEST_F(JournalTest, a_failed_sync_poisons_and_only_a_reopen_mends) {
+TEST_F(JournalTest, AFailedSyncPoisonsAndOnlyAReopenClearsThat) {
   auto journal = open();
   ASSERT_TRUE(append(*journal, "one"));
   ASSERT_TRUE(journal->commit());
@@ -227,7 +227,7 @@ TEST_F(JournalTest, a_failed_sync_poisons_and_only_a_reopen_mends) {
   EXPECT_EQ(read(*journal, Position(0)), (std::vector<std::string>{"one", "two"}));
 }
 
-TEST_F(JournalTest, what_was_cut_as_torn_never_turns_up_behind_later_records) {
+TEST_F(JournalTest, WhatWasCutAsTornNeverTurnsUpBehindLaterRecords) {
   const JournalOptions pages{.segment_bytes = 16384, .max_bytes = 8 * 16384};
   auto journal = open(pages);
   // The second record begins with a page, so that no filled page of a later group covers it.
@@ -252,7 +252,7 @@ TEST_F(JournalTest, what_was_cut_as_torn_never_turns_up_behind_later_records) {
   EXPECT_EQ(read(*journal, Position(0)), (std::vector<std::string>{std::string(4056, 'b')}));
 }
 
-TEST_F(JournalTest, a_full_disk_stops_it_only_as_long_as_it_is_full) {
+TEST_F(JournalTest, AFullDiskStopsItOnlyAsLongAsItIsFull) {
   auto journal = open();
   for (int i = 0; i < 30; ++i) {
     ASSERT_TRUE(append(*journal, std::string(900, static_cast<char>('a' + i % 26))));
@@ -270,7 +270,7 @@ TEST_F(JournalTest, a_full_disk_stops_it_only_as_long_as_it_is_full) {
   EXPECT_EQ(read(*journal, Position(0)).size(), 37u);
 }
 
-TEST_F(JournalTest, a_checkpoint_that_knows_more_than_the_journal_holds_refuses_it) {
+TEST_F(JournalTest, ACheckpointThatKnowsMoreThanTheJournalHoldsRefusesIt) {
   auto journal = open();
   ASSERT_TRUE(append(*journal, "one"));
   ASSERT_TRUE(journal->commit());
@@ -287,7 +287,7 @@ TEST_F(JournalTest, a_checkpoint_that_knows_more_than_the_journal_holds_refuses_
   EXPECT_NE(open(knowing), nullptr);
 }
 
-TEST_F(JournalTest, a_missing_segment_is_refused) {
+TEST_F(JournalTest, AMissingSegmentIsRefused) {
   auto journal = open();
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(append(*journal, std::string(1000, 'x')));
   ASSERT_TRUE(journal->commit());
@@ -301,7 +301,7 @@ TEST_F(JournalTest, a_missing_segment_is_refused) {
   EXPECT_NE(refused.error().text.find("missing"), std::string::npos);
 }
 
-TEST_F(JournalTest, a_read_error_is_passed_on_and_nothing_is_changed) {
+TEST_F(JournalTest, AReadErrorIsPassedOnAndNothingIsChanged) {
   auto journal = open();
   ASSERT_TRUE(append(*journal, "one"));
   ASSERT_TRUE(journal->commit());
@@ -314,13 +314,13 @@ TEST_F(JournalTest, a_read_error_is_passed_on_and_nothing_is_changed) {
   }
 }
 
-TEST_F(JournalTest, a_tiny_cap_is_refused_with_the_least_that_works) {
+TEST_F(JournalTest, ATinyCapIsRefusedWithTheLeastThatWorks) {
   const auto refused = Journal::open(disk_, "j", {.max_bytes = 20'000}, random_, nullptr);
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().text.find("32768"), std::string::npos);
 }
 
-TEST_F(JournalTest, appending_committing_reading_and_trimming_run_side_by_side) {
+TEST_F(JournalTest, AppendingCommittingReadingAndTrimmingRunSideBySide) {
   auto journal = open({.segment_bytes = 64u << 10, .max_bytes = 1u << 20});
   constexpr int count = 3000;
   std::atomic<std::uint64_t> landed{0};

@@ -53,7 +53,7 @@ std::vector<std::string> expected_payloads() {
   return {"hello", bytes, "", "8 bytes!"};
 }
 
-TEST(JournalVectors, a_segment_is_read) {
+TEST(JournalVectors, ASegmentIsRead) {
   Opened opened({{"0000000000001000.seg", vector_file("0000000000001000.seg")}});
   ASSERT_TRUE(opened.journal) << opened.error.text;
   EXPECT_EQ(opened.payloads(), expected_payloads());
@@ -65,7 +65,7 @@ TEST(JournalVectors, a_segment_is_read) {
   EXPECT_EQ(opened.disk.contents("j/0000000000001000.seg"), vector_file("0000000000001000.seg"));
 }
 
-TEST(JournalVectors, a_segment_is_written) {
+TEST(JournalVectors, ASegmentIsWritten) {
   const std::string golden = vector_file("0000000000001000.seg");
   std::string out = encode_segment_header({.journal = JournalId(0x1122334455667788),
                                            .ordinal = 0,
@@ -84,7 +84,7 @@ TEST(JournalVectors, a_segment_is_written) {
   EXPECT_EQ(std::string(header, sizeof header) + payload, golden.substr(4096, 48));
 }
 
-TEST(JournalVectors, two_segments_are_read_and_what_a_spare_left_is_not) {
+TEST(JournalVectors, TwoSegmentsAreReadAndWhatASpareLeftIsNot) {
   Opened opened({{"0000000000001000.seg", vector_file("two_first.seg")},
                  {"00000000000014b0.seg", vector_file("two_00000000000014b0.seg")}});
   ASSERT_TRUE(opened.journal) << opened.error.text;
@@ -93,14 +93,14 @@ TEST(JournalVectors, two_segments_are_read_and_what_a_spare_left_is_not) {
   EXPECT_EQ(opened.payloads(), expected);
 }
 
-TEST(JournalVectors, a_torn_tail_is_cut_with_all_that_lies_behind_it) {
+TEST(JournalVectors, ATornTailIsCutWithAllThatLiesBehindIt) {
   Opened opened({{"0000000000001000.seg", vector_file("torn.seg")}});
   ASSERT_TRUE(opened.journal) << opened.error.text;
   EXPECT_EQ(opened.payloads(), expected_payloads());
   EXPECT_EQ(opened.report.torn_bytes, 640u + 64u);
 }
 
-TEST(JournalVectors, damage_before_synced_records_is_refused_and_left_alone) {
+TEST(JournalVectors, DamageBeforeSyncedRecordsIsRefusedAndLeftAlone) {
   Opened opened({{"0000000000001000.seg", vector_file("damaged.seg")}});
   ASSERT_FALSE(opened.journal);
   EXPECT_EQ(opened.error.kind, ErrorKind::kCorrupt);

@@ -31,8 +31,8 @@ Walk walk_records(std::string_view bytes, const SegmentHeader& header) {
       walk.clean = true;
       break;
     }
-    const std::size_t room = bytes.size() - walk.offset - record_header_bytes;
-    if (padded(record.length) > room) break;
+    const std::size_t space = bytes.size() - walk.offset - record_header_bytes;
+    if (padded(record.length) > space) break;
     const std::string_view payload(at + record_header_bytes, padded(record.length));
     if (payload_checksum(payload) != record.payload_crc) break;
     walk.proven = std::max(walk.proven, record.synced_through);
@@ -190,8 +190,8 @@ Result<RecoveredJournal> read_journal(base::Disk& disk, const std::string& direc
   return found;
 }
 
-Result<void> mend_journal(base::Disk& disk, const std::string& directory,
-                          const RecoveredJournal& found) {
+Result<void> repair_journal(base::Disk& disk, const std::string& directory,
+                            const RecoveredJournal& found) {
   for (const std::string& name : found.leftovers) {
     EVODB_TRY(disk.unlink(directory + "/" + name));
   }

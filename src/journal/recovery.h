@@ -1,7 +1,7 @@
 // What a journal's directory holds, and whether that is all that it ought to hold.
 //
 //   RecoveredJournal found = EVODB_TRY(read_journal(disk, directory, options));  // changes nothing
-//   EVODB_TRY(mend_journal(disk, directory, found));  // cuts the torn tail, makes the rest
+//   EVODB_TRY(repair_journal(disk, directory, found));  // cuts the torn tail, makes the rest
 //   durable
 //
 // The rules, and why they hold: docs/formats/journal.md, "Where the log ends".
@@ -45,7 +45,7 @@ struct RecoveredJournal {
 Result<RecoveredJournal> read_journal(base::Disk& disk, const std::string& directory,
                                       const JournalOptions& options);
 
-Result<void> mend_journal(base::Disk& disk, const std::string& directory,
-                          const RecoveredJournal& found);
+Result<void> repair_journal(base::Disk& disk, const std::string& directory,
+                            const RecoveredJournal& found);
 
 }  // namespace evodb::journal

@@ -486,7 +486,7 @@ struct Parent::Impl : gate::GateHandlers,
     gate->resume();
     (void)seams.loop.rest_sockets(false);
     effects.clear();
-    ingest->on_room(effects);  // whom only room could wake: nobody else will
+    ingest->on_space(effects);  // whom only free space could wake: nobody else will
     gate->deliver(effects);
     health->probe();
     find_tables(recovery_retry_ms_min);
@@ -587,7 +587,7 @@ struct Parent::Impl : gate::GateHandlers,
             }
             self->trim_failure.reset();
             self->effects.clear();
-            self->ingest->on_room(self->effects);
+            self->ingest->on_space(self->effects);
             self->gate->deliver(self->effects);
             // Nothing more may land before there is room.
             if (self->landed_through > landed) self->maybe_trim();

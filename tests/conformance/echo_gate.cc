@@ -37,7 +37,7 @@ class NoIngest final : public ingest::Ingest {
   void on_disconnect(ingest::SessionId) override {}
   void on_durable(Position, ingest::Effects&) override {}
   void on_persisted(std::string_view, Epoch, Lsn, ingest::Effects&) override {}
-  void on_room(ingest::Effects&) override {}
+  void on_space(ingest::Effects&) override {}
   std::string save_sessions() override { return {}; }
   Result<void> restore_sessions(std::string_view, const NewSessionId&) override { return {}; }
   ingest::IngestStats stats() const override { return {}; }

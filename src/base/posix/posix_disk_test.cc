@@ -25,7 +25,7 @@ class PosixDiskTest : public testing::Test {
   PosixDisk disk_;
 };
 
-TEST_F(PosixDiskTest, what_is_written_is_read_back_and_ends_where_it_ends) {
+TEST_F(PosixDiskTest, WhatIsWrittenIsReadBackAndEndsWhereItEnds) {
   auto file = *disk_.open(root_ + "/a", OpenMode::kCreate);
   ASSERT_TRUE(file->pwrite(3, "defg"));
   ASSERT_TRUE(file->sync());
@@ -38,7 +38,7 @@ TEST_F(PosixDiskTest, what_is_written_is_read_back_and_ends_where_it_ends) {
   EXPECT_EQ(*file->size(), 4u);
 }
 
-TEST_F(PosixDiskTest, names_are_made_listed_renamed_and_removed) {
+TEST_F(PosixDiskTest, NamesAreMadeListedRenamedAndRemoved) {
   ASSERT_TRUE(disk_.make_directories(root_ + "/x/y//z"));
   ASSERT_TRUE(disk_.make_directories(root_ + "/x/y/z/"));
   (void)*disk_.open(root_ + "/x/y/b", OpenMode::kCreate);
@@ -51,7 +51,7 @@ TEST_F(PosixDiskTest, names_are_made_listed_renamed_and_removed) {
   EXPECT_TRUE(disk_.list(root_ + "/x/y")->empty());
 }
 
-TEST_F(PosixDiskTest, errors_name_the_call_the_path_and_the_reason) {
+TEST_F(PosixDiskTest, ErrorsNameTheCallThePathAndTheReason) {
   const auto absent = disk_.open(root_ + "/none", OpenMode::kRead);
   ASSERT_FALSE(absent);
   EXPECT_EQ(absent.error().kind, ErrorKind::kNotFound);
@@ -64,7 +64,7 @@ TEST_F(PosixDiskTest, errors_name_the_call_the_path_and_the_reason) {
   EXPECT_EQ(disk_.make_directories(root_ + "/there/below").error().kind, ErrorKind::kInvalid);
 }
 
-TEST_F(PosixDiskTest, a_write_without_room_is_over_limit) {
+TEST_F(PosixDiskTest, AWriteWithoutRoomIsOverLimit) {
   // A file size limit is the one kind of "full" that needs no file system of its own.
   auto file = *disk_.open(root_ + "/a", OpenMode::kCreate);
   struct rlimit before;
@@ -79,7 +79,7 @@ TEST_F(PosixDiskTest, a_write_without_room_is_over_limit) {
   EXPECT_EQ(written.error().kind, ErrorKind::kNoSpace);
 }
 
-TEST_F(PosixDiskTest, files_are_replaced_whole) {
+TEST_F(PosixDiskTest, FilesAreReplacedWhole) {
   ASSERT_TRUE(write_file_atomically(disk_, root_ + "/f", "one"));
   ASSERT_TRUE(write_file_atomically(disk_, root_ + "/f", "second"));
   EXPECT_EQ(*read_whole_file(disk_, root_ + "/f"), "second");
