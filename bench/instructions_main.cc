@@ -97,7 +97,7 @@ class Parent final : public gate::GateHandlers {
   Result<void> start() {
     journal_ = EVODB_TRY(journal::Journal::open(disk_, "j", {}, random_, nullptr));
     ingest_ = ingest::Ingest::create({}, *journal_);
-    gate_ = gate::Gate::create(loop, random_, *ingest_, *this, {});
+    gate_ = gate::Gate::create(loop, *ingest_, *this, {});
     (void)EVODB_TRY(gate_->listen("127.0.0.1:1"));
     return {};
   }

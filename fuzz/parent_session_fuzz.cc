@@ -229,7 +229,7 @@ class Fuzzed final : public gate::GateHandlers {
         journal_(*journal::Journal::open(disk_, "j", journal_options, random_, nullptr)),
         cursor_(journal_->read_from(journal_->first())),
         ingest_(ingest::Ingest::create(ingest_options, *journal_)),
-        gate_(gate::Gate::create(parent_, network_.random(), *ingest_, *this, gate_options)) {
+        gate_(gate::Gate::create(parent_, *ingest_, *this, gate_options)) {
     (void)*gate_->listen("parent:8787");
     for (int i = 0; i < 3; ++i) clients_.push_back(std::make_unique<Client>(network_, edges_));
   }

@@ -1,5 +1,5 @@
-// Attachments: bytes that a room above keeps with a connection, out of its record, so that it needs
-// no table of its own while the connection is hibernated.
+// Attachments: bytes that an application keeps with a connection, out of its record, so that it
+// needs no table of its own while the connection is hibernated.
 //
 //   record.attachment = EVODB_TRY(attachments.put(record.attachment, bytes));   // 0: none
 //   std::string_view bytes = attachments.get(record.attachment);

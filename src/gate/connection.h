@@ -84,7 +84,7 @@ struct Connection {
   std::uint32_t since = 0;          // tick at which this state's time limit began; in a session:
                                     // of the last bytes
   std::uint32_t auto_response = 0;  // when the last one left: GateImpl::stamp(); 0: never
-  std::uint32_t attachment = 0;     // handles for the room above; 0: none
+  std::uint32_t attachment = 0;     // handles for the application; 0: none
   std::uint32_t tags = 0;
   ConnectionState state = ConnectionState::kFree;
   bool said_hello : 1 = false;  // ingest knows the session

@@ -31,7 +31,7 @@ struct ConnectionRecord {
   std::optional<std::string> http;  // a request in parts
   bool continue_given = false;      // its "100 Continue" is out
   std::string parser;               // WsParser::save
-  std::vector<std::string> tags;    // of a WebSocket, for the room above
+  std::vector<std::string> tags;    // of a WebSocket, for the application
   std::string attachment;
 
   friend bool operator==(const ConnectionRecord& a, const ConnectionRecord& b);

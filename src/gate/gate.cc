@@ -14,9 +14,8 @@ constexpr std::size_t scratch_bytes_kept = 1u << 20;
 
 }  // namespace
 
-// The random source is not used yet: a server masks nothing. It stays in the interface for tokens.
-std::unique_ptr<Gate> Gate::create(base::Loop& loop, base::Random&, ingest::Ingest& ingest,
-                                   GateHandlers& handlers, const GateOptions& options) {
+std::unique_ptr<Gate> Gate::create(base::Loop& loop, ingest::Ingest& ingest, GateHandlers& handlers,
+                                   const GateOptions& options) {
   return std::make_unique<GateImpl>(loop, ingest, handlers, options);
 }
 

@@ -1,22 +1,23 @@
 // Gate: the parent's one port. HTTP/1.1 and WebSocket over base::Loop; speaks wire v2 and v1, asks
 // ingest, and carries acknowledgements back. No thread and no syscall: the loop brings bytes.
 //
-//   auto gate = Gate::create(loop, random, ingest, handlers, options);
+//   auto gate = Gate::create(loop, ingest, handlers, options);
 //   std::string address = EVODB_TRY(gate->listen("127.0.0.1:8787"));
-//   ...
-//   gate->deliver(effects);       // acks from ingest, after a sync or a commit
-//   gate->drain("shutting down"); // no new connections; bye to all; closes as outputs empty
+//   gate->deliver(effects);         // acks from ingest, after a sync or a commit
+//   gate->drain("shutting down");   // no new connections; bye to all; closes as outputs empty
 //
 // A connection costs a fixed record in a slab while it is idle; parser and output buffers exist
 // only while a message is in parts or an output waits (docs/gate.md, "What a connection costs").
 //
-// A room above may keep tags and bytes with a connection, list and broadcast by tag, and have one
-// exact message answered for it, as in Cloudflare's hibernation API; no connection wakes for any of
-// it.
+// An application above the gate may keep tags and bytes with a connection, list and broadcast by
+// tag, and have one exact message answered for it, as in Cloudflare's hibernation API; no
+// connection wakes for any of it. Subscriptions to live changes will be built on that
+// (docs/gate.md, "For an application"); until then only tests use it.
 //
-//   gate->set_auto_response(WsOpcode::kText, "are you there?", "yes");
-//   gate->set_tags(connection, {{"room:7"}});
-//   gate->broadcast(WsOpcode::kText, "hello, room", "room:7");
+//   EVODB_TRY(gate->set_auto_response(wire::WsOpcode::kText, "are you there?", "yes"));
+//   const std::string_view tags[] = {"table:users"};
+//   EVODB_TRY(gate->set_tags(connection, tags));
+//   EVODB_TRY(gate->broadcast(wire::WsOpcode::kBinary, frame, "table:users"));
 //
 // Threads: the loop's only.
 #pragma once
@@ -72,7 +73,7 @@ struct HttpResponse {
   std::string body;
 };
 
-// What the gate asks of the room above it.
+// What the gate asks of the application above it.
 class GateHandlers {
  public:
   virtual ~GateHandlers() = default;
@@ -125,9 +126,8 @@ struct SavedConnections {
 
 class Gate {
  public:
-  static std::unique_ptr<Gate> create(base::Loop& loop, base::Random& random,
-                                      ingest::Ingest& ingest, GateHandlers& handlers,
-                                      const GateOptions& options);
+  static std::unique_ptr<Gate> create(base::Loop& loop, ingest::Ingest& ingest,
+                                      GateHandlers& handlers, const GateOptions& options);
   virtual ~Gate() = default;
   // "host:port", 0 for any port; returns the address bound.
   virtual Result<std::string> listen(const std::string& address) = 0;
@@ -136,7 +136,7 @@ class Gate {
   virtual bool drained() const = 0;  // no connection is left
   virtual GateStats stats() const = 0;
 
-  // --- for a room above -------------------------------------------------------------------------
+  // --- for an application -----------------------------------------------------------------------
   // Every message of this kind that equals `request` is answered with `response`, without waking
   // anyone; an empty request takes that back. At first text "ping" is answered with "pong", binary
   // nothing. Errors: kInvalid (not text or binary; no UTF-8), kOverLimit (auto_response_bytes_max).

@@ -46,10 +46,9 @@ const std::string upgrade =
 
 TEST(GateOnSockets, ManyChildrenSayHelloSendABatchAndHibernate) {
   auto loop = *base::EpollLoop::create();
-  sim::SeededRandom random(1);
   ScriptedIngest ingest;
   ScriptedHandlers handlers;
-  auto gate = Gate::create(*loop, random, ingest, handlers, {});
+  auto gate = Gate::create(*loop, ingest, handlers, {});
   const std::uint16_t port = base::parse_host_port(*gate->listen("127.0.0.1:0"))->port;
   const auto run_until = [&](auto done) {
     for (int i = 0; i < 5'000 && !done(); ++i) loop->run_once(5);
@@ -90,10 +89,9 @@ TEST(GateOnSockets, ManyChildrenSayHelloSendABatchAndHibernate) {
 
 TEST(GateOnSockets, ARefusalArrivesThoughTheRequestGoesOn) {
   auto loop = *base::EpollLoop::create();
-  sim::SeededRandom random(1);
   ScriptedIngest ingest;
   ScriptedHandlers handlers;
-  auto gate = Gate::create(*loop, random, ingest, handlers, {});
+  auto gate = Gate::create(*loop, ingest, handlers, {});
   const std::uint16_t port = base::parse_host_port(*gate->listen("127.0.0.1:0"))->port;
   SocketClient client(*loop, port);
   client.send("GET / HTTP/1.1\r\nX: " + std::string(2 << 20, 'x'));

@@ -23,7 +23,7 @@ void change_hands(GateWorld& w, GateOptions options = {}) {
   w.gate->let_go();
   w.gate.reset();
   w.network.run_for(300);  // what comes meanwhile waits
-  w.gate = Gate::create(w.parent, w.network.random(), w.ingest, w.handlers, options);
+  w.gate = Gate::create(w.parent, w.ingest, w.handlers, options);
   const auto address = w.gate->adopt(saved->bytes, saved->streams);
   ASSERT_TRUE(address) << address.error().text;
   EXPECT_EQ(*address, "parent:8787");
@@ -141,7 +141,7 @@ TEST(GateHandOver, HibernatedChildrenSleepOnWithTagsAttachmentsAndStamps) {
   (void)a->next();
   const std::vector<ConnectionId> ids = w.gate->list();
   ASSERT_EQ(ids.size(), 2u);
-  const std::vector<std::string_view> tags = {"room:7", "user"};
+  const std::vector<std::string_view> tags = {"group:7", "user"};
   ASSERT_TRUE(w.gate->set_tags(ids[0], tags));
   ASSERT_TRUE(w.gate->set_attachment(ids[1], "kept"));
   w.network.run_for(11'000);
@@ -152,7 +152,7 @@ TEST(GateHandOver, HibernatedChildrenSleepOnWithTagsAttachmentsAndStamps) {
   EXPECT_EQ(w.gate->stats().hibernated, 2u);
   EXPECT_EQ(w.gate->stats().held_bytes, 0u);
   EXPECT_EQ(w.gate->get_tags(ids[0]), tags);
-  EXPECT_EQ(w.gate->list("room:7"), std::vector<ConnectionId>{ids[0]});
+  EXPECT_EQ(w.gate->list("group:7"), std::vector<ConnectionId>{ids[0]});
   EXPECT_EQ(w.gate->get_attachment(ids[1]), "kept");
   // Time stood still for 300 ms between the gates.
   const auto after = w.gate->get_auto_response_timestamp(ids[0]);
@@ -221,9 +221,9 @@ TEST(GateHandOver, DamagedBytesAreRefusedAndNothingIsClosed) {
   const auto saved = w.gate->save_connections();
   ASSERT_TRUE(saved);
   w.gate->let_go();
-  w.gate = Gate::create(w.parent, w.network.random(), w.ingest, w.handlers, {});
+  w.gate = Gate::create(w.parent, w.ingest, w.handlers, {});
   EXPECT_FALSE(w.gate->adopt(saved->bytes.substr(1), saved->streams));
-  w.gate = Gate::create(w.parent, w.network.random(), w.ingest, w.handlers, {});
+  w.gate = Gate::create(w.parent, w.ingest, w.handlers, {});
   ASSERT_TRUE(w.gate->adopt(saved->bytes, saved->streams));
   w.gate->resume();
   ASSERT_TRUE(w.parent.rest_sockets(false));

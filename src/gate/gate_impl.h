@@ -1,9 +1,9 @@
 // The gate behind gate.h. Not for other rooms.
 //
-// How an event runs: every entry (bytes, writable, timer, a room's call) handles its connection and
-// ends with settle(): output collected meanwhile is written with one call, memory is counted, what
-// is idle again loses its Active, and what was to close closes. Between entry and settle() a
-// connection's record therefore stays valid, even if it failed.
+// How an event runs: every entry (bytes, writable, timer, an application's call) handles its
+// connection and ends with settle(): output collected meanwhile is written with one call, memory is
+// counted, what is idle again loses its Active, and what was to close closes. Between entry and
+// settle() a connection's record therefore stays valid, even if it failed.
 #pragma once
 
 #include <cstdint>
@@ -51,7 +51,7 @@ class GateImpl : public Gate, public base::StreamEvents {
     return stats;
   }
 
-  // gate_room.cc
+  // gate_application.cc
   Result<void> set_auto_response(wire::WsOpcode opcode, std::string_view request,
                                  std::string_view response) override;
   std::optional<UnixMillis> get_auto_response_timestamp(ConnectionId connection) override;
@@ -140,7 +140,7 @@ class GateImpl : public Gate, public base::StreamEvents {
   void websocket_close(StreamId s, wire::WsClose code, std::string_view reason);
   UnixMillis wall() { return loop_.clock().wall(); }
 
-  // --- for a room above (gate_room.cc) ---
+  // --- for an application (gate_application.cc) ---
   struct AutoResponse {
     std::string request, response;
   };

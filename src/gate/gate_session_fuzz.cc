@@ -36,7 +36,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     if (w.gate->stats().held_bytes > 8u << 20) std::abort();
     if (w.gate->stats().hibernated > w.gate->stats().children) std::abort();
-    // A room above, as it likes.
+    // An application, as it likes.
     for (const ConnectionId id : w.gate->list()) {
       const std::array<std::string_view, 2> tags{"all", record.substr(0, 8)};
       (void)w.gate->set_tags(id, tags);

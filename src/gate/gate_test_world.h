@@ -238,7 +238,7 @@ struct GateWorld {
       : network(seed),
         parent(network, "parent"),
         edges(network, "edges"),
-        gate(Gate::create(parent, network.random(), ingest, handlers, options)) {
+        gate(Gate::create(parent, ingest, handlers, options)) {
     (void)*gate->listen("parent:8787");
   }
   std::unique_ptr<TestClient> client() { return std::make_unique<TestClient>(network, edges); }

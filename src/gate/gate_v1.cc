@@ -10,7 +10,7 @@ namespace {
 using wire::V1NackReason;
 
 constexpr std::uint32_t retry_ms = 1'000;
-constexpr std::size_t entries_kept = 10'000;  // room for so many stays for the next batch
+constexpr std::size_t entries_kept = 10'000;  // space for so many stays for the next batch
 
 // Worth sending again: only what may succeed with the same bytes. What translation cannot keep
 // below a limit passes with time (memory for gaps or definitions that others use) or on a new

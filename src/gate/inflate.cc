@@ -39,7 +39,7 @@ Result<std::string_view> Inflater::inflate(std::string_view compressed, std::siz
   std::size_t size = 0;
   while (true) {
     if (size == out_.size()) {
-      // One byte over the limit is room enough to see that it is passed.
+      // One byte over the limit is enough to see that it is passed.
       const std::size_t wanted = std::max(first_bytes, out_.size() * 2);
       out_.resize(std::min(wanted, bytes_max + 1));
     }

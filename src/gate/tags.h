@@ -2,8 +2,8 @@
 // that connections share; a connection's record holds only the handle of its set.
 //
 //   TagIndex tags(16u << 20);
-//   record.tags = EVODB_TRY(tags.put(record.tags, id, {"room:7", "user:12"}));
-//   for (std::uint32_t id : tags.list("room:7")) ...        // ascending
+//   record.tags = EVODB_TRY(tags.put(record.tags, id, {"table:users", "source:shop-7"}));
+//   for (std::uint32_t id : tags.list("table:users")) ...        // ascending
 //   tags.drop(record.tags, id);
 //
 // Memory: 4 bytes a tagged connection, each text once, and each set that is in use; bounded in

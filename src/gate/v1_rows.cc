@@ -288,17 +288,17 @@ void V1RowTranslator::Scratch::reject(const V1RowEntry& entry, std::string_view 
   key.clear();
   // For the table's name, the reason and everything around.
   constexpr std::uint64_t reserve = base::table_name_bytes_max + 8 * change_overhead_bytes;
-  const std::size_t room = std::min<std::uint64_t>(
+  const std::size_t space = std::min<std::uint64_t>(
       base::row_bytes_max, std::max(limits.bytes_max, 2 * reserve) - reserve);
   const bool whole =
-      entry.row_id.size() + entry.before.size() + entry.after.size() + reason.size() <= room;
+      entry.row_id.size() + entry.before.size() + entry.after.size() + reason.size() <= space;
   if (whole) {
     for (const std::string_view part :
          {entry.row_id, name_of(entry.op), entry.before, entry.after}) {
       wire::put_value(key, ValueView::of_text(part));
     }
   } else {
-    wire::put_value(key, ValueView::of_text(entry.row_id.substr(0, room / 2)));
+    wire::put_value(key, ValueView::of_text(entry.row_id.substr(0, space / 2)));
   }
   add(Op::kOversize, named ? entry.table : no_table, entry, {true, whole ? 4u : 1u, key}, {}, {},
       reason);

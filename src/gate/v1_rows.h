@@ -55,8 +55,8 @@ inline constexpr std::size_t v1_tables_max = 1'000;          // (table, columns)
 inline constexpr std::size_t v1_table_bytes_max = 1u << 20;  // of their names together
 inline constexpr std::uint64_t v1_own_lsn_min = base::stored_number_max;
 
-// Which definitions a session has, and their numbers. Where there is no room for another one, those
-// that were not used for the longest make place, and their numbers are used again.
+// Which definitions a session has, and their numbers. Where there is no space for another one,
+// those that were not used for the longest are dropped, and their numbers are used again.
 class V1Tables {
  public:
   struct Known {
@@ -68,7 +68,7 @@ class V1Tables {
   V1Tables(V1Tables&&) = default;
   V1Tables& operator=(V1Tables&&) = default;
 
-  // nullptr: there is no room beside those that the body at hand uses. It must be finished first.
+  // nullptr: there is no space beside those that the body at hand uses. It must be finished first.
   // The pointer is valid until the next call. REQUIRES: names of at most v1_table_bytes_max.
   Known* find_or_add(std::string_view table, const std::vector<std::string_view>& columns);
   void begin_body() { ++body_; }

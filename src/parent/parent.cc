@@ -95,7 +95,7 @@ struct Parent::Impl : gate::GateHandlers,
     recovered_end = journal->durable_end();
     ingest = std::move(recovered.ingest);
     landed_filter = std::move(recovered.landed);
-    gate = gate::Gate::create(seams.loop, seams.random, *ingest, *this, options.gate);
+    gate = gate::Gate::create(seams.loop, *ingest, *this, options.gate);
     auto aside = EVODB_TRY(SetAside::open(seams.disk, options.journal_directory, journal->id(),
                                           options.set_aside_bytes_max));
     landing = std::make_unique<Landing>(

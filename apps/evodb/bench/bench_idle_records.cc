@@ -125,7 +125,7 @@ Result<IdleRecords> measure(std::uint32_t count, const std::string& directory) {
   NoPages pages;
   gate::GateOptions options;
   options.connections_max = count;
-  auto gate = gate::Gate::create(loop, random, *ingest, pages, options);
+  auto gate = gate::Gate::create(loop, *ingest, pages, options);
   (void)EVODB_TRY(gate->listen("memory:0"));
   const auto anonymous = [&]() -> Result<double> {
     return static_cast<double>(EVODB_TRY(bench::anonymous_bytes(getpid())));

@@ -1,5 +1,5 @@
 // Wire v1: what clients of the first generation speak. Binary batches, ACKs and NACKs here, their
-// JSON text messages in text.h. docs/formats/wire-v1.md is the law.
+// JSON text messages in text.h. The specification is docs/formats/wire-v1.md.
 //
 //   switch (EVODB_TRY(v1_type(message))) {
 //     case V1Type::kBatch: {

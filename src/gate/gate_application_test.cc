@@ -1,4 +1,4 @@
-// What a room above may do with connections, and when they hibernate.
+// What an application above the gate may do with connections, and when they hibernate.
 #include <gtest/gtest.h>
 
 #include "gate/gate_test_world.h"
@@ -11,8 +11,8 @@ using Ids = std::vector<ConnectionId>;
 
 constexpr WsOpcode text = WsOpcode::kText, binary = WsOpcode::kBinary;
 
-struct Room : GateWorld {
-  explicit Room(const GateOptions& options = {}) : GateWorld(options) {}
+struct Application : GateWorld {
+  explicit Application(const GateOptions& options = {}) : GateWorld(options) {}
   // The connection of the newest child.
   ConnectionId newest() { return ConnectionId(ingest.sessions.back().value); }
   Result<void> tag(ConnectionId id, std::vector<std::string_view> tags) {
@@ -27,8 +27,8 @@ struct Room : GateWorld {
   }
 };
 
-TEST(GateRoom, TextAndBinaryPairsAreAnsweredWithoutTheSession) {
-  Room w;
+TEST(GateApplication, TextAndBinaryPairsAreAnsweredWithoutTheSession) {
+  Application w;
   auto c = w.child();
   c->text("ping");
   EXPECT_EQ(c->next().payload, "pong");
@@ -47,8 +47,8 @@ TEST(GateRoom, TextAndBinaryPairsAreAnsweredWithoutTheSession) {
   EXPECT_EQ(c->next_frame<wire::Nack>()->reason, wire::NackReason::kMalformed);
 }
 
-TEST(GateRoom, AutoResponsePairsAreLimited) {
-  Room w;
+TEST(GateApplication, AutoResponsePairsAreLimited) {
+  Application w;
   const std::string most(2'048, 'x'), more(2'049, 'x');
   EXPECT_TRUE(w.gate->set_auto_response(text, most, most));
   EXPECT_EQ(w.gate->set_auto_response(text, more, "").error().kind, ErrorKind::kOverLimit);
@@ -63,8 +63,8 @@ TEST(GateRoom, AutoResponsePairsAreLimited) {
   EXPECT_TRUE(c->next_frame<wire::Nack>());
 }
 
-TEST(GateRoom, TheTimeOfTheLastAutoResponseIsKnown) {
-  Room w;
+TEST(GateApplication, TheTimeOfTheLastAutoResponseIsKnown) {
+  Application w;
   auto c = w.child();
   const ConnectionId id = w.newest();
   EXPECT_FALSE(w.gate->get_auto_response_timestamp(id));
@@ -78,32 +78,32 @@ TEST(GateRoom, TheTimeOfTheLastAutoResponseIsKnown) {
   EXPECT_LE(at->value, before + 50);
 }
 
-TEST(GateRoom, TagsAreListedInOrderAndGoWithTheirConnection) {
-  Room w;
+TEST(GateApplication, TagsAreListedInOrderAndGoWithTheirConnection) {
+  Application w;
   auto a = w.child("a");
   const ConnectionId ida = w.newest();
   auto b = w.child("b");
   const ConnectionId idb = w.newest();
   auto c = w.child("c");
   const ConnectionId idc = w.newest();
-  ASSERT_TRUE(w.tag(idc, {"room", "c"}));
-  ASSERT_TRUE(w.tag(ida, {"room", "a", "room"}));
-  EXPECT_EQ(w.gate->list("room"), (Ids{ida, idc}));
+  ASSERT_TRUE(w.tag(idc, {"group", "c"}));
+  ASSERT_TRUE(w.tag(ida, {"group", "a", "group"}));
+  EXPECT_EQ(w.gate->list("group"), (Ids{ida, idc}));
   EXPECT_EQ(w.gate->list("a"), Ids{ida});
   EXPECT_EQ(w.gate->list("nobody"), Ids{});
   EXPECT_EQ(w.gate->list(), (Ids{ida, idb, idc}));
-  EXPECT_EQ(w.gate->get_tags(ida), (std::vector<std::string_view>{"a", "room"}));
+  EXPECT_EQ(w.gate->get_tags(ida), (std::vector<std::string_view>{"a", "group"}));
   ASSERT_TRUE(w.tag(ida, {"other"}));
-  EXPECT_EQ(w.gate->list("room"), Ids{idc});
+  EXPECT_EQ(w.gate->list("group"), Ids{idc});
   c->leave();
-  EXPECT_EQ(w.gate->list("room"), Ids{});
+  EXPECT_EQ(w.gate->list("group"), Ids{});
   EXPECT_EQ(w.gate->get_tags(idc).size(), 0u);
   a->leave();
   EXPECT_EQ(w.gate->stats().tags_bytes, 0u);
 }
 
-TEST(GateRoom, TagsMayBeAddedToThoseThatWereGiven) {
-  Room w;
+TEST(GateApplication, TagsMayBeAddedToThoseThatWereGiven) {
+  Application w;
   auto c = w.child();
   const ConnectionId id = w.newest();
   std::vector<std::string_view> wanted = {"zeta"};
@@ -118,8 +118,8 @@ TEST(GateRoom, TagsMayBeAddedToThoseThatWereGiven) {
   EXPECT_EQ(w.gate->get_tags(id), wanted);
 }
 
-TEST(GateRoom, TagsAreLimited) {
-  Room w(GateOptions{.tags_bytes_max = 4'096});
+TEST(GateApplication, TagsAreLimited) {
+  Application w(GateOptions{.tags_bytes_max = 4'096});
   auto c = w.child();
   const ConnectionId id = w.newest();
   std::vector<std::string_view> ten = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
@@ -138,8 +138,8 @@ TEST(GateRoom, TagsAreLimited) {
   EXPECT_EQ(w.gate->get_tags(id), std::vector<std::string_view>{longest});
 }
 
-TEST(GateRoom, AttachmentsLiveAsLongAsTheirConnectionAndAreBounded) {
-  Room w(GateOptions{.attachments_bytes_max = 40'000});
+TEST(GateApplication, AttachmentsLiveAsLongAsTheirConnectionAndAreBounded) {
+  Application w(GateOptions{.attachments_bytes_max = 40'000});
   auto a = w.child("a");
   const ConnectionId ida = w.newest();
   auto b = w.child("b");
@@ -165,26 +165,26 @@ TEST(GateRoom, AttachmentsLiveAsLongAsTheirConnectionAndAreBounded) {
   EXPECT_EQ(w.gate->stats().attachments_bytes, 0u);
 }
 
-TEST(GateRoom, ABroadcastReachesAllOrThoseWithATag) {
-  Room w;
+TEST(GateApplication, ABroadcastReachesAllOrThoseWithATag) {
+  Application w;
   auto a = w.child("a");
-  ASSERT_TRUE(w.tag(w.newest(), {"room"}));
+  ASSERT_TRUE(w.tag(w.newest(), {"group"}));
   auto b = w.child("b");
   auto http = w.client();
   EXPECT_EQ(w.gate->broadcast(text, "to all").value(), 2u);
-  EXPECT_EQ(w.gate->broadcast(binary, "to the room", "room").value(), 1u);
+  EXPECT_EQ(w.gate->broadcast(binary, "to the group", "group").value(), 1u);
   EXPECT_EQ(w.gate->broadcast(text, "to nobody", "empty").value(), 0u);
   w.network.run_for(20);
   EXPECT_EQ(a->next().payload, "to all");
-  EXPECT_EQ(a->next().payload, "to the room");
+  EXPECT_EQ(a->next().payload, "to the group");
   EXPECT_EQ(b->next().payload, "to all");
   EXPECT_EQ(b->next().opcode, WsOpcode::kContinuation);
   EXPECT_EQ(http->received, "");
   EXPECT_EQ(w.gate->broadcast(WsOpcode::kClose, "").error().kind, ErrorKind::kInvalid);
 }
 
-TEST(GateRoom, ABroadcastToManyComesInSlicesAndInOrder) {
-  Room w;
+TEST(GateApplication, ABroadcastToManyComesInSlicesAndInOrder) {
+  Application w;
   std::vector<std::unique_ptr<TestClient>> clients;
   for (int i = 0; i < 200; ++i) {
     clients.push_back(w.child("c" + std::to_string(i)));
@@ -206,24 +206,24 @@ TEST(GateRoom, ABroadcastToManyComesInSlicesAndInOrder) {
   }
 }
 
-TEST(GateRoom, ATagThatIsTakenAwayMeanwhileGetsNoBroadcast) {
-  Room w;
+TEST(GateApplication, ATagThatIsTakenAwayMeanwhileGetsNoBroadcast) {
+  Application w;
   std::vector<std::unique_ptr<TestClient>> clients;
   for (int i = 0; i < 100; ++i) {
     clients.push_back(w.child("c" + std::to_string(i)));
-    ASSERT_TRUE(w.tag(w.newest(), {"room"}));
+    ASSERT_TRUE(w.tag(w.newest(), {"group"}));
   }
-  const ConnectionId last = w.gate->list("room").back();
-  EXPECT_EQ(w.gate->broadcast(text, "to the room", "room").value(), 100u);
+  const ConnectionId last = w.gate->list("group").back();
+  EXPECT_EQ(w.gate->broadcast(text, "to the group", "group").value(), 100u);
   ASSERT_TRUE(w.tag(last, {"elsewhere"}));
   w.network.run_for(100);
   std::size_t got = 0;
-  for (auto& client : clients) got += client->next().payload == "to the room" ? 1 : 0;
+  for (auto& client : clients) got += client->next().payload == "to the group" ? 1 : 0;
   EXPECT_EQ(got, 99u);
 }
 
-TEST(GateRoom, BroadcastsThatWaitAreBounded) {
-  Room w;
+TEST(GateApplication, BroadcastsThatWaitAreBounded) {
+  Application w;
   std::vector<std::unique_ptr<TestClient>> clients;
   for (int i = 0; i < 65; ++i) clients.push_back(w.child("c" + std::to_string(i)));
   const std::string page(2u << 20, 'p');
@@ -233,10 +233,10 @@ TEST(GateRoom, BroadcastsThatWaitAreBounded) {
   EXPECT_EQ(w.gate->broadcast(text, page).error().kind, ErrorKind::kOverLimit);
 }
 
-TEST(GateRoom, WhoDoesNotReadABroadcastIsCutOffAndTheOthersGetIt) {
+TEST(GateApplication, WhoDoesNotReadABroadcastIsCutOffAndTheOthersGetIt) {
   GateOptions options;
   options.output_bytes_max = 256 << 10;
-  Room w(options);
+  Application w(options);
   auto slow = w.child("slow");
   auto fast = w.child("fast");
   slow->pause(true);
@@ -256,7 +256,7 @@ TEST(GateRoom, WhoDoesNotReadABroadcastIsCutOffAndTheOthersGetIt) {
 // --- hibernation --------------------------------------------------------------------------------
 
 TEST(GateHibernation, AChildThatSaysNothingHibernatesAfterItsTime) {
-  Room w;
+  Application w;
   auto c = w.child();
   EXPECT_EQ(w.gate->stats().hibernated, 0u);
   w.network.run_for(9'000);
@@ -268,7 +268,7 @@ TEST(GateHibernation, AChildThatSaysNothingHibernatesAfterItsTime) {
 }
 
 TEST(GateHibernation, TheLastAcknowledgementSendsItToSleepAtOnce) {
-  Room w;
+  Application w;
   auto c = w.child();
   const ConnectionId id = w.newest();
   w.last_ack(id, 1, false);
@@ -280,7 +280,7 @@ TEST(GateHibernation, TheLastAcknowledgementSendsItToSleepAtOnce) {
 }
 
 TEST(GateHibernation, OnlyWhatTheSessionMustSeeWakes) {
-  Room w;
+  Application w;
   auto c = w.child();
   const ConnectionId id = w.newest();
   ASSERT_TRUE(w.gate->set_auto_response(binary, "?", "!"));
@@ -305,7 +305,7 @@ TEST(GateHibernation, OnlyWhatTheSessionMustSeeWakes) {
 }
 
 TEST(GateHibernation, AMessageInPartsKeepsAChildAwake) {
-  Room w;
+  Application w;
   auto c = w.child();
   const std::string bytes = TestClient::message_bytes(binary, std::string(100, 'x'));
   c->send(bytes.substr(0, 50));
@@ -314,7 +314,7 @@ TEST(GateHibernation, AMessageInPartsKeepsAChildAwake) {
 }
 
 TEST(GateHibernation, ADeadPeerIsFoundAlsoWhileItHibernates) {
-  Room w;
+  Application w;
   auto c = w.child();
   w.last_ack(w.newest(), 1);
   c->pause(true);  // no pong any more

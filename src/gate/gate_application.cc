@@ -1,5 +1,5 @@
-// What a room above asks of connections: auto-responses, tags, attachments, broadcasts. None of it
-// wakes a hibernated one.
+// What an application above the gate asks of connections: auto-responses, tags, attachments,
+// broadcasts. None of it wakes a hibernated one.
 #include <algorithm>
 
 #include "gate/gate_impl.h"
@@ -12,8 +12,8 @@ Connection* GateImpl::open_websocket(ConnectionId id) {
   return c.upgraded() ? &c : nullptr;
 }
 
-// What a room above may change: between on_session and on_session_end. A WebSocket that never says
-// hello ends without a word to the room, and its id is soon another's.
+// What an application may change: between on_session and on_session_end. A WebSocket that never
+// says hello ends without a word to the application, and its id is soon another's.
 Connection* GateImpl::session(ConnectionId id) {
   Connection* c = open_websocket(id);
   return c != nullptr && c->said_hello ? c : nullptr;
