@@ -31,7 +31,6 @@ inline void put_u8(std::string& out, std::uint8_t v) { out.push_back(static_cast
 inline void put_u16(std::string& out, std::uint16_t v) { put_fixed(out, v); }
 inline void put_u32(std::string& out, std::uint32_t v) { put_fixed(out, v); }
 inline void put_u64(std::string& out, std::uint64_t v) { put_fixed(out, v); }
-inline void put_f64(std::string& out, double v) { put_fixed(out, v); }
 
 template <class Int>
 Int load_fixed(const char* p) {
@@ -99,7 +98,6 @@ class ByteReader {
   bool u16(std::uint16_t* v) { return fixed(v); }
   bool u32(std::uint32_t* v) { return fixed(v); }
   bool u64(std::uint64_t* v) { return fixed(v); }
-  bool f64(double* v) { return fixed(v); }
 
   bool varint(std::uint64_t* v) {
     if (!ok_) return false;

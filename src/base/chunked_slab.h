@@ -2,9 +2,9 @@
 // reference to a record stays good, and growth copies nothing.
 //
 //   ChunkedSlab<Connection> slab;
-//   slab.make(7).state = ...;        // with all of its chunk, if it was not there
-//   slab[7].state;                   // REQUIRES: was made
-//   for (std::uint32_t i = 0; i < slab.end(); ++i) slab[i];
+//   slab.make(7) = connection;       // with all of its chunk, if it was not there
+//   Connection& seventh = slab[7];   // REQUIRES: was made
+//   for (std::uint32_t id = 0; id < slab.end(); ++id) look_at(slab[id]);
 //
 // Threads: one.
 #pragma once

@@ -1,9 +1,9 @@
 // Disk: the seam through which files are touched. The journal and its checkpoints use nothing else.
 //
-//   Result<std::unique_ptr<File>> f = disk.open("journal/00.seg", OpenMode::kCreate);
-//   (*f)->pwrite(0, bytes);
-//   (*f)->sync();                      // only now is it there after a power loss
-//   disk.sync_directory("journal");    // and only now is its name
+//   std::unique_ptr<File> file = EVODB_TRY(disk.open("journal/00.seg", OpenMode::kCreate));
+//   EVODB_TRY(file->pwrite(0, bytes));
+//   EVODB_TRY(file->sync());                     // only now is it there after a power loss
+//   EVODB_TRY(disk.sync_directory("journal"));   // and only now is its name
 //
 // Calls block and return an error, never throw. kNoSpace means the disk is full, kOverLimit that no
 // more files may be open, kNotFound and kExists are about names. kRetry never occurs: **a failed
@@ -11,7 +11,7 @@
 // kCorrupt and the caller abandons the file.
 //
 // Threads: one File is used by one thread at a time; a Disk by any.
-// The simulator's Disk forgets what was not synced: see sim/fake_disk.h.
+// The simulator's Disk forgets what was not synced: see sim/seams/fake_disk.h.
 #pragma once
 
 #include <cstdint>

@@ -5,13 +5,21 @@
 // parent, poll for a client), sim has one with a fake clock whose network cuts and delays.
 //
 //   class Echo : public StreamEvents {
+//    public:
+//     explicit Echo(Loop& loop) : loop_(loop) {}
 //     void on_accept(StreamId, std::string_view) override {}
+//     void on_connected(StreamId) override {}
 //     void on_data(StreamId s, std::span<char> bytes) override {
 //       loop_.write(s, std::string_view(bytes));
 //     }
-//     ...
+//     void on_writable(StreamId) override {}
+//     void on_closed(StreamId, std::string_view) override {}
+//
+//    private:
+//     Loop& loop_;
 //   };
-//   loop.listen("127.0.0.1:8787", echo);
+//   Echo echo(loop);
+//   std::string address = EVODB_TRY(loop.listen("127.0.0.1:8787", echo));
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,9 @@
 // For rooms that keep a SQLite database in WAL mode: the log's bytes once more, as they are, and a
 // sync.
 //
-//   BEGIN IMMEDIATE;  const int code = base::write_sqlite_log_again(db);  COMMIT;
+//   run("BEGIN IMMEDIATE");
+//   const int code = write_sqlite_log_again(db);
+//   run("COMMIT");
 //
 // Why: an earlier process's sync may have failed. The kernel then takes those pages for clean,
 // SQLite's recovery reads them as committed, and everything that is built on them would go with

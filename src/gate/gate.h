@@ -17,7 +17,7 @@
 //   EVODB_TRY(gate->set_auto_response(wire::WsOpcode::kText, "are you there?", "yes"));
 //   const std::string_view tags[] = {"table:users"};
 //   EVODB_TRY(gate->set_tags(connection, tags));
-//   EVODB_TRY(gate->broadcast(wire::WsOpcode::kBinary, frame, "table:users"));
+//   auto heard = EVODB_TRY(gate->broadcast(wire::WsOpcode::kText, text, "table:users"));
 //
 // Threads: the loop's only.
 #pragma once

@@ -2,7 +2,8 @@
 // that connections share; a connection's record holds only the handle of its set.
 //
 //   TagIndex tags(16u << 20);
-//   record.tags = EVODB_TRY(tags.put(record.tags, id, {"table:users", "source:shop-7"}));
+//   const std::string_view texts[] = {"table:users", "source:shop-7"};
+//   record.tags = EVODB_TRY(tags.put(record.tags, id, texts));
 //   for (std::uint32_t id : tags.list("table:users")) ...        // ascending
 //   tags.drop(record.tags, id);
 //

@@ -2,7 +2,7 @@
 //
 //   TimerWheel<Slab> wheel(slab);
 //   wheel.arm(id, 40);                       // about 40 ticks from now
-//   wheel.tick([&](std::uint32_t id) { ... });  // every tick; fired ones are disarmed
+//   wheel.tick([&](std::uint32_t) { ... });  // every tick; fired ones are disarmed
 //
 // Lazy: activity is a stamp in the record, the wheel is not touched; when a deadline fires, its
 // owner looks at the stamp and arms again for the rest. A delay beyond the wheel's circumference

@@ -4,7 +4,7 @@
 //   V1Tables tables;                       // of the session
 //   V1RowTranslator translator;            // of the gate: parsers and scratch memory
 //   V1Batch batch = translator.translate(entries, tables, limits);   // sorts the entries
-//   ingest.on_batch_unordered(session, batch.bodies, ...);
+//   ingest.on_batch_unordered(session, batch.bodies, bytes, token, now, effects);
 //   tables.forget_sent();                  // if these were refused
 //
 // Nothing makes a batch fail: an entry that is wrong is rejected by itself. It goes to the rejects

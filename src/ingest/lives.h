@@ -3,10 +3,10 @@
 // that another process did not close. So a new life is a restart, or a copy; and a life that comes
 // back after another one took its place is the original, and the other one is a copy.
 //
-//   switch (lives.on_hello(source, hello.life, hello.epoch, connected, newest, hello.agent)) {
-//     case Lives::Verdict::kGoOn: ...      // its sessions of other lives are to be closed
-//     case Lives::Verdict::kOriginal: ...  // welcome: new epoch, at least lives.epoch_for(source)
-//     case Lives::Verdict::kCopy: ...      // welcome: copy, lives.why(source)
+//   switch (lives.on_hello(source, hello.life, hello.epoch, connected, newest, hello.agent, now)) {
+//     case Lives::Verdict::kGoOn: break;      // its sessions of other lives are to be closed
+//     case Lives::Verdict::kOriginal: break;  // welcome: new epoch, at least lives.epoch_for(source)
+//     case Lives::Verdict::kCopy: break;      // welcome: copy, lives.why(source)
 //   }
 //
 // Nobody is called a copy before the original has done as it was asked and begun that epoch: an old

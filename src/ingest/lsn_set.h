@@ -3,8 +3,9 @@
 // an LSN that is a time in milliseconds, 10 for one drawn at random from 64 bits.
 //
 //   LsnSet set;
-//   set.add({{{Lsn(1), Lsn(9)}, {Lsn(20), Lsn(20)}}});
-//   set.contains(Lsn(5));
+//   const LsnRun runs[] = {{Lsn(1), Lsn(9)}, {Lsn(20), Lsn(20)}};
+//   set.add(runs);
+//   if (set.contains(Lsn(5))) ...
 //
 // A look reads at most one chunk, an addition writes one anew. Nothing is ever removed.
 // Threads: one.

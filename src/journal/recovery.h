@@ -1,8 +1,7 @@
 // What a journal's directory holds, and whether that is all that it ought to hold.
 //
-//   RecoveredJournal found = EVODB_TRY(read_journal(disk, directory, options));  // changes nothing
-//   EVODB_TRY(repair_journal(disk, directory, found));  // cuts the torn tail, makes the rest
-//   durable
+//   RecoveredJournal found = EVODB_TRY(read_journal(disk, directory, options));   // changes nothing
+//   EVODB_TRY(repair_journal(disk, directory, found));   // cuts the torn tail, syncs the rest
 //
 // The rules, and why they hold: docs/formats/journal.md, "Where the log ends".
 #pragma once

@@ -3,7 +3,7 @@
 //
 //   std::string page = encode_segment_header(header);
 //   store_record_header(at, record);                      // 40 bytes
-//   if (load_record_header(at, salt, position, &record))  // false: no record of this segment here
+//   if (load_record_header(at, salt, position, &record)) ...   // else it is none of this segment
 //
 // No I/O here.
 #pragma once

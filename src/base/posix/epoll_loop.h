@@ -2,7 +2,7 @@
 // bytes of user memory a stream.
 //
 //   auto loop = EVODB_TRY(EpollLoop::create());
-//   loop->listen("127.0.0.1:8787", gate);
+//   std::string address = EVODB_TRY(loop->listen("127.0.0.1:8787", gate));
 //   loop->run(2);                 // until stop(), which any thread or signal handler may call
 //
 // Threads: handlers run one at a time, on the thread that has the turn (the leader). With two

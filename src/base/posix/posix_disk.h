@@ -1,7 +1,7 @@
 // PosixDisk: the real Disk: open, pwrite, pread, fdatasync, rename, unlink, fsync of directories.
 //
 //   PosixDisk disk;
-//   auto journal = Journal::open(disk, "evodb-data/journal", ...);
+//   EVODB_TRY(disk.make_directories("evodb-data/journal"));
 //
 // Interrupted calls are repeated, short writes and reads finished. Errors name call, path and
 // errno: a full disk or quota is kNoSpace, too many open files kOverLimit, a failed sync is always

@@ -1,12 +1,12 @@
 // Wire v1: what clients of the first generation speak. Binary batches, ACKs and NACKs here, their
 // JSON text messages in text.h. The specification is docs/formats/wire-v1.md.
 //
-//   switch (EVODB_TRY(v1_type(message))) {
-//     case V1Type::kBatch: {
-//       V1BatchReader reader(message);
-//       V1Entry entry;
-//       while (reader.next(&entry)) ...
-//       if (!reader.status()) ...        // malformed: nothing of it may be used
+//   if (EVODB_TRY(v1_type(message)) == V1Type::kBatch) {
+//     V1BatchReader reader(message);
+//     V1Entry entry;
+//     while (reader.next(&entry)) ...
+//     if (!reader.status()) ...        // malformed: nothing of it may be used
+//   }
 //
 // Everything that a reader gives borrows from the message.
 #pragma once
