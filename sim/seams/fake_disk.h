@@ -87,8 +87,7 @@ class FakeDisk final : public base::Disk {
   // that it is taken from may go on with `this`.
   std::unique_ptr<FakeDisk> platter(CrashModel model, base::Random& random) const;
 
-  // --- looking and spoiling
-  // -----------------------------------------------------------------------
+  // --- looking and spoiling ----------------------------------------------------------------------
   std::uint64_t total_bytes() const;  // of all files that have a name
   std::vector<std::string> paths() const;
   std::string contents(const std::string& path) const;

@@ -32,7 +32,6 @@ class TimerWheel {
   explicit TimerWheel(Slab& slab) : slab_(slab) { heads_.fill(WheelLink::none); }
 
   std::uint32_t now() const { return now_; }
-  bool armed(std::uint32_t id) { return slab_[id].link.previous != WheelLink::none; }
 
   void arm(std::uint32_t id, std::uint32_t ticks) {
     disarm(id);

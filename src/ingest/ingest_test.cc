@@ -438,8 +438,7 @@ TEST(Ingest, EverySegmentHasTheDefinitionsThatItNeeds) {
   }
 }
 
-// --- unordered
-// ------------------------------------------------------------------------------------
+// --- unordered -----------------------------------------------------------------------------------
 
 TEST(IngestUnordered, EntriesCountByTheirLsnWhateverTheBatch) {
   IngestWorld w;

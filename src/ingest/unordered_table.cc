@@ -98,7 +98,7 @@ Result<void> UnorderedTable::receive(SourceIndex id, std::span<const LsnRun> run
           ErrorKind::kOverLimit,
           "the memory for gaps between LSNs is used up (dedup.max_sources times "
           "dedup.max_entries_per_source bounds it); nothing that was acknowledged is forgotten to "
-          "make room: raise one of them, or send LSNs without gaps");
+          "make space: raise one of them, or send LSNs without gaps");
     }
   }
   InAir& air = in_air_[id];

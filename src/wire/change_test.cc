@@ -193,8 +193,7 @@ TEST(Batch, EncodesEveryGoldenBatchByteForByte) {
   }
 }
 
-// --- random batches
-// -------------------------------------------------------------------------------
+// --- random batches ------------------------------------------------------------------------------
 
 std::string random_bytes(Random& random) {
   static constexpr std::size_t sizes[] = {0, 1, 7, 30, 31, 32, 158, 159, 1000, 70'000};
