@@ -1,5 +1,5 @@
-// Raw DEFLATE (RFC 1951), inflated within a bound: the "deflate" codec of Avro files that other
-// Iceberg writers leave in our tables.
+// Raw DEFLATE (RFC 1951), inflated by zlib within a bound: the "deflate" codec of Avro files that
+// other Iceberg writers leave in our tables.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@ namespace evodb::table {
 
 // Appends to `out`. Bytes behind the last block are ignored, as all readers of Avro do: PyIceberg
 // leaves three of zlib's checksum there. kCorrupt: not DEFLATE, or cut off. kOverLimit: `out` would
-// grow beyond `bytes_max`.
+// grow beyond `bytes_max`. With an error `out` is as it was.
 Result<void> inflate(std::string_view compressed, std::size_t bytes_max, std::string& out);
 
 }  // namespace evodb::table
