@@ -101,8 +101,9 @@ class Relocation {
       return fail(
           ErrorKind::kInvalid,
           "its manifest " + line.location +
-              " has deletes, partitions or encryption, which only the engine that made them "
-              "can write anew: let it compact the table where it was");
+              " has deletes, partitions or encryption, which only the engine that made them can "
+              "write anew: where the warehouse was, let it compact the table and expire its older "
+              "snapshots, and copy the table's folder here");
     }
     auto entries = EVODB_TRY(read_manifest(EVODB_TRY(store_.get(*key)), line));
     for (ManifestEntry& entry : entries) {
@@ -148,17 +149,40 @@ bool passes(const Error& error) {
   return error.kind == ErrorKind::kRetry || error.kind == ErrorKind::kOutcomeUnknown;
 }
 
-// The newest pointer of each folder.
-Result<std::map<std::string, Pointer>> pointers_of(store::ObjectStore& store) {
+// The newest pointer of each folder, or why it cannot be read.
+Result<std::map<std::string, Result<Pointer>>> pointers_of(store::ObjectStore& store) {
   std::map<std::string, std::string> newest;
   for (const auto& object : EVODB_TRY(store.list(std::string(pointers_prefix)))) {
     if (const auto key = parse_pointer_key(object.key)) newest[key->location_key] = object.key;
   }
-  std::map<std::string, Pointer> pointers;
+  std::map<std::string, Result<Pointer>> pointers;
   for (const auto& [location_key, key] : newest) {
-    pointers.emplace(location_key, EVODB_TRY(decode_pointer(EVODB_TRY(store.get(key)))));
+    const auto bytes = store.get(key);
+    if (!bytes && passes(bytes.error())) return fail(bytes.error());
+    pointers.emplace(location_key,
+                     bytes ? decode_pointer(*bytes) : Result<Pointer>(fail(bytes.error())));
   }
   return pointers;
+}
+
+std::string folder_of(const std::string& metadata_key) {
+  const std::size_t at = metadata_key.rfind("/metadata/");
+  return at == std::string::npos ? "" : metadata_key.substr(0, at);
+}
+
+// Of one that stays where it was, and has none yet: with it the lakehouse knows that the folder is
+// taken, and the table waits instead of beginning anew beside its old files.
+Result<void> point_at(store::ObjectStore& store, WriterEpoch writer, const std::string& name,
+                      const std::string& metadata_key) {
+  const std::string folder = folder_of(metadata_key);
+  const auto json = store.get(metadata_key);
+  const auto metadata =
+      json ? TableMetadata::parse(*json) : Result<TableMetadata>(fail(json.error()));
+  if (folder.empty() || !metadata) return {};
+  const Pointer pointer{name, metadata->uuid(), metadata_key, "",
+                        EVODB_TRY(read_watermark(*metadata))};
+  const std::string key = pointer_key({folder, writer, 1});
+  return store.put(key, encode(pointer), store::PutMode::kOverwrite);
 }
 
 }  // namespace
@@ -176,18 +200,25 @@ Result<Relocated> relocate_lakehouse(store::ObjectStore& store, Catalog& catalog
                 "this warehouse does not say where it was: name that place with --from, as the "
                 "tables' locations begin");
   }
-  Relocated done{with_slash(from), with_slash(store.location("")), {}, {}};
+  Relocated done{with_slash(from), with_slash(store.location("")), {}, {}, {}};
   if (done.from != done.to && EVODB_TRY(store.is_at(from))) done.to = done.from;  // another path
   if (done.from == done.to) return done;
 
+  struct Todo {
+    std::string metadata_key;
+    std::optional<std::string> in_catalog;  // its location there
+    bool has_pointer = false;
+    std::optional<Error> refused;
+  };
   auto pointers = EVODB_TRY(pointers_of(store));
-  std::map<std::string, std::pair<std::string, std::optional<std::string>>> todo;
+  std::map<std::string, Todo> todo;  // by name
+  bool any_here = false;
   for (const TableEntry& entry : EVODB_TRY(catalog.list())) {
     Relocation where(store, random, done.from, done.to);
     const auto here = store.key_of(entry.metadata_location);
     if (here) {  // an earlier call has come so far
-      const std::size_t at = here->rfind("/metadata/");
-      if (at != std::string::npos) pointers.erase(here->substr(0, at));
+      any_here = true;
+      pointers.erase(folder_of(*here));
       continue;
     }
     const auto key = where.key_of(entry.metadata_location);
@@ -195,39 +226,55 @@ Result<Relocated> relocate_lakehouse(store::ObjectStore& store, Catalog& catalog
       done.left.push_back(entry.name + ": it lies elsewhere, at " + entry.metadata_location);
       continue;
     }
-    const std::size_t at = key->rfind("/metadata/");
-    std::string newest = *key;
-    if (at != std::string::npos) {
-      const auto pointer = pointers.extract(key->substr(0, at));
-      // What the pointer names was said to be persisted; the catalog may be an older copy, or ahead
-      // by other engines' commits.
-      if (pointer && pointer.mapped().metadata_key != *key) {
-        const auto json = store.get(*key);
-        const auto metadata =
-            json ? TableMetadata::parse(*json) : Result<TableMetadata>(fail(json.error()));
-        const auto watermark =
-            metadata ? read_watermark(*metadata) : Result<std::optional<Watermark>>(std::nullopt);
-        const bool ahead = watermark && *watermark == pointer.mapped().watermark;
-        if (!ahead) newest = pointer.mapped().metadata_key;
-      }
+    Todo& table = todo[entry.name] = {*key, entry.metadata_location, false, std::nullopt};
+    const auto found = pointers.extract(folder_of(*key));
+    if (!found) continue;
+    table.has_pointer = true;
+    const Result<Pointer>& pointer = found.mapped();
+    if (!pointer) {
+      table.refused = pointer.error();
+      continue;
     }
-    todo[entry.name] = {newest, entry.metadata_location};
+    // What the pointer names was said to be persisted; the catalog may be an older copy, or ahead
+    // by other engines' commits.
+    if (pointer->metadata_key == *key) continue;
+    const auto json = store.get(*key);
+    const auto metadata =
+        json ? TableMetadata::parse(*json) : Result<TableMetadata>(fail(json.error()));
+    const auto watermark =
+        metadata ? read_watermark(*metadata) : Result<std::optional<Watermark>>(std::nullopt);
+    const bool ahead = watermark && *watermark == pointer->watermark;
+    if (!ahead) table.metadata_key = pointer->metadata_key;
   }
   for (const auto& [location_key, pointer] : pointers) {
-    std::string name = pointer.table;
+    std::string name = pointer ? pointer->table : location_key.substr(location_key.rfind('/') + 1);
     while (todo.contains(name)) name += "_2";
-    todo[name] = {pointer.metadata_key, std::nullopt};
+    todo[name] = {pointer ? pointer->metadata_key : "", std::nullopt, true,
+                  pointer ? std::nullopt : std::optional(pointer.error())};
   }
-  for (const auto& [name, what] : todo) {
+  for (auto& [name, table] : todo) {
     Relocation relocation(store, random, done.from, done.to);
-    auto moved = relocation.rewrite(what.first);
+    auto moved = table.refused ? Result<std::string>(fail(*table.refused))
+                               : relocation.rewrite(table.metadata_key);
     if (!moved && passes(moved.error())) return fail(moved.error());
     if (!moved) {
-      const std::string why = "table " + name + " cannot be relocated: " + moved.error().text;
-      return fail(ErrorKind::kInvalid, why);
+      done.refused.push_back({name, moved.error()});
+      continue;
     }
-    EVODB_TRY(catalog.swap(writer, name, what.second, *moved));
+    EVODB_TRY(catalog.swap(writer, name, table.in_catalog, *moved));
     done.tables.push_back(name);
+  }
+  if (done.tables.empty() && !any_here && !(done.left.empty() && done.refused.empty())) {
+    const std::string why = done.refused.empty()
+                                ? done.left.front()
+                                : done.refused.front().table + ": " + done.refused.front().why.text;
+    return fail(ErrorKind::kInvalid, "no table can be relocated from " + done.from + ": " + why);
+  }
+  for (const auto& refused : done.refused) {
+    const Todo& table = todo.at(refused.table);
+    if (!table.has_pointer) {
+      EVODB_TRY(point_at(store, writer, refused.table, table.metadata_key));
+    }
   }
   const auto known = EVODB_TRY(catalog.property(warehouse_id_property));
   if (!record) {

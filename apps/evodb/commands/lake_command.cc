@@ -48,7 +48,13 @@ int print(const Result<table::Relocated>& done) {
   std::printf("relocated from %s to %s\n", done->from.c_str(), done->to.c_str());
   for (const std::string& table : done->tables) std::printf("  %s\n", table.c_str());
   for (const std::string& left : done->left) std::printf("  left as it is: %s\n", left.c_str());
-  return kExitOk;
+  for (const auto& [table, why] : done->refused) {
+    std::fprintf(stderr,
+                 "evodb: table %s was not relocated: %s. It waits and lands nothing until it is: "
+                 "then run this again with --from %s\n",
+                 table.c_str(), why.text.c_str(), done->from.c_str());
+  }
+  return done->refused.empty() ? kExitOk : exit_code_of(done->refused.front().why.kind);
 }
 
 }  // namespace
@@ -67,7 +73,7 @@ void add_lake(CLI::App& app, int& exit_code) {
       ->type_name("DIR");
   relocate_command
       ->add_option("--from", arguments->from,
-                   "Where the warehouse was, if it does not say so itself")
+                   "Where the warehouse was, if it does not say so itself (any more)")
       ->type_name("LOCATION");
   relocate_command->callback([arguments, &exit_code] { exit_code = print(relocate(*arguments)); });
 }
