@@ -2,22 +2,15 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <cstdlib>
 
 #include <curl/curl.h>
 
-#include "base/assert.h"
+#include "base/ascii.h"
+#include "base/posix/system_clock.h"
 
 namespace evodb::store {
 namespace {
-
-UnixMillis wall_now() {
-  // A signature needs the time that the server has; this class is the real end of the store's seam.
-  return UnixMillis{std::chrono::duration_cast<std::chrono::milliseconds>(
-                        std::chrono::system_clock::now().time_since_epoch())
-                        .count()};
-}
 
 constexpr std::uint64_t error_bytes_max = 64u << 10;
 
@@ -67,14 +60,9 @@ std::size_t write_download(char* from, std::size_t size, std::size_t count, void
   return n;
 }
 
-// The value of a header line, if it is of that name (lower case, with its colon).
+// The value of a header line, if it is of that name (with its colon).
 std::optional<std::string_view> value_of(std::string_view line, std::string_view name) {
-  if (line.size() < name.size() ||
-      !std::equal(name.begin(), name.end(), line.begin(), [](char want, char c) {
-        return want == (c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c);
-      })) {
-    return std::nullopt;
-  }
+  if (!base::equal_ignoring_case(line.substr(0, name.size()), name)) return std::nullopt;
   line.remove_prefix(name.size());
   line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
   return line.substr(0, line.find_last_not_of(" \t\r\n") + 1);
@@ -115,11 +103,6 @@ std::size_t read_header(char* from, std::size_t size, std::size_t count, void* o
   return size * count;
 }
 
-void set_up_curl() {
-  static std::once_flag once;  // libcurl's own demand: once a process, before any handle
-  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
-}
-
 }  // namespace
 
 Result<std::unique_ptr<CurlTransport>> CurlTransport::open(const StoreOptions& options,
@@ -151,7 +134,6 @@ Result<std::unique_ptr<CurlTransport>> CurlTransport::open(const StoreOptions& o
   const std::string default_port = protocol == "http" ? ":80" : ":443";
   if (host.ends_with(default_port)) host.resize(host.size() - default_port.size());
 
-  set_up_curl();
   auto transport = std::unique_ptr<CurlTransport>(new CurlTransport(options));
   transport->credentials_ = {options.access_key_id, options.secret_access_key,
                              options.session_token, region, "s3"};
@@ -161,34 +143,18 @@ Result<std::unique_ptr<CurlTransport>> CurlTransport::open(const StoreOptions& o
   return transport;
 }
 
-CurlTransport::~CurlTransport() {
-  for (void* handle : idle_) curl_easy_cleanup(handle);
-}
-
-void* CurlTransport::take_handle() {
-  {
-    const std::lock_guard lock(mutex_);
-    if (!idle_.empty()) {
-      void* handle = idle_.back();
-      idle_.pop_back();
-      return handle;
-    }
-  }
-  CURL* handle = curl_easy_init();
-  EVODB_ASSERT(handle != nullptr, "libcurl gives a handle unless memory is out");
+CurlHandle CurlTransport::take_handle() {
+  const std::lock_guard lock(mutex_);
+  if (idle_.empty()) return CurlHandle();
+  CurlHandle handle = std::move(idle_.back());
+  idle_.pop_back();
   return handle;
 }
 
-void CurlTransport::give_back(void* handle) {
-  curl_easy_reset(handle);  // forgets options, keeps connections
-  {
-    const std::lock_guard lock(mutex_);
-    if (idle_.size() < idle_connections_max) {
-      idle_.push_back(handle);
-      return;
-    }
-  }
-  curl_easy_cleanup(handle);
+void CurlTransport::give_back(CurlHandle handle) {
+  handle.forget();
+  const std::lock_guard lock(mutex_);
+  if (idle_.size() < idle_connections_max) idle_.push_back(std::move(handle));
 }
 
 Result<S3Answer> CurlTransport::exchange(const S3Request& request) {
@@ -218,25 +184,21 @@ Result<S3Answer> CurlTransport::exchange(const S3Request& request) {
     }
   };
   add_headers(request.headers);
-  add_headers(sign(credentials_, to_sign, wall_now()));
+  // A signature needs the time that the server has; this class is the real end of the store's seam.
+  add_headers(sign(credentials_, to_sign, base::SystemClock().wall()));
   add_line("Expect:");  // waiting for "100 Continue" costs a round trip, and R2 a second
   if (request.method == "PUT") add_line("content-type: application/octet-stream");
 
   Upload upload{request.body};
   Download download{.bytes_max = request.answer_bytes_max};
-  char detail[CURL_ERROR_SIZE] = "";
-  CURL* curl = take_handle();
-  curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
+  CurlHandle handle = take_handle();
+  handle.begin(url, request.timeout_ms);
+  CURL* const curl = handle.get();
   curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
-  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
-  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
   curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
                    static_cast<long>(std::min(options_.connect_timeout_ms, request.timeout_ms)));
-  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(request.timeout_ms));
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, lines);
-  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &write_download);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &download);
   curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, &read_header);
@@ -253,16 +215,17 @@ Result<S3Answer> CurlTransport::exchange(const S3Request& request) {
   } else {
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request.method.c_str());
   }
-  const CURLcode code = curl_easy_perform(curl);
+  const int code = handle.perform();
+  const std::string why = code == CURLE_OK ? "" : handle.why(code);
   long status = 0, request_bytes = 0;
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
   curl_easy_getinfo(curl, CURLINFO_REQUEST_SIZE, &request_bytes);
   curl_slist_free_all(lines);
-  give_back(curl);
+  give_back(std::move(handle));
   S3Answer& answer = download.answer;
   answer.status = status;
   if (code != CURLE_OK && !answer.cut) {
-    return fail(failure(request, code, request_bytes > 0, detail));
+    return fail(failure(request, code, request_bytes > 0, why));
   }
   // A connection cut within the head is a success to curl, with whatever had come: an empty object.
   // And a body without a length ends wherever it is cut.
@@ -275,9 +238,7 @@ Result<S3Answer> CurlTransport::exchange(const S3Request& request) {
 }
 
 Error CurlTransport::failure(const S3Request& request, int code, bool sent,
-                             const char* detail) const {
-  const std::string why =
-      detail[0] != '\0' ? detail : curl_easy_strerror(static_cast<CURLcode>(code));
+                             const std::string& why) const {
   const std::string text = "S3 " + request.what + " at " + endpoint() + ": " + why;
   if (sent) return {ErrorKind::kOutcomeUnknown, text};
   switch (code) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "store/curl_handle.h"
 #include "store/s3_transport.h"
 #include "store/sigv4.h"
 #include "store/store.h"
@@ -21,21 +22,20 @@ class CurlTransport final : public S3Transport {
   // Checks the options, not the server. kInvalid says which option is wrong.
   static Result<std::unique_ptr<CurlTransport>> open(const StoreOptions& options,
                                                      const std::string& bucket);
-  ~CurlTransport() override;
   Result<S3Answer> exchange(const S3Request& request) override;
   std::string endpoint() const override { return scheme_ + "://" + host_; }
 
  private:
   explicit CurlTransport(const StoreOptions& options) : options_(options) {}
-  Error failure(const S3Request& request, int code, bool sent, const char* detail) const;
-  void* take_handle();
-  void give_back(void* handle);
+  Error failure(const S3Request& request, int code, bool sent, const std::string& why) const;
+  CurlHandle take_handle();
+  void give_back(CurlHandle handle);
 
   StoreOptions options_;
   Credentials credentials_;
   std::string scheme_, host_, base_;  // base_ is the path before the key: "/bucket/" or "/"
   std::mutex mutex_;
-  std::vector<void*> idle_;  // CURL*, kept with their connections
+  std::vector<CurlHandle> idle_;  // kept with their connections
 };
 
 }  // namespace evodb::store

@@ -1,8 +1,8 @@
 #include "commands/http_client.h"
 
-#include <memory>
-
 #include <curl/curl.h>
+
+#include "store/curl_handle.h"
 
 namespace evodb::app {
 
@@ -24,26 +24,21 @@ Result<HttpAnswer> http_request(const std::string& method, const std::string& ur
   if (!url.starts_with("http://") && !url.starts_with("https://")) {
     return fail(ErrorKind::kInvalid, url + " is not an http:// or https:// URL");
   }
-  const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> curl(curl_easy_init(),
-                                                                 curl_easy_cleanup);
+  store::CurlHandle curl;
   HttpAnswer answer;
-  curl_easy_setopt(curl.get(), CURLOPT_URL, url.c_str());
-  curl_easy_setopt(curl.get(), CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(curl.get(), CURLOPT_NOSIGNAL, 1L);
+  curl.begin(url, timeout_ms);
   curl_easy_setopt(curl.get(), CURLOPT_NOPROXY, "*");
-  curl_easy_setopt(curl.get(), CURLOPT_TIMEOUT_MS, static_cast<long>(timeout_ms));
   curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, take_body);
   curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &answer.body);
   if (method == "POST") {
     curl_easy_setopt(curl.get(), CURLOPT_POST, 1L);
     curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDSIZE, 0L);
   }
-  const CURLcode code = curl_easy_perform(curl.get());
+  const int code = curl.perform();
   if (code != CURLE_OK) {
     const bool nonsense = code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_URL_MALFORMAT ||
                           code == CURLE_WEIRD_SERVER_REPLY;
-    return fail(nonsense ? ErrorKind::kInvalid : ErrorKind::kRetry,
-                url + ": " + curl_easy_strerror(code));
+    return fail(nonsense ? ErrorKind::kInvalid : ErrorKind::kRetry, url + ": " + curl.why(code));
   }
   long status = 0;
   curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
