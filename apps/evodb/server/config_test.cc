@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
 #include <gtest/gtest.h>
 
@@ -84,6 +85,13 @@ TEST_F(ConfigTest, secrets_are_never_shown_and_may_come_from_a_file) {
   EXPECT_EQ(config->text("store.region"), "eu-central-1");
   EXPECT_EQ(config->show(true).find("hush"), std::string::npos);
   EXPECT_EQ(config->json(true).find("hush"), std::string::npos);
+}
+
+// `make docs` writes it.
+TEST_F(ConfigTest, the_page_is_what_the_code_says) {
+  std::ifstream page(EVODB_SOURCE_DIR "/docs/configuration.md");
+  const std::string text{std::istreambuf_iterator<char>(page), {}};
+  EXPECT_EQ(text, configuration_page());
 }
 
 }  // namespace
