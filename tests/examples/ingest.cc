@@ -1,8 +1,9 @@
 // What the examples in src/ingest leave open; CONTRIBUTING.md, "Examples in headers".
+#include "ingest/ingest.h"
+
 #include <string>
 #include <string_view>
 
-#include "ingest/ingest.h"
 #include "journal/journal.h"
 
 // --- ingest/checkpoint_store.h
