@@ -162,7 +162,7 @@ class LakeWrap : public lake::Lake {
     real_->set_landed_filter(std::move(filter));
   }
   void add_waiting_table(const std::string& name, const std::string& location_key,
-                         const std::string& why) override {
+                         const Error& why) override {
     real_->add_waiting_table(name, location_key, why);
   }
   bool any_waits() const override { return real_->any_waits(); }

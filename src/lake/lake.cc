@@ -22,13 +22,14 @@ namespace {
 
 using base::MonotonicMillis;
 
-// A table that gets its threshold of changes many times a second is flushed no sooner than so long
-// after its last flush began, or a quarter of the greatest age: each flush costs a commit, and its
-// syncs make those of the journal wait.
+// The least time between the beginnings of two flushes of one table, where its number of buffered
+// changes makes them due (or a quarter of buffer_age_ms_max, if that is less). Without it a busy
+// table would commit many times a second, and each commit's syncs delay the journal's.
 constexpr std::int64_t threshold_pace_ms_max = 250;
 
-// Why a change can never be a row of its table; nothing: it can. Of one that is open everything but
-// the length counts.
+// The reason why a change can never be a row of its table; nothing: it can be one. A change whose
+// values were not read to their end yet (BatchReader::next_open) has no `content`, so its length is
+// not judged here.
 std::optional<std::string> why_no_row(const wire::ChangeView& change, const wire::TableDef& def) {
   if (change.op == Op::kOversize) return std::string(change.reason);
   if (carries_reason(change.op)) return std::nullopt;
@@ -56,7 +57,7 @@ class LakeImpl final : public Lake {
 
   void add_table(table::TableState state) override { tables_.add(std::move(state)); }
   void add_waiting_table(const std::string& name, const std::string& location_key,
-                         const std::string& why) override {
+                         const Error& why) override {
     tables_.add_waiting(name, location_key, why);
   }
   void set_landed_filter(std::unique_ptr<LandedFilter> filter) override {
@@ -64,7 +65,7 @@ class LakeImpl final : public Lake {
   }
 
   bool has_room() const override {
-    // A lake that stopped takes the next record in order to say why.
+    // Once the lake has stopped, on_record() gives the error to whoever offers the next record.
     return stopped_.has_value() ||
            (bytes_ < options_.buffer_bytes_max && entries_ < options_.buffer_entries_max);
   }
@@ -121,7 +122,7 @@ class LakeImpl final : public Lake {
   LandingProgress progress_;
 
   TableSet tables_;
-  std::vector<LakeTable*> touched_;  // by the current record
+  std::vector<LakeTable*> touched_;  // have got rows of the current record
   std::vector<BoundTable> bound_;
   bool last_is_aside_ = false;
   std::vector<LandingProgress::Ticket> aside_;  // of records that are not kept elsewhere yet
@@ -210,13 +211,14 @@ Result<void> LakeImpl::on_batch(const journal::Record& record, MonotonicMillis n
   return {};
 }
 
-// False if a value is malformed: `reader` says so, and the lake stops. Closes the change.
+// Puts one change into its table, the rejects table, or aside. False if a value is malformed: then
+// `reader` has the error, and the lake stops. In every case the change is closed (read to its end).
 bool LakeImpl::on_change(const RecordContext& record, BoundTable& bound, wire::BatchReader& reader,
                          wire::ChangeView& change, MonotonicMillis now) {
   Definition& definition = *bound.definition;
   const wire::TableDef& def = definition.def;
-  // Values are checked as they are put into their columns; before that only where the row may be
-  // too long, or where `after` is not what is shown.
+  // Values are checked as they are put into their columns. They must be read here already where the
+  // row may be too long, and for a DELETE, whose values are in `before`.
   if (reader.content_bytes_max() > base::row_bytes_max || change.op == Op::kDelete) {
     if (!reader.close(&change)) return false;
   }
@@ -276,7 +278,8 @@ std::vector<std::string> LakeImpl::last_definitions() const {
   return encoded;
 }
 
-// Before a table gets rows of the current record.
+// To be called before a table gets rows of the current record: takes its old size out of the lake's
+// totals (settle() adds the new one), and holds the record back from counting as landed.
 void LakeImpl::touch(LakeTable& table, Position record) {
   if (std::ranges::find(touched_, &table) == touched_.end()) {
     touched_.push_back(&table);
@@ -327,7 +330,8 @@ LakeTable* LakeImpl::most_urgent(MonotonicMillis now) {
       largest = table.get();
     }
   }
-  // Under pressure what frees most goes first. Half, so that reading goes on meanwhile.
+  // When buffers are half full, the table that frees most memory goes first; the other half lets
+  // reading go on while it is flushed.
   const bool pressed = filling_bytes >= options_.buffer_bytes_max / 2 ||
                        filling_entries >= options_.buffer_entries_max / 2 || !has_room();
   return pressed && largest != nullptr ? largest : oldest;

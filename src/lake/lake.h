@@ -2,13 +2,15 @@
 // flush triggers, the watermark of every flush, and what became persisted. A state machine: no
 // thread, no syscall, no Arrow in sight.
 //
-//   Lake lake(options);
-//   lake.add_table(state);                         // every table of the catalog, at start
-//   while (lake.has_room() && cursor.next(&record)) lake.on_record(record, now);
-//   while (auto job = lake.next_flush(now)) workers.run(FlushMachine(std::move(*job), ...));
-//   lake.on_flush_done(id, result, now);           // a TableState, or an error that is final
-//   lake.take_persisted(&marks);                   // acknowledge these
-//   journal.trim(lake.landed_through());
+//   std::unique_ptr<Lake> lake = Lake::create(options, identity);
+//   lake->add_table(state);                   // every table of the catalog, at start
+//   while (lake->has_room() && EVODB_TRY(cursor.next(&record))) {
+//     EVODB_TRY(lake->on_record(record, wall, now));
+//   }
+//   while (auto job = lake->next_flush(now)) flush_elsewhere(std::move(job));  // flush_machine.h
+//   lake->on_flush_done(id, result, now);     // a TableState, or an error that is final
+//   lake->take_persisted(&marks);             // acknowledge these
+//   EVODB_TRY(journal.trim(lake->landed_through()));
 //
 // One table, one flush at a time; meanwhile its buffer fills on. A table whose watermark lies
 // beyond a record skips it: so replay after a crash lands nothing twice.
@@ -77,7 +79,7 @@ struct TableStats {
   Position watermark;
   UnixMillis last_commit_at;        // 0: none in this life
   std::optional<Error> last_error;  // of the latest flush, if it failed
-  std::string waits;                // why nothing lands in it; its changes are set aside
+  std::optional<Error> waits;       // why nothing lands in it; its changes are set aside
   std::string note;                 // a warning, such as why its name has a suffix; mostly ""
 };
 
@@ -104,7 +106,7 @@ class Lake {
   // One that cannot be written just now, and why: nothing lands in it. A record with changes of it
   // must be kept elsewhere by whoever feeds us (see last_is_aside()), and is not persisted.
   virtual void add_waiting_table(const std::string& name, const std::string& location_key,
-                                 const std::string& why) = 0;
+                                 const Error& why) = 0;
   // After the loss of a journal: what each table already holds (a table is named as in the
   // catalog).
   virtual void set_landed_filter(std::unique_ptr<LandedFilter> filter) = 0;

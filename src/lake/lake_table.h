@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "evodb/result.h"
 #include "lake/flush_job.h"
@@ -44,10 +45,10 @@ class LakeTable {
   LakeTable(table::TableState state, TableColumns columns);
 
   // One that cannot be written just now.
-  LakeTable(std::string name, std::string location_key, std::string waits);
+  LakeTable(std::string name, std::string location_key, Error waits);
 
   const std::string& name() const { return name_; }
-  bool waits() const { return !counts_.waits.empty(); }
+  bool waits() const { return counts_.waits.has_value(); }
   const std::string& location_key() const { return location_key_; }
 
   // True if the catalog's table holds its changes of this record already.
@@ -133,7 +134,7 @@ class LakeTable {
   bool flushing_ = false;
   base::MonotonicMillis flush_began_{std::numeric_limits<std::int64_t>::min() / 2};
   base::MonotonicMillis retry_at_;
-  std::int64_t retry_ms_ = 0;
+  base::Backoff backoff_{1'000, 60'000};  // of failed flushes
 
   TableStats counts_;
   std::string scratch_, scratch_name_;

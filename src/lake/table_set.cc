@@ -19,9 +19,10 @@ void TableSet::add(table::TableState state) {
   if (!columns && state.watermark && !state.schema.fields.empty()) {
     return add_waiting(
         state.name, state.location_key,
-        "another engine has renamed or dropped columns that every table of ours has "
-        "(_source, _epoch, _lsn, _txn, _op, _committed_at, _received_at), or changed "
-        "their types: give them their names back");
+        {ErrorKind::kInvalid,
+         "another engine has renamed or dropped columns that every table of ours has "
+         "(_source, _epoch, _lsn, _txn, _op, _committed_at, _received_at), or changed "
+         "their types: give them their names back"});
   }
   if (!columns) {
     // Without a watermark, or with other system columns: no row of ours may go there.
@@ -33,8 +34,7 @@ void TableSet::add(table::TableState state) {
   if (is_rejects) rejects_ = &table;
 }
 
-void TableSet::add_waiting(const std::string& name, const std::string& location,
-                           const std::string& why) {
+void TableSet::add_waiting(const std::string& name, const std::string& location, const Error& why) {
   LakeTable& table = keep(std::make_unique<LakeTable>(name, location, why));
   if (is_rejects_location(location)) rejects_ = &table;
 }

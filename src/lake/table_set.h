@@ -26,7 +26,7 @@ class TableSet {
   explicit TableSet(std::string rejects_name) : rejects_name_(std::move(rejects_name)) {}
 
   void add(table::TableState state);
-  void add_waiting(const std::string& name, const std::string& location, const std::string& why);
+  void add_waiting(const std::string& name, const std::string& location, const Error& why);
   LakeTable& of(const std::string& source_table);
   LakeTable& rejects();
   // Ours, by name in the catalog. References to tables stay valid.

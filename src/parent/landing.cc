@@ -63,7 +63,8 @@ void Landing::start(std::unique_ptr<lake::Lake> lake) {
   stopped_ = nullptr;
   lake_ = std::move(lake);
   any_waits_ = lake_->any_waits();
-  aside_error_.clear();
+  aside_error_.reset();
+  failing_.clear();
   const Position first = journal_.first();
   cursor_ = aside_->cursor_before(first, journal_.read_from(first));
   pump();
@@ -74,6 +75,7 @@ void Landing::pump() {
   const Read read = read_some();
   settle_aside();
   start_flushes();
+  give_up_refused();
   report();
   settle_pending_flushes();
   if (read == Read::kHasMore) return wake();
@@ -108,27 +110,29 @@ Landing::Read Landing::read_some() {
 
 // Where that does not go, the journal keeps the record, and all behind it, as it did before.
 void Landing::set_aside(const journal::Record& record) {
-  if (!aside_error_.empty()) return;
+  if (aside_error_) return;
   const auto kept = aside_->append(record, lake_->last_definitions());
   if (!kept) {
-    aside_error_ = kept.error().text;
+    aside_error_ = kept.error();
   } else if (!*kept) {
-    aside_error_ = "what is set aside for tables that wait has reached " +
-                   std::to_string(aside_->bytes()) + " bytes (fallback.set_aside_max_bytes)";
+    aside_error_ =
+        Error{ErrorKind::kOverLimit, "what is set aside for tables that wait has reached " +
+                                         std::to_string(aside_->bytes()) +
+                                         " bytes (fallback.set_aside_max_bytes)"};
   }
 }
 
 void Landing::settle_aside() {
-  if (!aside_error_.empty()) return;
+  if (aside_error_) return;
   if (any_waits_) {
     if (auto synced = aside_->sync(); !synced) {
-      aside_error_ = synced.error().text;
+      aside_error_ = synced.error();
       return;
     }
     return lake_->release_aside();
   }
   if (aside_->empty() || lake_->landed_through() < aside_->last_end()) return;
-  if (auto cleared = aside_->clear(); !cleared) aside_error_ = cleared.error().text;
+  if (auto cleared = aside_->clear(); !cleared) aside_error_ = cleared.error();
 }
 
 void Landing::start_flushes() {
@@ -146,14 +150,10 @@ void Landing::start_flushes() {
         const auto machine = self->running_.extract(id).mapped();
         self->lake_->on_flush_done(machine->id(), machine->outcome(),
                                    self->seams_.clock.monotonic());
-        // The store answers again: the other flushes need not sit out their wait.
-        const auto outcome = machine->outcome();
-        if (outcome) {
-          for (auto& [other, waiting] : self->running_) waiting->hurry();
-          if (self->stale_.erase(machine->table()) > 0) self->events_.on_well(machine->table());
-        } else if (is_of_the_table(outcome.error().kind)) {
-          self->stale_.insert(machine->table());
-          self->events_.on_stale(machine->table(), outcome.error().text);
+        if (const auto outcome = machine->outcome(); outcome) {
+          self->on_committed(machine->table());
+        } else {
+          self->on_failed(machine->table(), outcome.error());
         }
         if (self->stopping_ && self->running_.empty() && self->stopped_) {
           self->report();
@@ -163,6 +163,45 @@ void Landing::start_flushes() {
         self->pump();
       });
     });
+  }
+}
+
+void Landing::on_committed(const std::string& table) {
+  // The store answers: the other flushes need not sit out their wait.
+  for (auto& [id, waiting] : running_) {
+    if (waiting->last_error()) failing_.try_emplace(waiting->table());
+    waiting->hurry();
+  }
+  failing_.erase(table);
+  for (auto& [other, failing] : failing_) {
+    if (!failing.alone_since) failing.alone_since = seams_.clock.monotonic();
+  }
+  if (stale_.erase(table) > 0) events_.on_well(table);
+}
+
+void Landing::on_failed(const std::string& table, const Error& why) {
+  if (is_of_the_table(why.kind)) {
+    stale_.insert(table);
+    return events_.on_stale(table, why);
+  }
+  if (stopping_ || why.kind == ErrorKind::kFenced) return;
+  failing_.try_emplace(table);
+  if (!is_refused(table)) return;
+  failing_.erase(table);
+  stale_.insert(table);
+  events_.on_refused(table, why);
+}
+
+bool Landing::is_refused(const std::string& table) const {
+  const auto it = failing_.find(table);
+  return it != failing_.end() && it->second.alone_since &&
+         seams_.clock.monotonic().value - it->second.alone_since->value >= refused_after_ms;
+}
+
+// A flush that is tried again and again ends here, and on_failed() says so.
+void Landing::give_up_refused() {
+  for (auto& [id, machine] : running_) {
+    if (is_refused(machine->table())) machine->give_up();
   }
 }
 
@@ -208,6 +247,11 @@ void Landing::schedule_wake() {
   auto when = lake_->next_deadline();
   for (const auto& pending : pending_flushes_) {
     if (!when || pending.deadline < *when) when = pending.deadline;
+  }
+  for (const auto& [table, failing] : failing_) {
+    if (!failing.alone_since) continue;
+    const base::MonotonicMillis at(failing.alone_since->value + refused_after_ms);
+    if (at > seams_.clock.monotonic() && (!when || at < *when)) when = at;
   }
   if (when && !stopping_) wake_at(*when);
 }
@@ -265,7 +309,7 @@ LandingStats Landing::stats() const {
     }
     auto error = machine->last_error();
     if (!error) continue;
-    // The lake hears of a flush only when it ends; one that is still trying has its trouble now.
+    // The lake hears of a flush only when it ends; the error of one that still tries counts now.
     for (auto& table : stats.lake.tables) {
       if (table.name == machine->table()) table.last_error = error;
     }

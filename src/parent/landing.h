@@ -40,7 +40,7 @@ struct LandingStats {
   std::optional<lake::StoreCall> oldest_call;  // of the running flushes
   std::uint64_t flushes_running = 0;
   std::uint64_t set_aside_bytes = 0;
-  std::string set_aside_error;  // why no more is set aside; "" while it is
+  std::optional<Error> set_aside_error;  // why no more is set aside
   lake::LakeStats lake;
 };
 
@@ -53,7 +53,10 @@ class Landing {
     virtual void on_landed(Position landed_through) = 0;
     // A flush found catalog or table otherwise than we know them: what is known must be read anew,
     // and landing started again with it. Nothing of that table lands before.
-    virtual void on_stale(std::string table, std::string why) = 0;
+    virtual void on_stale(std::string table, Error why) = 0;
+    // The store has refused this table for refused_after_ms, and let another one commit meanwhile:
+    // it fills the buffers that all share.
+    virtual void on_refused(std::string table, Error why) = 0;
     // The first commit of such a table since.
     virtual void on_well(std::string table) = 0;
   };
@@ -65,6 +68,7 @@ class Landing {
     base::Random& random;  // used from flushing threads too: must be thread-safe there
     lake::FileEncoder& encoder;
   };
+  static constexpr std::int64_t refused_after_ms = 60'000;
 
   Landing(const Seams& seams, journal::Journal& journal, std::unique_ptr<SetAside> aside,
           const lake::FlushOptions& flush_options, Events& events);
@@ -96,11 +100,22 @@ class Landing {
     std::function<void(bool)> done;
   };
 
+  // A table whose flushes fail, since its last commit.
+  struct Failing {
+    // The first commit of another table since it fails: from then on it is not the store that is
+    // away.
+    std::optional<base::MonotonicMillis> alone_since;
+  };
+
   enum class Read { kNothing, kAll, kHasMore };
   Read read_some();
   void set_aside(const journal::Record& record);
   void settle_aside();
   void start_flushes();
+  void on_committed(const std::string& table);
+  void on_failed(const std::string& table, const Error& why);
+  bool is_refused(const std::string& table) const;
+  void give_up_refused();
   void report();
   void settle_pending_flushes();
   void look_again();
@@ -115,9 +130,9 @@ class Landing {
 
   std::unique_ptr<SetAside> aside_;
   bool any_waits_ = false;
-  std::set<std::string>
-      stale_;  // tables that events_ was told of, and that have not committed since
-  std::string aside_error_;
+  std::set<std::string> stale_;  // tables that events_ was told of, without a commit since
+  std::map<std::string, Failing> failing_;  // by table
+  std::optional<Error> aside_error_;
 
   std::unique_ptr<lake::Lake> lake_;
   std::unique_ptr<journal::JournalCursor> cursor_;

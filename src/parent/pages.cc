@@ -51,7 +51,7 @@ Json to_json(const ParentStatus& s) {
         {"files", t.files},
         {"last_commit_at_ms", t.last_commit_at.value},
         {"last_error", text_of(t.last_error)},
-        {"waits", t.waits},
+        {"waits", text_of(t.waits)},
         {"note", t.note},
     };
   }
@@ -68,6 +68,7 @@ Json to_json(const ParentStatus& s) {
       {"version", s.version},
       {"phase", s.phase},
       {"ready", s.phase == "ready"},
+      // The first of degraded_reasons, under the name that it had before there was a list.
       {"trouble", s.degraded.empty() ? "" : s.degraded.front().text},
       {"degraded_reasons", reasons},
       {"sick", s.sick},

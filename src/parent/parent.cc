@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/assert.h"
+#include "base/backoff.h"
 #include "ingest/checkpoint_store.h"
 #include "parent/hand_over.h"
 #include "parent/hand_over_format.h"
@@ -20,8 +21,6 @@ namespace evodb::parent {
 
 namespace {
 constexpr std::size_t copies_shown_max = 100;
-constexpr std::int64_t recovery_retry_ms_min = 100;
-constexpr std::int64_t recovery_retry_ms_max = 10'000;
 constexpr std::int64_t disk_full_retry_ms = 500;
 constexpr std::int64_t reload_ms_min = 1'000, reload_ms_max = 60'000;
 
@@ -52,6 +51,7 @@ struct Parent::Impl : gate::GateHandlers,
 
   std::function<void(Result<std::string>)> on_open;
   std::string address;
+  base::Backoff recovery{100, 10'000};  // of what is read at a start and anew
   // Why it is not ready, by who says so; landing and the tables keep their own (make_status).
   std::optional<Error> not_recovered = Error{ErrorKind::kRetry, "starting"};
   std::optional<Error> journal_failure;  // a full disk, or poisoned
@@ -105,24 +105,24 @@ struct Parent::Impl : gate::GateHandlers,
         StoreHealth::Seams{seams.loop, seams.store, seams.clock, seams.random},
         options.store_health, options.say);
     if (!adopted) health->probe();
-    find_catalog(recovery_retry_ms_min);
+    find_catalog();
     return {};
   }
 
   // The catalog says whether our journal is the one that the tables know; only then may a child be
   // told what is here.
-  void find_catalog(std::int64_t retry_ms) {
+  void find_catalog() {
     seams.store.run(
-        [self = shared_from_this(), retry_ms](store::ObjectStore& store, table::Catalog& catalog) {
+        [self = shared_from_this()](store::ObjectStore& store, table::Catalog& catalog) {
           auto found = std::make_shared<Result<RecoveredCatalog>>(recover_catalog(
               self->seams.disk, self->options.journal_directory,
               {self->journal->id(), self->recovered_end}, store, catalog, self->seams.random,
               self->adopted ? LoadTables::kLater : LoadTables::kNow));
-          self->seams.loop.post([self, found, retry_ms] { self->on_catalog(*found, retry_ms); });
+          self->seams.loop.post([self, found] { self->on_catalog(*found); });
         });
   }
 
-  void on_catalog(Result<RecoveredCatalog>& found, std::int64_t retry_ms) {
+  void on_catalog(Result<RecoveredCatalog>& found) {
     if (stopping) return;
     if (!found) {
       not_recovered = because("cannot read the catalog or the tables", found.error());
@@ -130,9 +130,7 @@ struct Parent::Impl : gate::GateHandlers,
           found.error().kind != ErrorKind::kOutcomeUnknown) {
         return on_open(fail(found.error()));
       }
-      seams.loop.after(retry_ms, [self = shared_from_this(), retry_ms] {
-        self->find_catalog(std::min(retry_ms * 2, recovery_retry_ms_max));
-      });
+      seams.loop.after(recovery.next_ms(), [self = shared_from_this()] { self->find_catalog(); });
       return;
     }
     take_identity(*found);
@@ -155,48 +153,50 @@ struct Parent::Impl : gate::GateHandlers,
     open = true;
     not_recovered = Error{ErrorKind::kRetry, "reading the tables' state"};
     on_open(address);
-    if (!identity.tables) return find_tables(recovery_retry_ms_min);
+    if (!identity.tables) return find_tables();
     Result<LoadedTables> states = *std::exchange(identity.tables, std::nullopt);
-    on_tables(states, recovery_retry_ms_min);
+    on_tables(states);
   }
 
   void take_identity(RecoveredCatalog& found) {
+    recovery.reset();
     identity = std::move(found);
     for (const std::string& note : identity.notes) say(note);
     if (identity.landed) landed_filter = std::move(identity.landed);
   }
 
-  void find_tables(std::int64_t retry_ms) {
-    seams.store.run([self = shared_from_this(), writer = identity.writer, retry_ms](
-                        store::ObjectStore& store, table::Catalog& catalog) {
+  void find_tables() {
+    seams.store.run([self = shared_from_this(), writer = identity.writer](store::ObjectStore& store,
+                                                                          table::Catalog& catalog) {
       table::WriterEpoch claimed = writer;
       auto states = std::make_shared<Result<LoadedTables>>(load_checked_tables(
           self->seams.disk, self->options.journal_directory,
           {self->journal->id(), self->recovered_end}, store, catalog, claimed, self->seams.random));
-      self->seams.loop.post([self, states, claimed, retry_ms] {
+      self->seams.loop.post([self, states, claimed] {
         self->identity.writer = claimed;
-        self->on_tables(*states, retry_ms);
+        self->on_tables(*states);
       });
     });
   }
 
-  void on_tables(Result<LoadedTables>& states, std::int64_t retry_ms) {
-    if (stopping) return;
+  void on_tables(Result<LoadedTables>& states) {
+    if (stopping && !stop_waits_for_tables) return;
     if (!states && states.error().kind != ErrorKind::kRetry) {
       // Nothing lands any more, and nobody else is let in: its operator must choose.
       not_recovered = states.error();
+      if (stopping) return stop_without_tables();
       return gate->drain(not_recovered->text);
     }
     if (!states) {
       // Children are served meanwhile: the journal holds what they send.
       not_recovered = because("cannot read the tables", states.error());
-      seams.loop.after(retry_ms, [self = shared_from_this(), retry_ms] {
-        self->find_tables(std::min(retry_ms * 2, recovery_retry_ms_max));
-      });
+      seams.loop.after(recovery.next_ms(), [self = shared_from_this()] { self->find_tables(); });
       return;
     }
     not_recovered.reset();
+    recovery.reset();
     tables_loaded = true;
+    stop_waits_for_tables = false;
     reloading = false;
     for (const std::string& note : states->notes) say(note);
     claim = std::move(states->claim);
@@ -209,9 +209,13 @@ struct Parent::Impl : gate::GateHandlers,
       if (const Error* why = refusals.waits(found.state.name, seams.clock); why && !found.sick) {
         found.sick = *why;
       }
+      if (const auto unscanned = identity.unscanned.find(found.state.location_key);
+          unscanned != identity.unscanned.end() && !found.sick) {
+        found.sick = unscanned->second.why;
+      }
       if (found.sick) {
         say("table " + found.state.name + " waits: " + found.sick->text);
-        lake->add_waiting_table(found.state.name, found.state.location_key, found.sick->text);
+        lake->add_waiting_table(found.state.name, found.state.location_key, *found.sick);
         sick_tables.push_back(std::move(found));
         continue;
       }
@@ -223,8 +227,10 @@ struct Parent::Impl : gate::GateHandlers,
     }
     if (landed_filter) lake->set_landed_filter(std::move(landed_filter));
     auto shared = std::make_shared<std::unique_ptr<lake::Lake>>(std::move(lake));
-    seams.landing.post(
-        [self = shared_from_this(), shared] { self->landing->start(std::move(*shared)); });
+    seams.landing.post([self = shared_from_this(), shared] {
+      if (!self->landing_stops) self->landing->start(std::move(*shared));
+    });
+    if (stopping) return;
     look_at_sick_later();
     tidy(std::move(names));
     tend_later();
@@ -262,10 +268,19 @@ struct Parent::Impl : gate::GateHandlers,
     });
   }
 
-  void on_stale(std::string table, std::string why) override {
+  void on_stale(std::string table, Error why) override {
     seams.loop.post([self = shared_from_this(), table = std::move(table), why = std::move(why)] {
       self->refusals.note(table, why, self->options.refused_retry_ms, self->seams.clock);
-      self->reload(why);
+      self->reload(why.text);
+    });
+  }
+
+  void on_refused(std::string table, Error why) override {
+    seams.loop.post([self = shared_from_this(), table = std::move(table), why = std::move(why)] {
+      const std::string text = "table " + table + " cannot be written: " + why.text;
+      self->refusals.wait(table, {why.kind, text}, self->options.refused_retry_ms,
+                          self->seams.clock);
+      self->reload(text);
     });
   }
 
@@ -293,19 +308,24 @@ struct Parent::Impl : gate::GateHandlers,
     if (handing_over) return look_at_sick_later();
     auto to_ask = sick_tables;
     std::erase_if(to_ask, [&](const auto& t) { return refusals.waits(t.state.name, seams.clock); });
-    seams.store.run([self = shared_from_this(), of = claim, to_ask = std::move(to_ask)](
-                        store::ObjectStore& store, table::Catalog& catalog) {
-      std::string well;
-      for (const auto& found : to_ask) {
-        const auto now = table::is_well(store, catalog, found);
-        if (now && *now) well = found.state.name;
-      }
-      self->seams.loop.post([self, of, well] {
-        if (self->claim != of) return;
-        if (!well.empty()) return self->reload("table " + well + " can be read again");
-        self->look_at_sick_later();
-      });
-    });
+    seams.store.run(
+        [self = shared_from_this(), of = claim, to_ask = std::move(to_ask),
+         unscanned = identity.unscanned](store::ObjectStore& store, table::Catalog& catalog) {
+          std::string well;
+          for (const auto& found : to_ask) {
+            auto now = table::is_well(store, catalog, found);
+            const auto must_scan = unscanned.find(found.state.location_key);
+            if (now && *now && must_scan != unscanned.end()) {
+              now = can_be_scanned(store, catalog, found.state.name, must_scan->second);
+            }
+            if (now && *now) well = found.state.name;
+          }
+          self->seams.loop.post([self, of, well] {
+            if (self->claim != of) return;
+            if (!well.empty()) return self->reload("table " + well + " can be read again");
+            self->look_at_sick_later();
+          });
+        });
   }
 
   // Landing ends what runs, all is read as at a start, landing begins anew. Children are served.
@@ -313,12 +333,13 @@ struct Parent::Impl : gate::GateHandlers,
     if (stopping || reloading || handing_over || !tables_loaded) return;
     reloading = true;
     tables_loaded = false;
+    recovery.reset();
     recovered_end = journal->durable_end();
     landed_through = Position();  // nothing is trimmed before landing has come there again
     not_recovered = Error{ErrorKind::kRetry, why};
     say(why + ": reading the catalog and the tables anew");
     const auto now = seams.clock.monotonic();
-    // What comes again at once is not mended by reading: then more slowly each time.
+    // What comes again at once is not repaired by reading: then more slowly each time.
     const bool again = reload_ms != 0 && now.value - reloaded_at.value < 2 * reload_ms_max;
     reload_ms = again ? std::min(reload_ms * 2, reload_ms_max) : reload_ms_min;
     reloaded_at = now;
@@ -327,20 +348,20 @@ struct Parent::Impl : gate::GateHandlers,
       if (!self->landing) return;
       self->landing->stop([impl = self.get(), wait_ms] {
         impl->seams.loop.post([self = impl->shared_from_this(), wait_ms] {
-          self->seams.loop.after(wait_ms, [self] { self->reopen(recovery_retry_ms_min); });
+          self->seams.loop.after(wait_ms, [self] { self->reopen(); });
         });
       });
     });
   }
 
-  void reopen(std::int64_t retry_ms) {
+  void reopen() {
     if (stopping) return;
-    const auto again = [self = shared_from_this(), retry_ms] { self->reopen(retry_ms); };
+    const auto again = [self = shared_from_this()] { self->reopen(); };
     if (trim_running) return void(seams.loop.after(10, again));
     seams.store.run(
-        [self = shared_from_this(), retry_ms](store::ObjectStore& store, table::Catalog& catalog) {
+        [self = shared_from_this()](store::ObjectStore& store, table::Catalog& catalog) {
           auto found = std::make_shared<Result<RecoveredCatalog>>(self->read_anew(store, catalog));
-          self->seams.loop.post([self, found, retry_ms] { self->on_reopened(*found, retry_ms); });
+          self->seams.loop.post([self, found] { self->on_reopened(*found); });
         });
   }
 
@@ -355,19 +376,17 @@ struct Parent::Impl : gate::GateHandlers,
     return found;
   }
 
-  void on_reopened(Result<RecoveredCatalog>& found, std::int64_t retry_ms) {
+  void on_reopened(Result<RecoveredCatalog>& found) {
     if (stopping) return;
     if (!found) {
       not_recovered = because("cannot read the catalog or the tables", found.error());
-      seams.loop.after(retry_ms, [self = shared_from_this(), retry_ms] {
-        self->reopen(std::min(retry_ms * 2, recovery_retry_ms_max));
-      });
+      seams.loop.after(recovery.next_ms(), [self = shared_from_this()] { self->reopen(); });
       return;
     }
     take_identity(*found);
-    if (!identity.tables) return find_tables(recovery_retry_ms_min);
+    if (!identity.tables) return find_tables();
     Result<LoadedTables> states = *std::exchange(identity.tables, std::nullopt);
-    on_tables(states, recovery_retry_ms_min);
+    on_tables(states);
   }
 
   void tidy(std::vector<TableToTidy> tables) {
@@ -420,7 +439,7 @@ struct Parent::Impl : gate::GateHandlers,
         [self = shared_from_this(), done = std::move(done)](Result<HandedOver> handed) {
           self->handing_over = false;
           if (handed) {
-            self->bury();
+            self->detach();
           } else {
             self->maybe_trim();  // what was due meanwhile
           }
@@ -437,7 +456,7 @@ struct Parent::Impl : gate::GateHandlers,
   }
 
   // Whatever still runs elsewhere finds a parent that has stopped. The journal's files are closed.
-  void bury() {
+  void detach() {
     stopping = true;
     health->stop();
     gate.reset();
@@ -489,7 +508,7 @@ struct Parent::Impl : gate::GateHandlers,
     ingest->on_space(effects);  // whom only free space could wake: nobody else will
     gate->deliver(effects);
     health->probe();
-    find_tables(recovery_retry_ms_min);
+    find_tables();
   }
 
   // --- journal commits --------------------------------------------------------------------------
@@ -609,8 +628,11 @@ struct Parent::Impl : gate::GateHandlers,
         on_appended();
       }
     }
+    // Landing waits for the tables, too, if it has something to land.
+    stop_waits_for_tables = open && !tables_loaded && !reloading && !landing_is_hopeless() &&
+                            journal->first() < journal->durable_end();
+    if (!tables_loaded && !stop_waits_for_tables) return stop_without_tables();
     seams.landing.post([self = shared_from_this(), deadline_ms] {
-      if (!self->tables_loaded) return self->stop_landing();
       // What landing keeps holds nothing of us: we own it, and a process may end before it is
       // called.
       self->landing->flush(deadline_ms, [impl = self.get()](bool) {
@@ -619,10 +641,25 @@ struct Parent::Impl : gate::GateHandlers,
     });
   }
 
+  // The tables' state was read, and forbids to land anything.
+  bool landing_is_hopeless() const {
+    return not_recovered && not_recovered->kind != ErrorKind::kRetry;
+  }
+
+  bool stop_waits_for_tables = false;
+  bool landing_stops = false;  // landing executor
+
+  void stop_without_tables() {
+    stop_waits_for_tables = false;
+    seams.landing.post([self = shared_from_this()] { self->stop_landing(); });
+  }
+
   void stop_landing() {  // landing executor
+    if (std::exchange(landing_stops, true)) return;
     landing->stop([this] {
       seams.loop.post([self = shared_from_this()] {
         self->landing_stopped = true;
+        self->stop_waits_for_tables = false;
         self->maybe_finish_stop();
       });
     });
@@ -752,13 +789,13 @@ struct Parent::Impl : gate::GateHandlers,
     for (const auto& table : s.lake.tables) add("table " + table.name, table.last_error);
     s.set_aside_bytes = landing_stats.set_aside_bytes;
     for (const auto& table : s.lake.tables) {
-      if (!table.waits.empty()) s.sick.push_back("table " + table.name + " waits: " + table.waits);
+      if (table.waits) s.sick.push_back("table " + table.name + " waits: " + table.waits->text);
     }
-    if (!landing_stats.set_aside_error.empty()) {
+    if (landing_stats.set_aside_error) {
       s.sick.push_back(
           "the changes of tables that wait are held by the journal, which will be full "
           "in the end: " +
-          landing_stats.set_aside_error);
+          landing_stats.set_aside_error->text);
     }
     for (const auto& [table, why] : incomplete) s.sick.push_back("table " + table + ": " + why);
     s.phase = stopping             ? "stopping"

@@ -1,9 +1,9 @@
 // Parent: the rooms of a parent put together over seams: gate, ingest, journal, lake, store, table.
 //
 //   Parent parent(seams, options);
-//   EVODB_TRY(parent.start());          // recovers the journal; then works by events
-//   ... run the loop ...
-//   parent.stop(deadline_ms, [] { ... });
+//   EVODB_TRY(parent.start([](Result<std::string>) { ... }));
+//   loop.run();                             // the journal was recovered; it works by events
+//   parent.stop(deadline_ms, [] { ... });   // on the loop's thread
 //
 // Where a change goes, and on which executor:
 //   loop         gate ▶ ingest ▶ Journal::append            bytes become a queued record
@@ -142,8 +142,10 @@ class Parent {
   // impossible.
   Result<void> start(std::function<void(Result<std::string>)> on_open);
 
-  // Closes the gate, syncs, lands what it can within `deadline_ms`, writes a checkpoint. `done` is
-  // called once on the loop; the Parent may be destroyed after it. Loop thread.
+  // Closes the gate, syncs, lands what it can within `deadline_ms`, writes a checkpoint. Before the
+  // tables' state is known it waits for that, too; what has not landed by then is durable in the
+  // journal, and lands after the next start. `done` is called once on the loop; the Parent may be
+  // destroyed after it. Loop thread.
   void stop(std::int64_t deadline_ms, std::function<void()> done);
 
   // Gives up journal, landing and connections, and leaves the loop's sockets open and at rest.

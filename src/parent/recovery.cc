@@ -61,7 +61,7 @@ class PatientReads final : public store::ObjectStore {
       if (result || hopeless || attempt == attempts_max) return refused_is_away(std::move(result));
     }
   }
-  // Somebody mends credentials or a bucket's policy, and we wait.
+  // Somebody repairs credentials or a bucket's policy, and we wait.
   template <class T>
   static Result<T> refused_is_away(Result<T> result) {
     if (result || (result.error().kind != ErrorKind::kInvalid &&
@@ -96,21 +96,47 @@ Result<void> keep_end(base::Disk& disk, const std::string& directory,
   return kept;
 }
 
-// What every table holds, by (table, source, epoch).
+// What one table holds, by (table, source, epoch). With an error, `unread` is the first data file
+// that could not be read, or empty; what the others hold was added all the same.
+Result<void> scan_table(store::ObjectStore& store, const std::string& name,
+                        const std::string& metadata_location, lake::LandedFilter& filter,
+                        std::string& unread) {
+  const auto scan_file = [&](const std::string& location) -> Result<void> {
+    const std::string bytes = EVODB_TRY(store.get(EVODB_TRY(store.key_of(location))));
+    return lake::scan_identities(bytes, [&](std::string_view source, Epoch epoch, Lsn lsn) {
+      filter.add(name, source, epoch, lsn);
+    });
+  };
+  unread.clear();
+  Result<void> all;
+  for (const auto& file : EVODB_TRY(table::list_live_files(store, metadata_location)).data) {
+    auto scanned = scan_file(file.location);
+    if (scanned || !all) continue;
+    unread = file.location;
+    all = fail(scanned.error().kind, file.location + ": " + scanned.error().text);
+    if (!table::store_answers(store)) break;
+  }
+  return all;
+}
+
+// What every table holds; and which tables could not be read, each for its own reason. Errors: the
+// store is away.
 Result<std::unique_ptr<lake::LandedFilter>> scan_tables(
-    store::ObjectStore& store, const std::vector<table::FoundTable>& tables) {
+    store::ObjectStore& store, const std::vector<table::FoundTable>& tables,
+    UnscannedTables& unscanned) {
   auto filter = std::make_unique<lake::LandedFilter>();
   for (const auto& [state, sick] : tables) {
     // What a sick one holds nobody can tell now. Nothing lands in it before that is known.
     if (sick || !state.watermark) continue;  // or somebody else's table in our namespace
-    const auto live = EVODB_TRY(table::list_live_files(store, state.metadata_location));
-    for (const auto& file : live.data) {
-      const std::string key = EVODB_TRY(store.key_of(file.location));
-      const std::string bytes = EVODB_TRY(store.get(key));
-      EVODB_TRY(lake::scan_identities(bytes, [&](std::string_view source, Epoch epoch, Lsn lsn) {
-        filter->add(state.name, source, epoch, lsn);
-      }));
-    }
+    std::string unread;
+    const auto scanned = scan_table(store, state.name, state.metadata_location, *filter, unread);
+    if (scanned) continue;
+    if (!table::store_answers(store)) return fail(ErrorKind::kRetry, scanned.error().text);
+    unscanned[state.location_key] = {
+        {scanned.error().kind,
+         "the journal was lost, so all of its files must be read before anything lands in it: " +
+             scanned.error().text + " (put it back, or let an engine delete its rows)"},
+        unread};
   }
   return filter;
 }
@@ -217,12 +243,7 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
   if (!wrote_all(journal, opened->tables)) {
     // First the filter on disk, then the catalog's word that this journal is the one: a crash
     // between the two scans again.
-    auto scanned = scan_tables(reads, opened->tables);
-    // An object that a table names is not there: somebody repairs it, and we wait.
-    if (!scanned && scanned.error().kind == ErrorKind::kNotFound) {
-      return fail(ErrorKind::kRetry, std::move(scanned).error().text);
-    }
-    recovered.landed = EVODB_TRY(std::move(scanned));
+    recovered.landed = EVODB_TRY(scan_tables(reads, opened->tables, recovered.unscanned));
     if (!recovered.landed->empty()) {
       EVODB_TRY(base::write_file_atomically(disk, landed_path(journal_directory),
                                             recovered.landed->encode()));
@@ -231,10 +252,26 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
   // This journal may have been the catalog's once before, and have lost its end since.
   EVODB_TRY(keep_end(disk, journal_directory, journal));
   // What a sick table holds is not known yet: the next start scans again.
-  const bool all_known = std::ranges::none_of(
-      opened->tables, [](const table::FoundTable& found) { return found.sick.has_value(); });
+  const bool all_known = recovered.unscanned.empty() &&
+                         std::ranges::none_of(opened->tables, [](const table::FoundTable& found) {
+                           return found.sick.has_value();
+                         });
   if (all_known) EVODB_TRY(catalog.set_property(recovered.writer, journal_property, ours));
   return recovered;
+}
+
+Result<bool> can_be_scanned(store::ObjectStore& store, table::Catalog& catalog,
+                            const std::string& table, const UnscannedTable& before) {
+  const auto location = EVODB_TRY(catalog.load(table));
+  if (!location) return true;
+  // First what failed, which is cheap.
+  const auto live = EVODB_TRY(table::list_live_files(store, *location));
+  const bool named = std::ranges::any_of(
+      live.data, [&](const table::DataFile& file) { return file.location == before.unread; });
+  if (named) (void)EVODB_TRY(store.get(EVODB_TRY(store.key_of(before.unread))));
+  lake::LandedFilter ignored;
+  std::string unread;
+  return scan_table(store, table, *location, ignored, unread).has_value();
 }
 
 Result<void> check_watermarks(const JournalExtent& journal,

@@ -6,6 +6,7 @@
 //                       held against the journal
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -50,26 +51,42 @@ struct LoadedTables {
 Result<std::unique_ptr<lake::LandedFilter>> load_landed_filter(base::Disk& disk,
                                                                const std::string& directory);
 
+// A table of which nobody can tell what it holds: nothing may land in it.
+struct UnscannedTable {
+  Error why;
+  std::string unread;  // the data file that could not be read, a location; or empty
+};
+using UnscannedTables = std::map<std::string, UnscannedTable>;  // by location_key
+
 struct RecoveredCatalog {
   std::string parent_id;
   table::WriterEpoch writer;
   // Set when the catalog remembers another journal than this one: what the tables hold. It is on
   // disk, and the catalog names this journal, when recover_catalog returns.
   std::unique_ptr<lake::LandedFilter> landed;
+  // What `landed` has not, or only in part. The catalog does not name this journal yet: whoever
+  // calls again, reads them again.
+  UnscannedTables unscanned;
   // Every table's state, checked, where the store could be asked. Otherwise load_checked_tables is
   // to be called later.
   std::optional<LoadedTables> tables;
   std::vector<std::string> notes;  // as in LoadedTables
 };
 
-// A scan sees all that ever landed, also from before an earlier loss. Errors: kRetry (store or
-// catalog away; call again), kCorrupt as load_checked_tables; others are final.
+// A scan sees all that ever landed, also from before an earlier loss. What of one table cannot be
+// read makes that table sick or unscanned; only a store that gives nothing is an error. Errors:
+// kRetry (store or catalog away; call again), kCorrupt as load_checked_tables; others are final.
 // kLater: the tables' states are not asked for, so nothing waits for the store.
 enum class LoadTables : std::uint8_t { kNow, kLater };
 Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& journal_directory,
                                          JournalExtent journal, store::ObjectStore& store,
                                          table::Catalog& catalog, base::Random& random,
                                          LoadTables load = LoadTables::kNow);
+
+// Would recover_catalog scan this table now? Reads no more than one file where that one still
+// fails. Errors: those of the object that cannot be read.
+Result<bool> can_be_scanned(store::ObjectStore& store, table::Catalog& catalog,
+                            const std::string& table, const UnscannedTable& before);
 
 // kCorrupt: a table holds what this journal no longer does. Damage in a journal's last group may
 // look like a torn tail (docs/formats/journal.md); going on would give old positions new meanings.

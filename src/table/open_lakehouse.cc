@@ -44,7 +44,8 @@ struct Read {
   TableState state;
 };
 
-// Errors of the store itself come as such; those of the file are in the value.
+// Errors of a store that is away come as such; those of the file are in the value: kInvalid (of a
+// kind that we do not write), kCorrupt, kRetry (the store gives other objects, and not this one).
 Result<Result<Read>> read(store::ObjectStore& store, const std::string& name,
                           const std::string& location) {
   const auto at = [&](const Error& error) {
@@ -56,13 +57,29 @@ Result<Result<Read>> read(store::ObjectStore& store, const std::string& name,
   if (!json && json.error().kind == ErrorKind::kNotFound) {
     return Result<Read>(at({ErrorKind::kCorrupt, "its metadata file is missing"}));
   }
-  if (!json && json.error().kind != ErrorKind::kCorrupt) return at(json.error());
+  if (!json && json.error().kind != ErrorKind::kCorrupt) {
+    if (!store_answers(store)) return at(json.error());
+    return Result<Read>(at({ErrorKind::kRetry, json.error().text}));
+  }
   if (!json) return Result<Read>(at(json.error()));
   auto metadata = TableMetadata::parse(*json);
   if (!metadata) return Result<Read>(at(metadata.error()));
   auto state = table_state_of(name, location, *metadata, store);
   if (!state) return Result<Read>(at(state.error()));
   return Result<Read>(Read{*std::move(metadata), *std::move(state)});
+}
+
+// The pointer, read. Errors as read()'s.
+Result<Result<Pointer>> read_pointer(store::ObjectStore& store, const std::string& key) {
+  const auto bytes = store.get(key);
+  if (!bytes && bytes.error().kind != ErrorKind::kCorrupt && !store_answers(store)) {
+    return fail(bytes.error());
+  }
+  auto pointer = bytes ? decode_pointer(*bytes) : Result<Pointer>(fail(bytes.error()));
+  if (pointer) return pointer;
+  const bool damaged = pointer.error().kind == ErrorKind::kCorrupt;
+  return Result<Pointer>(fail(damaged ? ErrorKind::kCorrupt : ErrorKind::kRetry,
+                              "its pointer " + store.location(key) + ": " + pointer.error().text));
 }
 
 // Whatever the pointer's commit brought is in `c`, too.
@@ -77,6 +94,21 @@ bool descends(const Read& c, const Read& h) {
          c.metadata.find_snapshot(*h.state.current_snapshot) != nullptr &&
          c.metadata.last_sequence_number() > h.metadata.last_sequence_number();
 }
+
+// The same, where the pointer's metadata file is gone: retention removes it in the end.
+bool is_not_before(const Read& c, const Pointer& pointer) {
+  if (c.metadata.uuid() != pointer.uuid || !pointer.watermark) return false;
+  const auto& there = c.state.watermark;
+  return there && (there->writer > pointer.watermark->writer ||
+                   (there->writer == pointer.watermark->writer &&
+                    there->journal == pointer.watermark->journal &&
+                    there->position >= pointer.watermark->position));
+}
+
+Result<bool> is_empty(store::ObjectStore& store, const std::string& location_key) {
+  return EVODB_TRY(store.list(location_key + "/")).empty();
+}
+
 // What lies in one folder, by the catalog and by the store.
 struct Folder {
   std::optional<TableEntry> entry;
@@ -104,12 +136,13 @@ class Opening {
       entries_.clear();
       folders_.clear();
       opened_ = {};
+      all_adopted_ = true;
       return run();
     }
     for (auto& [location_key, folder] : folders_) EVODB_TRY(settle(location_key, folder));
     EVODB_TRY(point());
     // Last: until then it is a catalog that knew nothing.
-    if (catalog_is_new_) {
+    if (catalog_is_new_ && all_adopted_) {
       EVODB_TRY(
           catalog_.set_property(writer_, catalog_id_property, opened_.claim->record().catalog));
     }
@@ -292,9 +325,7 @@ class Opening {
     }
     for (auto& [location_key, folder] : folders_) {
       if (!folder.key) continue;
-      const auto bytes = store_.get(pointer_key(*folder.key));
-      if (!bytes && bytes.error().kind != ErrorKind::kCorrupt) return fail(bytes.error());
-      folder.pointer = bytes ? decode_pointer(*bytes) : Result<Pointer>(fail(bytes.error()));
+      folder.pointer = EVODB_TRY(read_pointer(store_, pointer_key(*folder.key)));
     }
     return {};
   }
@@ -313,7 +344,15 @@ class Opening {
       if (!folders_.contains(folder)) objects[folder].push_back(std::move(object));
     }
     for (const auto& [folder, in_it] : objects) {
-      const auto key = EVODB_TRY(newest_metadata(store_, folder, in_it));
+      auto newest = newest_metadata(store_, folder, in_it);
+      if (!newest) {
+        if (!store_answers(store_)) return fail(std::move(newest).error());
+        all_adopted_ = false;
+        folders_[folder].pointer =
+            Result<Pointer>(fail(ErrorKind::kRetry, std::move(newest).error().text));
+        continue;
+      }
+      const auto& key = *newest;
       if (!key) continue;
       Pointer pointer;
       pointer.table = folder.substr(folder.rfind('/') + 1);
@@ -334,16 +373,6 @@ class Opening {
   }
 
   // --- catalog and store, brought together ------------------------------------------------------
-
-  // The same, where the pointer's metadata file is gone: retention removes it in the end.
-  static bool is_not_before(const Read& c, const Pointer& pointer) {
-    if (c.metadata.uuid() != pointer.uuid || !pointer.watermark) return false;
-    const auto& there = c.state.watermark;
-    return there && (there->writer > pointer.watermark->writer ||
-                     (there->writer == pointer.watermark->writer &&
-                      there->journal == pointer.watermark->journal &&
-                      there->position >= pointer.watermark->position));
-  }
 
   bool is_taken(const std::string& name) const {
     return std::ranges::any_of(entries_, [&](const TableEntry& e) { return e.name == name; });
@@ -374,9 +403,10 @@ class Opening {
     if (!*folder.pointer) return sick(folder.pointer->error());
     const Pointer& pointer = **folder.pointer;
     const bool in_catalog = folder.in_catalog && *folder.in_catalog;
-    // Another engine has made something of it that we do not write: to go back would undo that.
+    // Another engine has made something of it that we do not write, or we cannot see what it is: to
+    // go back would undo that.
     if (folder.in_catalog && !in_catalog &&
-        folder.in_catalog->error().kind == ErrorKind::kInvalid) {
+        folder.in_catalog->error().kind != ErrorKind::kCorrupt) {
       return sick(folder.in_catalog->error());
     }
     const std::string location = store_.location(pointer.metadata_key);
@@ -386,7 +416,9 @@ class Opening {
       if (in_catalog && is_not_before(**folder.in_catalog, pointer)) {
         return keep(folder, (*folder.in_catalog)->state);
       }
-      if (!folder.entry && EVODB_TRY(is_empty(location_key))) return forget(name, folder);
+      const auto empty = is_empty(store_, location_key);
+      if (!empty && !store_answers(store_)) return fail(empty.error());
+      if (!folder.entry && empty && *empty) return forget(name, folder);
       return sick(head.error());
     }
     if (in_catalog && descends(**folder.in_catalog, *head)) {
@@ -407,9 +439,6 @@ class Opening {
     return keep(folder, std::move(head->state));
   }
 
-  Result<bool> is_empty(const std::string& location_key) {
-    return EVODB_TRY(store_.list(location_key + "/")).empty();
-  }
   // Somebody has dropped the table with all its files: it begins anew with its next change.
   Result<void> forget(const std::string& name, Folder& folder) {
     opened_.notes.push_back("table " + name + " was dropped with its files: it begins anew");
@@ -453,6 +482,7 @@ class Opening {
   WriterEpoch highest_writer_;
   OpenOptions options_;
   bool catalog_is_new_ = false;
+  bool all_adopted_ = true;  // or a table may still be found in the store
   std::vector<TableEntry> entries_;
   std::map<std::string, Folder> folders_;                                // by location_key
   std::vector<std::pair<std::size_t, Claim::NewPointer>> new_pointers_;  // of opened_.tables[first]
@@ -504,17 +534,30 @@ Result<void> tend_table(store::ObjectStore& store, Catalog& catalog, Claim& clai
 
 }  // namespace
 
+bool store_answers(store::ObjectStore& store) {
+  return store.get(std::string(warehouse_key)).has_value();
+}
+
+// As Opening::settle decides.
 Result<bool> is_well(store::ObjectStore& store, Catalog& catalog, const FoundTable& table) {
+  const std::string& folder = table.state.location_key;
   const auto entry = EVODB_TRY(catalog.load(table.state.name));
+  std::optional<Read> in_catalog;
   if (entry) {
-    const auto there = EVODB_TRY(read(store, table.state.name, *entry));
-    if (there) return there->state.watermark.has_value();
+    auto there = EVODB_TRY(read(store, table.state.name, *entry));
+    if (!there && there.error().kind != ErrorKind::kCorrupt) return false;
+    if (there) in_catalog = *std::move(there);
   }
-  const std::string key = EVODB_TRY(newest_pointer(store, table.state.location_key));
-  if (key.empty()) return !entry;
-  const auto pointer = decode_pointer(EVODB_TRY(store.get(key)));
+  const std::string key = EVODB_TRY(newest_pointer(store, folder));
+  if (key.empty()) {
+    if (entry) return in_catalog && in_catalog->state.watermark;
+    return newest_metadata(store, folder, EVODB_TRY(store.list(folder + "/"))).has_value();
+  }
+  const auto pointer = EVODB_TRY(read_pointer(store, key));
   if (!pointer) return false;
-  return EVODB_TRY(read(store, pointer->table, store.location(pointer->metadata_key))).has_value();
+  if (in_catalog && is_not_before(*in_catalog, *pointer)) return true;
+  if (EVODB_TRY(read(store, pointer->table, store.location(pointer->metadata_key)))) return true;
+  return !entry && EVODB_TRY(is_empty(store, folder));
 }
 
 Result<void> tend_lakehouse(store::ObjectStore& store, Catalog& catalog, Claim& claim) {
@@ -524,10 +567,14 @@ Result<void> tend_lakehouse(store::ObjectStore& store, Catalog& catalog, Claim& 
     return fail(ErrorKind::kFenced, "another parent has taken over this warehouse");
   }
   EVODB_TRY(catalog.list());  // kStale where it is another file
+  std::optional<Error> first;
   for (const Claim::Pointed& table : claim.pointed()) {
-    EVODB_TRY(tend_table(store, catalog, claim, table));
+    auto tended = tend_table(store, catalog, claim, table);
+    if (tended) continue;
+    if (tended.error().kind == ErrorKind::kStale) return tended;
+    if (!first) first = std::move(tended).error();  // the others are looked after all the same
   }
-  return {};
+  return first ? Result<void>(fail(*std::move(first))) : Result<void>();
 }
 
 Result<OpenedLakehouse> open_lakehouse(store::ObjectStore& store, Catalog& catalog,

@@ -58,6 +58,10 @@ Result<OpenedLakehouse> open_lakehouse(store::ObjectStore& store, Catalog& catal
                                        base::Random& random, WriterEpoch& writer,
                                        const OpenOptions& options = {});
 
+// Does the store give what every warehouse has? Then an object that it does not give is that
+// object's own fault, and concerns only the table that needs it.
+bool store_answers(store::ObjectStore& store);
+
 // Would opening find this sick table well? Errors: kRetry and the like.
 Result<bool> is_well(store::ObjectStore& store, Catalog& catalog, const FoundTable& table);
 

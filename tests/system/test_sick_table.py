@@ -4,6 +4,7 @@ docs/formats/iceberg.md, "A sick table".
 """
 
 import json
+import shutil
 import sqlite3
 import subprocess
 
@@ -112,6 +113,57 @@ def test_a_manifest_list_that_is_gone_makes_one_table_wait(scene, tmp_path):
     well.insert((2, "goes on"), table="fit").send()
     assert p.get("/readyz")[0] == 200
     assert ids(p.data, "fit_changes") == [1, 2]
+
+
+def test_a_table_that_refuses_our_commits_waits_alone(scene):
+    """Another engine has renamed one of the columns without which there is no row of ours."""
+    p, sick, well = scene
+    table = Lakehouse(p.data).catalog().load_table("evodb.ill_changes")
+    with table.update_schema() as update:
+        update.rename_column("_lsn", "lsn_of_ours")
+    sick.insert((2, "waits"), table="ill")
+    send_durable(sick, p.url)
+    wait_until(lambda: "ill_changes" in p.get("/readyz")[1], 60, "it is named")
+    assert any("ill_changes" in line for line in p.status()["sick"])
+    for i in range(2, 5):
+        well.insert((i, "goes on"), table="fit").send()
+    assert p.get("/readyz")[0] == 200
+    assert ids(p.data, "fit_changes") == [1, 2, 3, 4]
+    table = Lakehouse(p.data).catalog().load_table("evodb.ill_changes")
+    with table.update_schema() as update:
+        update.rename_column("lsn_of_ours", "_lsn")
+    p.kill()  # a start looks at once
+    p.start()
+    sick.insert((3, "well"), table="ill").send()
+    assert ids(p.data, "ill_changes") == [1, 2, 3]
+
+
+def test_a_lost_journal_and_a_missing_data_file_concern_one_table(scene):
+    """Behind a lost journal every data file must be read; but only by the table that it is of."""
+    p, sick, well = scene
+    file = next((p.data / "warehouse/evodb/ill_changes/data").glob("*.parquet"))
+    good = file.read_bytes()
+    p.kill()
+    file.unlink()
+    shutil.rmtree(p.data / "journal")
+    p.start()
+    wait_until(lambda: p.get("/readyz")[0] == 200, 30, "the parent is ready")
+    body = p.get("/readyz")[1]
+    assert "ill_changes waits" in body and file.name in body, body
+    well.insert((2, "goes on"), table="fit").send()
+    assert ids(p.data, "fit_changes") == [1, 2]
+    sick.insert((2, "waits"), table="ill")
+    send_durable(sick, p.url)
+
+    file.write_bytes(good)
+    wait_until(lambda: not p.status()["sick"], 60, "the table is well again")
+    sick.insert((3, "well"), table="ill").send()
+    well.insert((3, "well"), table="fit").send()
+    for table in ("ill_changes", "fit_changes"):
+        landed = Lakehouse(p.data).sql("select _source, _epoch, _lsn from {t}", t=table)
+        assert len(landed) == len(set(landed)), landed
+        rows = Lakehouse(p.data).sql("select id from {t} where id is not null", t=table)
+        assert {i for (i,) in rows} == {1, 2, 3}  # "ill" began a new epoch: nobody knew its mark
 
 
 def test_a_data_file_that_is_gone_is_named(scene):
