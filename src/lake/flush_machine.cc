@@ -6,16 +6,11 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/backoff.h"
+#include "base/bytes.h"
 
 namespace evodb::lake {
 namespace {
-
-std::string hex16(std::uint64_t v) {
-  static constexpr char digits[] = "0123456789abcdef";
-  std::string out(16, '0');
-  for (int i = 15; i >= 0; --i, v >>= 4) out[static_cast<std::size_t>(i)] = digits[v & 15];
-  return out;
-}
 
 std::string describe(const table::IoRequest& io) {
   struct {
@@ -53,10 +48,11 @@ struct FlushMachine::Impl {
         clock(c),
         random(r),
         options(o),
+        backoff(o.retry_ms_min, o.retry_ms_max),
         cache(std::move(known)) {
     // The position sorts a table's files by age for people; the random part makes the name ours.
-    name = job->location_key + "/data/" + hex16(job->watermark.position.value) + "-" +
-           hex16(random.next());
+    name = job->location_key + "/data/" + base::hex16(job->watermark.position.value) + "-" +
+           base::hex16(random.next());
   }
 
   std::unique_ptr<FlushJob> job;
@@ -65,6 +61,7 @@ struct FlushMachine::Impl {
   base::Clock& clock;
   base::Random& random;
   FlushOptions options;
+  base::Backoff backoff;
   std::shared_ptr<table::CommitCache> cache;
   std::string name;
 
@@ -75,8 +72,6 @@ struct FlushMachine::Impl {
   std::optional<table::AppendCommit> commit;
   bool resume = false;  // the commit's outcome must be looked up
   Result<table::TableState> outcome = fail(ErrorKind::kInternal, "the flush has not ended");
-
-  std::int64_t retry_ms = 0;
 
   mutable std::mutex
       mutex;  // guards what follows: status, hurry and give_up come from other threads
@@ -99,18 +94,16 @@ struct FlushMachine::Impl {
     last_error = outcome ? std::nullopt : std::optional(outcome.error());
   }
 
-  // Full jitter above half, so that many tables do not come back at once.
+  // With jitter, so that many tables do not come back at once.
   void wait_after(const Error& error) {
-    retry_ms = std::clamp(retry_ms * 2, options.retry_ms_min, options.retry_ms_max);
-    const std::int64_t half = std::max<std::int64_t>(retry_ms / 2, 1);
-    const auto jitter = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(half)));
+    const std::int64_t wait_ms = backoff.next_ms_half_jitter(random);
     const std::lock_guard lock(mutex);
     last_error = error;
-    wait_until = base::MonotonicMillis(clock.monotonic().value + half + jitter);
+    wait_until = base::MonotonicMillis(clock.monotonic().value + wait_ms);
   }
 
   void all_is_well() {
-    retry_ms = 0;
+    backoff.reset();
     const std::lock_guard lock(mutex);
     last_error.reset();
   }

@@ -1,6 +1,5 @@
 #include "parent/store_health.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "base/assert.h"
@@ -9,8 +8,6 @@
 
 namespace evodb::parent {
 namespace {
-
-constexpr std::int64_t probe_retry_ms_min = 500;
 
 std::string seconds(std::int64_t ms) { return std::to_string(ms / 1'000) + " s"; }
 
@@ -39,9 +36,7 @@ void StoreHealth::on_probed(const Result<void>& kept) {
   const bool news = error_ != kept.error();
   error_ = kept.error();
   if (news && say_) say_("the store fails its probe: " + error_->text);
-  retry_ms_ = std::clamp(retry_ms_ * 2, probe_retry_ms_min,
-                         std::max(options_.probe_retry_ms_max, probe_retry_ms_min));
-  seams_.loop.after(retry_ms_, [self = shared_from_this()] {
+  seams_.loop.after(backoff_.next_ms(), [self = shared_from_this()] {
     if (!self->stopped_) self->probe();
   });
 }

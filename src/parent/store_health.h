@@ -1,8 +1,8 @@
-// StoreHealth: trouble with the store is seen before it costs anything. The store is probed
+// StoreHealth: a store that fails is noticed before it costs anything. The store is probed
 // (store_probe.h) when a parent starts, and again with backoff until it passes; a call that hangs
 // and changes that do not land are reasons to be not ready long before their time limits.
 //
-//   auto health = std::make_shared<StoreHealth>(seams, options);
+//   auto health = std::make_shared<StoreHealth>(seams, options, say);
 //   health->probe();                                  // loop thread; again by itself
 //   for (const Error& reason : health->reasons(landing_stats)) ...
 #pragma once
@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/loop.h"
 #include "evodb/result.h"
@@ -40,7 +41,10 @@ class StoreHealth : public std::enable_shared_from_this<StoreHealth> {
   };
   StoreHealth(const Seams& seams, const StoreHealthOptions& options,
               std::function<void(const std::string&)> say)
-      : seams_(seams), options_(options), say_(std::move(say)) {}
+      : seams_(seams),
+        options_(options),
+        say_(std::move(say)),
+        backoff_(500, options.probe_retry_ms_max) {}
 
   // Probes until the store has passed. REQUIRES: it was not called before.
   void probe();
@@ -58,7 +62,7 @@ class StoreHealth : public std::enable_shared_from_this<StoreHealth> {
   std::function<void(const std::string&)> say_;
   base::MonotonicMillis probing_since_;
   bool probing_ = false, passed_ = false, stopped_ = false;
-  std::int64_t retry_ms_ = 0;
+  base::Backoff backoff_;
   std::optional<Error> error_;  // of the latest probe
 };
 
