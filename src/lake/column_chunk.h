@@ -1,8 +1,8 @@
 // ColumnChunk: one flat column of a row group, as Parquet's pages, straight from a RowBuffer.
 //
-//   ColumnChunk chunk(file, workspace, *group.NextColumnChunk(), ColumnChunk::Encoding::kPlain, 1);
-//   chunk.put(values, n);              // the values of some rows ...
-//   chunk.end_rows(n);                 // ... which all have one; or end_rows(levels, n)
+//   ColumnChunk chunk(file, workspace, metadata, ColumnChunk::Encoding::kPlain, 1);
+//   chunk.put(values, n);              // the values of some rows,
+//   chunk.end_rows(n);                 // which all have one; or end_rows(levels, n)
 //   const ColumnChunk::Totals totals = chunk.close();
 //
 // Format: parquet_page.h, and Encodings.md (PLAIN, DELTA_BINARY_PACKED).

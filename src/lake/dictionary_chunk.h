@@ -1,7 +1,7 @@
 // DictionaryChunk: one text column of a row group that few strings make up, by their numbers. Rows
 // come in runs: a file is sorted by source, and operations repeat.
 //
-//   DictionaryChunk chunk(file, workspace, *group.NextColumnChunk(), 0);
+//   DictionaryChunk chunk(file, workspace, metadata, 0);
 //   const std::uint32_t tea = chunk.add_name("tea");    // stays where it is until close()
 //   chunk.put(tea, rows);
 //   chunk.close();

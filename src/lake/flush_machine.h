@@ -3,12 +3,13 @@
 // store is away. The data files are put together with the metadata that names them: one trip to the
 // store, or one wait for the disk, instead of one a file.
 //
-//   FlushMachine machine(std::move(job), encoder, store, options, random);
-//   for (;;) {
-//     FlushStep step = machine.next(now);
-//     if (step.io) machine.on_response(perform(store, catalog, *step.io));
-//     else if (step.wait_ms > 0) sleep or schedule;
-//     else break;                                   // done
+//   FlushMachine machine(std::move(job), encoder, store, clock, random, options);
+//   for (FlushStep step = machine.next(); !step.done(); step = machine.next()) {
+//     if (step.io) {
+//       machine.on_response(table::perform(store, catalog, *step.io));
+//     } else {
+//       sleep_ms(step.wait_ms);  // or come back then
+//     }
 //   }
 //   lake.on_flush_done(machine.id(), machine.outcome(), now);
 //

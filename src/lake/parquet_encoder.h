@@ -1,6 +1,6 @@
 // ParquetEncoder: a sealed buffer as Parquet files, with the metrics that Iceberg's manifests want.
 //
-//   lake::ParquetEncoder encoder;
+//   ParquetEncoder encoder;
 //   auto files = EVODB_TRY(encoder.encode(job, 128u << 20));    // mostly one
 //
 // Field ids everywhere, zstd, rows sorted by (source, epoch, LSN), a dictionary only for the

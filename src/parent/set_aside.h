@@ -1,11 +1,11 @@
 // SetAside: the changes of tables that cannot be written just now, kept on the disk beside the
 // journal, so that the journal can be trimmed and every other table goes on.
 //
-//   auto aside = SetAside::open(disk, "evodb-data/journal", journal_id, bytes_max);
-//   (*aside)->append(record, definitions);        // a journal record, whole
-//   (*aside)->sync();                              // only now may the journal let go of it
-//   cursor = (*aside)->cursor_before(journal->first(), journal->read_from(...));
-//   (*aside)->clear();                             // when all of it has landed
+//   auto aside = EVODB_TRY(SetAside::open(disk, "evodb-data/journal", journal_id, bytes_max));
+//   const bool had_room = EVODB_TRY(aside->append(record, definitions));  // a record, whole
+//   EVODB_TRY(aside->sync());                        // only now may the journal let go of it
+//   auto cursor = aside->cursor_before(journal.first(), journal.read_from(journal.first()));
+//   EVODB_TRY(aside->clear());                       // when all of it has landed
 //
 // Records keep their positions in the journal, and what is read is them, in order, and then the
 // journal. So nothing else needs to know: a table's watermark says what of them has landed.

@@ -5,10 +5,10 @@
 // While it is away children are served, and positions behind the end get new meanings. The next
 // start finds a journal that is long enough, so the end that was not checked must be kept.
 //
-//   before children are served        EVODB_TRY(keep_unchecked_end(disk, directory, journal));
-//   when the tables are there         compare with lowest_unchecked_end(disk, directory, journal)
-//   when that holds, before anything  EVODB_TRY(forget_unchecked_end(disk, directory));
-//   lands
+//   EVODB_TRY(keep_unchecked_end(disk, directory, journal));   // before children are served
+//   const Position end = EVODB_TRY(lowest_unchecked_end(disk, directory, journal));
+//   EVODB_TRY(check_watermarks({journal.id, end}, tables));    // when the tables are there
+//   EVODB_TRY(forget_unchecked_end(disk, directory));          // before anything lands
 //
 // File `unchecked.end` in the journal's directory: "EVODBEND", the journal's id and the position,
 // u64 each, and the CRC32C of all that, u32; little-endian. Threads: any, one at a time. Errors:

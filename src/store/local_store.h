@@ -1,7 +1,7 @@
 // LocalStore: a warehouse in a directory, with the promises of an object store.
 //
 //   auto store = LocalStore::open("evodb-data/warehouse");
-//   (*store)->put("evodb/t/data/x.parquet", bytes, PutMode::kIfAbsent);
+//   EVODB_TRY((*store)->put("evodb/t/data/x.parquet", bytes, PutMode::kIfAbsent));
 //
 // An object appears whole and synced, or not at all: temporary file, fsync, rename (or link, which
 // refuses to replace), directory fsync. Objects put together are written and handed to the disk all

@@ -2,7 +2,7 @@
 //
 //   SignedRequest r{.method = "PUT", .host = "127.0.0.1:7070", .path = "/bucket/a=b/x.parquet",
 //                   .payload_sha256 = sha256_hex(body), .headers = {{"if-none-match", "*"}}};
-//   for (auto& [name, value] : sign(credentials, r, now)) ...      // send these and r.headers
+//   for (auto& [name, value] : sign(credentials, r, now)) send(name, value);  // and r.headers
 //
 // Ours, because libcurl's own mis-signs keys with '=' in the versions that Debian 12 carries.
 // Source: "Signature Version 4 signing process" of Amazon's S3 API reference.

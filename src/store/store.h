@@ -1,7 +1,7 @@
 // ObjectStore: where Parquet files and table metadata live: a local directory, or S3 and what
 // speaks like it (R2). Keys are relative to the warehouse: "evodb/orders_changes/data/x.parquet".
 //
-//   auto store = EVODB_TRY(open_store({.url = "s3://bucket/prefix", .endpoint = ...}));
+//   auto store = EVODB_TRY(open_store({.url = "s3://bucket/prefix", .region = "eu-west-1"}));
 //   EVODB_TRY(store->put(key, bytes, PutMode::kIfAbsent));
 //
 // Calls block; a store is used from several threads at once. Errors:

@@ -1,7 +1,7 @@
 // AppendCommit: one Iceberg commit that adds data files, evolves the schema and moves the
 // watermark, all or nothing. A state machine: see table/io.h.
 //
-//   AppendCommit commit(request, naming, random);
+//   AppendCommit commit(request, store, random);
 //   while (auto io = commit.next()) commit.on_response(perform(store, catalog, *io));
 //   Result<TableState> after = commit.outcome();
 //

@@ -1,9 +1,13 @@
 // What one append writes, from what is there: pure functions, used by AppendCommit's machine.
 //
-//   TableMetadata next = EVODB_TRY(begin_commit(request, base, names, store));
-//   NewManifest added = added_manifest(request, next, names, store);
-//   CommitPlan plan = EVODB_TRY(finish_commit(request, base, std::move(next), manifests, ...));
-//   put manifests, plan.list, plan.metadata; swap the catalog's entry to plan.metadata.location
+//   BegunCommit begun = EVODB_TRY(begin_commit(request, base, names, store));
+//   NewManifest added = added_manifest(request, begun.metadata, "evodb/t", names, store);
+//   CommitPlan plan = EVODB_TRY(
+//       finish_commit(request, base, std::move(begun), &added, nullptr, names, attempt, store));
+//   put(added.key, added.bytes);
+//   if (plan.list) put(plan.list->key, plan.list->bytes);
+//   put(plan.metadata.key, plan.metadata.bytes);
+//   swap_entry_to(plan.metadata.location);
 //
 // Every object's name holds a fresh UUID, so no name is ever used twice, by anybody.
 #pragma once

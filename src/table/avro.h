@@ -1,11 +1,12 @@
 // Avro object container files (Avro 1.11 specification), as far as Iceberg's manifests need them.
 //
 //   AvroWriter out(schema_json, {{"content", "data"}});
-//   put_avro_long(out.row(), 7);  ...  out.end_row();
+//   put_avro_long(out.row(), 7);  // and the row's other values
+//   out.end_row();
 //   std::string file = out.finish();
 //
 //   AvroFile in = EVODB_TRY(read_avro(bytes));
-//   for (const AvroValue& row : in.rows) in.field(row, 500) ...   // by Iceberg field id
+//   for (const AvroValue& row : in.rows) take(in.field(row, 500));  // by Iceberg field id
 //
 // We write the null codec; we read null and deflate, by the writer's schema, whatever it is.
 #pragma once

@@ -8,11 +8,10 @@
 //
 // After a swap, and before anybody is told of it:
 //
-//   put   claim.next_pointer(state)       // a new name; so a put that comes late does no harm
-//   get   claim.key()                     // missing: somebody has taken over, and may not have
-//   seen
-//                                         // our pointer: say nothing
-//   claim.note_pointed(...)               // and remove the pointer before
+//   put   claim.next_pointer(state)   a new name; so a put that comes late does no harm
+//   get   claim.key()                 missing: somebody has taken over, and may not have seen our
+//                                     pointer: say nothing
+//   then  claim.note_pointed(...)     and remove the pointer before
 //
 // Whoever takes over removes the claims before its own first and reads the pointers then. So either
 // we find our claim gone, or our pointer is seen.

@@ -1,7 +1,7 @@
 // Manifests and manifest lists, format v2: which data files a snapshot has.
 //
-//   std::string bytes = write_manifest({schema_json, 0, 0, snapshot_id}, entries);
-//   Manifest m = EVODB_TRY(read_manifest(bytes, its_entry_in_the_list));
+//   std::string bytes = write_manifest({schema_json, 0, 0}, entries);
+//   std::vector<ManifestEntry> read = EVODB_TRY(read_manifest(bytes, its_line_in_the_list));
 //   std::string list = write_manifest_list({snapshot_id, parent, sequence}, files);
 //
 // Source: "Manifests" and "Manifest Lists" of the Iceberg spec; field ids are theirs. Everything

@@ -1,8 +1,11 @@
 // Merging of manifests, so that a commit's cost does not grow with the table's age.
 //
 //   std::vector<std::size_t> chosen = manifests_to_merge(lines, spec_id);
-//   for (i : chosen) merge.add(lines[i], read_manifest(bytes, lines[i]));
-//   if (merge.worthwhile()) ... merge.write(header, location, snapshot id)
+//   ManifestMerge merge;
+//   for (std::size_t i : chosen) {
+//     merge.add(lines[i], EVODB_TRY(read_manifest(bytes_of(lines[i]), lines[i])));
+//   }
+//   if (merge.worthwhile()) put(merge.write(header, key, store.location(key), snapshot_id));
 //
 // Every commit adds a manifest of one line or so. Like the levels of a log-structured merge tree,
 // 32 manifests of a level become one of the next, so each data file's line is rewritten at most

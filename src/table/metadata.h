@@ -3,8 +3,8 @@
 //   TableMetadata m = EVODB_TRY(TableMetadata::parse(json));
 //   m.log_metadata(location_of_this_one, 20);
 //   m.add_snapshot(snapshot);
-//   Dropped dropped = m.retain_snapshots(100);
-//   store.put(key, m.to_json(), ...);
+//   std::vector<std::string> dropped = m.retain_snapshots(100);
+//   EVODB_TRY(store.put(key, m.to_json(), store::PutMode::kIfAbsent));
 //
 // It stays the JSON document that it was: what other engines wrote and we do not know is kept. Most
 // of a document are its snapshots, and a commit changes none of them: each stays the text that it

@@ -1,7 +1,8 @@
 // Config: every setting of a parent, where its value came from, and nothing that is not one.
 //
-//   Config config = EVODB_TRY(Config::load({.file = "evodb.toml", .sets =
-//   {"buffer.max_age_ms=200"}})); std::int64_t age = config.integer("buffer.max_age_ms");
+//   Config config =
+//       EVODB_TRY(Config::load({.file = "evodb.toml", .sets = {"buffer.max_age_ms=200"}}));
+//   std::int64_t age_ms = config.integer("buffer.max_age_ms");
 //
 // Later wins: default, file, EVODB_* variable, flag. A key's variable is EVODB_ and the key in
 // capitals with '_' for '.'. Unknown keys are errors that name the nearest known one. A setting

@@ -1,7 +1,7 @@
 // Successor: the process that is to take this one's place, as this one sees it.
 //
 //   auto next = EVODB_TRY(Successor::start(binary, {"serve", "--data", "d"}, 10'000));
-//   next->channel().send(...);
+//   EVODB_TRY(next->channel().send(HandOverChannel::Kind::kBytes, bytes, sockets, 10'000));
 //
 // Destroyed, it is killed and waited for, unless release() was called. Threads: one.
 #pragma once

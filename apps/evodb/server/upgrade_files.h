@@ -1,7 +1,7 @@
 // How `evodb upgrade` and the parent that it asks talk: two small files in the data directory, and
 // SIGUSR2. Who may write the one and send the other runs the parent anyway.
 //
-//   upgrade.json         {"id", "binary", "asked_unix_ms"}: read and removed when the signal comes;
+//   upgrade.json         {"id", "binary", "asked_unix_ms"}: read and removed when the signal comes:
 //                        without it, the binary is the one that the parent was started from
 //   upgrade-result.json  the answer to the newest one
 #pragma once
