@@ -206,7 +206,7 @@ TEST_F(Machines, HurryEndsAWaitAndGivingUpEndsTheFlush) {
   EXPECT_EQ(machine.outcome().error().kind, ErrorKind::kRetry);
 }
 
-TEST_F(Machines, GivingUpLetsAFlushFinishThatHasNoTrouble) {
+TEST_F(Machines, GivingUpLetsAFlushFinishThatMeetsNoError) {
   auto machine = machine_of(job_of(1));
   machine.give_up();
   run(machine);

@@ -1,4 +1,4 @@
-"""Reads a changes table as strangers would: PyIceberg, and DuckDB with the SQL of the documentation.
+"""Reads a changes table as other engines do: PyIceberg, and DuckDB with the SQL of the documentation.
 
     read_changes.py <folder> <table> <markdown>     one JSON object: {"rows": [...], "state": [...]}
 """

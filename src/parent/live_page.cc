@@ -19,7 +19,7 @@ th,td{text-align:right;padding:.3rem .5rem;border-bottom:1px solid #8884}
 th:first-child,td:first-child{text-align:left;overflow-wrap:anywhere}
 </style></head><body>
 <h1>EvoDB parent <span id="phase"></span></h1>
-<div class="muted" id="about"></div><div class="bad" id="trouble"></div>
+<div class="muted" id="about"></div><div class="bad" id="degraded"></div>
 <dl id="figures"></dl>
 <table><thead><tr><th>table</th><th>landed</th><th>waiting</th><th>age ms</th><th>commits</th>
 <th>last commit</th></tr></thead><tbody id="tables"></tbody></table>
@@ -38,7 +38,7 @@ async function show() {
   try {
     const s = await (await fetch('/status')).json(), now = performance.now();
     $('phase').textContent = s.phase; $('phase').className = s.ready ? 'ready' : 'bad';
-    $('trouble').textContent = s.degraded_reasons.map(r => r.text).join('; ');
+    $('degraded').textContent = s.degraded_reasons.map(r => r.text).join('; ');
     $('about').textContent = `version ${s.version}, parent ${s.parent_id}, up ${n(Math.floor(s.uptime_ms / 1000))} s`;
     const rate = before ? (s.ingest.entries - before.entries) / (now - before.now) * 1000 : 0;
     before = {entries: s.ingest.entries, now};

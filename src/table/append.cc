@@ -60,8 +60,7 @@ struct AppendCommit::Impl {
     if (names.snapshot_id == 0) names.snapshot_id = 1;
   }
 
-  // --- ends
-  // ---------------------------------------------------------------------------------------
+  // --- ends --------------------------------------------------------------------------------------
   void end(ErrorKind kind, std::string text) {
     result = fail(kind, std::move(text));
     step = Step::kEnded;
@@ -93,8 +92,7 @@ struct AppendCommit::Impl {
     step = removable.empty() ? Step::kEnded : Step::kTidy;
   }
 
-  // --- effects
-  // --------------------------------------------------------------------------------------
+  // --- effects -----------------------------------------------------------------------------------
   std::optional<IoRequest> request_of_step() {
     switch (step) {
       case Step::kLoad: return LoadTable{request.table};
@@ -296,8 +294,7 @@ struct AppendCommit::Impl {
     read_next_to_merge();
   }
 
-  // --- what shall be
-  // ------------------------------------------------------------------------------
+  // --- what shall be -----------------------------------------------------------------------------
   void choose() {
     auto begun = begin_commit(request, base, names, store);
     if (!begun) return end(at_table(begun.error()));

@@ -1,5 +1,5 @@
 // How many of the process's descriptors connections may take. The rest is for those who must never
-// wait for a stranger's connection to end: the journal, the store, the catalog.
+// wait for some client's connection to end: the journal, the store, the catalog.
 //
 //   raise_descriptor_limit();
 //   const auto plan = EVODB_TRY(plan_descriptors(descriptor_limit(), 19'000));
