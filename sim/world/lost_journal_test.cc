@@ -1,0 +1,187 @@
+// What of one table cannot be read when a parent starts, for whatever reason, makes that table wait
+// and no other: docs/formats/iceberg.md, "A sick table".
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include <gtest/gtest.h>
+
+#include "lake/flush_machine.h"
+#include "lake/lake_world.h"
+#include "parent/recovery.h"
+#include "sim/seams/fake_clock.h"
+#include "sim/seams/fake_disk.h"
+#include "sim/seams/fake_store.h"
+#include "sim/seams/seeded_random.h"
+
+namespace evodb::sim {
+namespace {
+
+using parent::JournalExtent;
+
+wire::TableDef table_of(const std::string& name) {
+  return {.name = name,
+          .columns = {{.name = "id", .declared_type = "INTEGER", .key_ordinal = 1},
+                      {.name = "name", .declared_type = "TEXT"}}};
+}
+
+// Tables "ill" and "well", one row each, landed by a parent with journal 77.
+class LostJournal : public lake::LakeWorld {
+ protected:
+  LostJournal() {
+    EXPECT_TRUE(disk.make_directories("j"));
+    table::WriterEpoch writer = catalog_->claim().value();
+    const auto opened = table::open_lakehouse(store_, *catalog_, random, writer).value();
+    identity = {"parent", writer, journal::JournalId(77), opened.claim};
+    lake = lake::Lake::create(options, identity);
+    send("shop", 1, {lake::insert(1, {Value::integer(1), Value::text("tea")})}, table_of("ill"));
+    send("shop", 1, {lake::insert(2, {Value::integer(1), Value::text("tea")})}, table_of("well"));
+    lake->request_flush();
+    while (auto job = lake->next_flush(now)) flush(std::move(job));
+  }
+
+  void flush(std::unique_ptr<lake::FlushJob> job) {
+    lake::FlushMachine machine(std::move(job), encoder, store_, clock, random, {});
+    while (auto io = machine.next().io) {
+      machine.on_response(table::perform(store_, *catalog_, *io));
+    }
+    ASSERT_TRUE(machine.outcome()) << machine.outcome().error().text;
+    lake->on_flush_done(machine.id(), machine.outcome(), now);
+  }
+
+  // The object of table "ill" whose key has `part` in it.
+  std::string key_of_ill(const std::string& part) const {
+    const auto objects = store_.objects();
+    const auto it = std::ranges::find_if(objects, [&](const auto& object) {
+      return object.first.find("ill_changes/") != std::string::npos &&
+             object.first.find(part) != std::string::npos;
+    });
+    EXPECT_NE(it, objects.end()) << part;
+    return it == objects.end() ? "" : it->first;
+  }
+
+  struct Started {
+    parent::RecoveredCatalog catalog;
+    parent::LoadedTables tables;
+    bool waits(const std::string& name) const {
+      for (const auto& found : tables.tables) {
+        if (found.state.location_key != "evodb/" + name) continue;
+        return found.sick || catalog.unscanned.contains(found.state.location_key);
+      }
+      ADD_FAILURE() << name << " is not known";
+      return false;
+    }
+  };
+  // As a parent with that journal.
+  Result<Started> start_with(std::uint64_t journal) {
+    const JournalExtent extent{journal::JournalId(journal), Position(1'000'000)};
+    Started started;
+    started.catalog =
+        EVODB_TRY(parent::recover_catalog(disk, "j", extent, store_, *catalog_, random));
+    table::WriterEpoch writer = started.catalog.writer;
+    started.tables = EVODB_TRY(
+        parent::load_checked_tables(disk, "j", extent, store_, *catalog_, writer, random));
+    return started;
+  }
+  void expect_only_ill_waits(const std::string& why) {
+    for (const std::uint64_t journal : {77, 78}) {
+      auto started = start_with(journal);
+      ASSERT_TRUE(started) << why << ": " << started.error().text;
+      EXPECT_FALSE(started->waits("well_changes")) << why;
+      if (journal == 77) continue;  // what a commit reads is read by the first commit
+      EXPECT_TRUE(started->waits("ill_changes")) << why;
+      EXPECT_TRUE(started->catalog.landed->contains("well_changes", "shop", Epoch(1), Lsn(2)));
+      EXPECT_NE(catalog_->property("evodb.journal-id").value(), "78") << "or none would scan again";
+    }
+  }
+
+  FakeClock clock;
+  FakeStore store_{clock};
+  FakeDisk disk;
+  SeededRandom random{5};
+  std::unique_ptr<table::Catalog> catalog_ =
+      table::open_sqlite_catalog(":memory:", "evodb", "evodb").value();
+};
+
+constexpr const char* parts[] = {"_evodb/tables/", ".metadata.json", "/snap-", "-m0.avro",
+                                 ".parquet"};
+
+TEST_F(LostJournal, WhatIsMissingConcernsOneTable) {
+  for (const char* part : parts) {
+    if (std::string(part) == "_evodb/tables/") continue;  // the catalog knows the table
+    const std::string key = key_of_ill(part);
+    const std::string bytes = *store_.peek(key);
+    ASSERT_TRUE(store_.remove(key));
+    expect_only_ill_waits(key + " is missing");
+    store_.set_object(key, bytes);
+  }
+}
+
+TEST_F(LostJournal, WhatIsDamagedConcernsOneTable) {
+  for (const char* part : parts) {
+    const std::string key = key_of_ill(part);
+    const std::string bytes = *store_.peek(key);
+    store_.set_object(key, bytes.substr(0, bytes.size() / 2));
+    expect_only_ill_waits(key + " is damaged");
+    store_.set_object(key, bytes);
+  }
+}
+
+TEST_F(LostJournal, WhatTheStoreRefusesConcernsOneTable) {
+  using Fault = FakeStore::Fault;
+  for (const Fault fault : {Fault::kInvalid, Fault::kRetry}) {
+    for (const char* part : parts) {
+      const std::string key = key_of_ill(part);
+      store_.fail_if([&](const FakeStore::Call& call) {
+        const bool refused = call.kind == FakeStore::Kind::kGet && call.key == key;
+        return refused ? std::optional(fault) : std::nullopt;
+      });
+      expect_only_ill_waits(key + " is refused");
+      store_.clear_faults();
+    }
+  }
+}
+
+TEST_F(LostJournal, ATableThatIsWholeAgainIsScanned) {
+  const std::string key = key_of_ill(".parquet");
+  const std::string bytes = *store_.peek(key);
+  ASSERT_TRUE(store_.remove(key));
+  const auto before = start_with(78).value().catalog.unscanned;
+  ASSERT_EQ(before.count("evodb/ill_changes"), 1u);
+  const auto& unscanned = before.at("evodb/ill_changes");
+  EXPECT_EQ(unscanned.unread, store_.location(key));
+  EXPECT_NE(unscanned.why.text.find(key), std::string::npos) << unscanned.why.text;
+  EXPECT_FALSE(parent::can_be_scanned(store_, *catalog_, "ill_changes", unscanned));
+  store_.set_object(key, "no Parquet");
+  EXPECT_EQ(parent::can_be_scanned(store_, *catalog_, "ill_changes", unscanned), false);
+  store_.set_object(key, bytes);
+  EXPECT_EQ(parent::can_be_scanned(store_, *catalog_, "ill_changes", unscanned), true);
+  const auto after = start_with(78).value();
+  EXPECT_FALSE(after.waits("ill_changes"));
+  EXPECT_TRUE(after.catalog.landed->contains("ill_changes", "shop", Epoch(1), Lsn(1)));
+  EXPECT_EQ(catalog_->property("evodb.journal-id").value(), "78");
+}
+
+TEST_F(LostJournal, AStoreThatIsAwayIsWaitedFor) {
+  store_.set_away(true);
+  EXPECT_EQ(start_with(78).error().kind, ErrorKind::kRetry);
+  store_.set_away(false);
+  // In the middle of it: what could not be read then is no table's own fault.
+  for (std::uint64_t n = 1; n < 60; n += 3) {
+    std::uint64_t calls = 0;
+    store_.fail_if([&](const FakeStore::Call&) {
+      return ++calls >= n ? std::optional(FakeStore::Fault::kRetry) : std::nullopt;
+    });
+    const auto started = start_with(78);
+    store_.clear_faults();
+    if (!started) {
+      EXPECT_EQ(started.error().kind, ErrorKind::kRetry) << started.error().text;
+      continue;
+    }
+    EXPECT_FALSE(started->waits("ill_changes")) << n;
+    EXPECT_FALSE(started->waits("well_changes")) << n;
+  }
+}
+
+}  // namespace
+}  // namespace evodb::sim
