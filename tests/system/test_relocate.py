@@ -8,7 +8,7 @@ import shutil
 import subprocess
 
 import pytest
-from harness.binary import BINARY, clean_environment, run
+from harness.binary import BINARY, clean_environment, run, wait_until
 from harness.lakehouse import Lakehouse
 from harness.parent import Parent
 from harness.s3 import BUCKET
@@ -69,6 +69,39 @@ def test_every_snapshot_of_a_relocated_table_can_be_read(filled, tmp_path):
     table = Lakehouse(moved).catalog().load_table("evodb.t_changes")
     counts = [table.scan(snapshot_id=s.snapshot_id).to_arrow().num_rows for s in table.snapshots()]
     assert counts == sorted(counts) and counts[-1] == 5 and len(counts) >= 5
+
+
+def test_a_table_that_cannot_be_relocated_stops_no_other(tmp_path, parent):
+    """Another engine has partitioned it: only that one can write its manifests anew."""
+    p = parent("buffer.max_age_ms=50").start()
+    schema = "create table {} (id integer primary key, v)"
+    ill = SmallSource(tmp_path, p.url, "ill", schema.format("ill")).insert((1, "a"), table="ill")
+    fit = SmallSource(tmp_path, p.url, "fit", schema.format("fit")).insert((1, "a"), table="fit")
+    ill.send()
+    fit.send()
+    assert p.stop() == 0
+    table = Lakehouse(p.data).catalog().load_table("evodb.ill_changes")
+    rows = table.scan().to_arrow()
+    with table.update_spec() as update:
+        update.add_identity("v")
+    table.append(rows)
+    was_at = f"file://{p.data}/warehouse/"
+
+    p.data = p.data.rename(tmp_path / "moved")
+    wrong = run("lake", "relocate", "--data", p.data, "--from", "s3://elsewhere/")
+    assert wrong.returncode == 2 and "no table can be relocated" in wrong.stderr, wrong.stderr
+    for arguments in ([], ["--from", was_at]):  # the second call tries it again
+        done = run("lake", "relocate", "--data", p.data, *arguments)
+        assert done.returncode == 2, done.stderr
+        assert "ill_changes was not relocated" in done.stderr, done.stderr
+        assert f"--from {was_at}" in done.stderr, done.stderr
+    p.start()
+    wait_until(lambda: p.get("/readyz")[0] == 200, 30, "the parent is ready")
+    assert "ill_changes waits" in p.get("/readyz")[1]
+    fit.insert((2, "after"), table="fit").send()
+    ids = Lakehouse(p.data).sql("select id from {t} order by id", t="fit_changes")
+    assert ids == [(1,), (2,)]
+    assert p.stop() == 0
 
 
 def test_a_copy_is_a_lakehouse_of_its_own_once_relocated(filled, tmp_path, parent):
