@@ -47,7 +47,7 @@ sim: setup
 demo: build
 	@build/evodb demo --python .deps/venv/bin/python
 
-test: setup lint-fast unit boundaries build system install-test fuzz
+test: setup lint-fast examples unit boundaries build system install-test fuzz
 	@echo "make test: all passed"
 
 # Unit and property tests, the whole system in virtual time, with ASan and UBSan.

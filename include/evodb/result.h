@@ -4,7 +4,7 @@
 //
 //   evodb::Result<Address> parse(std::string_view text) {
 //     int port = EVODB_TRY(parse_port(text));   // returns the error to our caller
-//     ...
+//     return Address{.port = port};
 //   }
 //
 // Error kinds say what the caller must do, not what went wrong; the text is for people and is not

@@ -1,7 +1,7 @@
 // Typed values with SQLite's storage classes, plus BOOLEAN for sources that speak JSON.
 //
-//   Value v = Value::text("héllo");
-//   ValueView seen = v;              // borrows from v
+//   evodb::Value v = evodb::Value::text("héllo");
+//   evodb::ValueView seen = v;              // borrows from v
 //
 // TEXT is bytes: SQLite does not promise UTF-8, and neither do we. 64-bit integers and BLOBs are
 // exact. Value owns; ValueView borrows and must not outlive what it was made from.

@@ -9,4 +9,6 @@ extern evodb::UnixMillis now;
 extern evodb::WalEntry entry;
 
 // --- evodb/result.h: at namespace scope
-struct Address {};
+struct Address {
+  int port = 0;
+};
