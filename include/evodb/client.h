@@ -4,12 +4,13 @@
 //   options.url = "ws://127.0.0.1:8787";
 //   options.child_id = "shop-7";
 //   options.outbox.file = "shop-7.outbox";          // "" keeps them in memory
-//   auto client = evodb::create_rpc_client(options);
-//   if (!client) ...
-//   (*client)->register_table({"orders", {{"id", "INTEGER", 1}, {"total", "REAL", 0}}});
-//   (*client)->connect();                            // needs no parent to be there
-//   (*client)->send({.table = "orders", .after = {Value::integer(1), Value::real(9.5)}});
-//   (*client)->flush(5'000);
+//   auto client = EVODB_TRY(evodb::create_rpc_client(options));
+//   EVODB_TRY(client->register_table({"orders", {{"id", "INTEGER", 1}, {"total", "REAL", 0}}}));
+//   EVODB_TRY(client->connect());                    // needs no parent to be there
+//   evodb::ClientChange order{.table = "orders"};
+//   order.after = {evodb::Value::integer(1), evodb::Value::real(9.5)};
+//   evodb::Lsn lsn = EVODB_TRY(client->send(order));
+//   EVODB_TRY(client->flush(5'000));                 // everything sent is acknowledged
 //
 // What send() took is in the outbox until the parent has it at the level waited for; a lost
 // connection is dialled again with full jitter (100 ms to 10 s), and what the parent has already is
@@ -86,7 +87,7 @@ struct ClientStats {
   std::uint64_t pending_batches = 0;
   std::uint64_t reconnects = 0;
   std::uint64_t held_bytes = 0;  // in the outbox
-  std::string last_error;        // "" while all is well
+  std::optional<Error> last_error;  // nothing once connected again
 };
 
 struct RpcClientOptions {

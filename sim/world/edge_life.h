@@ -22,10 +22,15 @@ class EdgeWitness {
   virtual void on_told_persisted(const ModelOutbox& outbox, Lsn lsn) = 0;
   virtual void on_trimmed(const ModelOutbox& outbox, Lsn lsn) = 0;
   virtual void on_new_epoch(const ModelOutbox& outbox, std::string_view why) = 0;
+  // It was told that it is a copy.
+  virtual void on_renamed(const ModelOutbox& outbox, std::string_view why) {
+    (void)outbox, (void)why;
+  }
 };
 
 struct EdgeLifeOptions {
   WaitLevel wait = WaitLevel::kPersisted;
+  edge::CopyRule on_copy = edge::CopyRule::kWait;
   bool newer_minor = false;
   std::int64_t wall_offset_ms = 0;
 };
@@ -39,8 +44,7 @@ class EdgeLife final : private edge::UplinkObserver {
         child_loop_(loop_, options.newer_minor),
         outbox_(outbox),
         witness_(witness),
-        uplink_(child_loop_, random, plant.outbox(log), uplink_options(options.wait, plant),
-                *this) {
+        uplink_(child_loop_, random, plant.outbox(log), uplink_options(options, plant), *this) {
     loop_.set_wall_offset_ms(options.wall_offset_ms);
     uplink_.start();
   }
@@ -49,6 +53,7 @@ class EdgeLife final : private edge::UplinkObserver {
 
   // Connected, and told to send nothing.
   bool starved() const { return uplink_.stats().connected && uplink_.stats().credit_bytes == 0; }
+  bool is_connected() const { return uplink_.stats().connected; }
   void notify() { uplink_.notify(); }
   Lsn persisted() const { return persisted_; }
   const std::string& sent() const { return child_loop_.sent(); }
@@ -59,20 +64,21 @@ class EdgeLife final : private edge::UplinkObserver {
     const auto s = uplink_.stats();
     return std::string(s.connected ? "connected" : "not connected") + ", durable " +
            std::to_string(s.last_ack_lsn.value) + ", persisted " +
-           std::to_string(s.last_persisted_lsn.value) + ", " + s.last_error;
+           std::to_string(s.last_persisted_lsn.value) + ", " +
+           (s.last_error ? s.last_error->text : "");
   }
 
  private:
-  static edge::UplinkOptions uplink_options(WaitLevel wait, Plant& plant) {
+  static edge::UplinkOptions uplink_options(const EdgeLifeOptions& of, Plant& plant) {
     edge::UplinkOptions options;
-    options.host = "parent";
-    options.port = 8787;
-    options.wait = wait;
+    options.link.parent.host = "parent";
+    options.wait = of.wait;
+    options.on_copy = of.on_copy;
     options.batch_entries = batch_entries;
     options.batch_bytes = 8u << 10;
-    options.ping_idle_ms = 3'000;
-    options.dead_peer_ms = 3'000;
-    options.open_ms_max = 3'000;
+    options.link.ping_idle_ms = 3'000;
+    options.link.dead_peer_ms = 3'000;
+    options.link.open_ms_max = 3'000;
     options.reconnect_ms_max = 2'000;
     plant.edge_options(options);
     return options;
@@ -84,9 +90,12 @@ class EdgeLife final : private edge::UplinkObserver {
     witness_.on_told_persisted(outbox_, lsn);
   }
   void on_trimmed(Lsn lsn) override { witness_.on_trimmed(outbox_, lsn); }
-  void on_new_epoch(Epoch, std::string_view why) override {
+  void on_new_epoch(Epoch, std::optional<std::string_view> why) override {
     persisted_ = Lsn();
-    witness_.on_new_epoch(outbox_, why);
+    witness_.on_new_epoch(outbox_, why.value_or(""));
+  }
+  void on_renamed(std::string_view, std::string_view why) override {
+    witness_.on_renamed(outbox_, why);
   }
   void on_fatal(const Error& error) override { failure_ = error.text; }
 

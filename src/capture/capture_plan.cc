@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "capture/repair.h"
@@ -122,14 +123,14 @@ class Planner {
     std::map<std::int64_t, std::string> left;  // why a table is captured no more, by slot
     for (FoundTable& found : found_) {
       const CapturedTable* active = active_of(found.name);
-      const std::string reason = reason_to_skip(found, active, new_tables, now_ms, plan);
-      if (!reason.empty()) {
+      const auto reason = reason_to_skip(found, active, new_tables, now_ms, plan);
+      if (reason) {
         if (active != nullptr) {
           left[active->slot] = found.name == active->def.name
-                                   ? reason
+                                   ? *reason
                                    : "renamed to '" + printable(found.name) + "'";
         }
-        plan.skipped.push_back({printable(found.name), reason});
+        plan.skipped.push_back({printable(found.name), *reason});
         continue;
       }
       if (active != nullptr) kept.insert(active->slot);
@@ -150,15 +151,16 @@ class Planner {
   }
 
  private:
-  // "": it is captured.
-  std::string reason_to_skip(const FoundTable& found, const CapturedTable* active,
-                             NewTables new_tables, std::int64_t now_ms, CapturePlan& plan) {
+  // Nothing: it is captured.
+  std::optional<std::string> reason_to_skip(const FoundTable& found, const CapturedTable* active,
+                                            NewTables new_tables, std::int64_t now_ms,
+                                            CapturePlan& plan) {
     // A table that was renamed stays chosen under its new name.
     const std::string chosen_as = active != nullptr ? active->def.name : found.name;
     if (!is_chosen(found.name) && !is_chosen(chosen_as)) {
       return excluded_.contains(fold_name(found.name)) ? "excluded" : "not among the tables named";
     }
-    if (!found.skip_reason.empty()) return found.skip_reason;
+    if (found.skip_reason) return found.skip_reason;
     // By sqlite-jdbc it counts the rows that its UPDATE changed, and those of triggers with them:
     // captured, Liquibase stops.
     if (fold_name(found.name) == "databasechangeloglock" &&
@@ -169,14 +171,14 @@ class Planner {
     const bool is_new = active == nullptr || fold_name(active->def.name) != fold_name(found.name);
     if (new_tables == NewTables::kAtOnce || !is_new || !looks_temporary(found.name) ||
         named_.contains(fold_name(found.name))) {
-      return "";
+      return {};
     }
     const auto waits = std::find_if(waiting_.begin(), waiting_.end(),
                                     [&](const WaitingTable& w) { return w.name == found.name; });
     // A clock that went back is no reason to wait for ever.
     const std::int64_t since =
         waits == waiting_.end() || waits->since_ms > now_ms ? now_ms : waits->since_ms;
-    if (now_ms - since >= waiting_ms) return "";
+    if (now_ms - since >= waiting_ms) return {};
     if (waits == waiting_.end() || waits->since_ms != since) waits_anew_ = true;
     plan.waiting.push_back({found.name, since});
     return "its name looks like that of a migration's temporary table; it is captured if it stays "

@@ -53,9 +53,9 @@ Result<void> check_named_tables(const InstallOptions& options,
       return fail(ErrorKind::kInvalid, "no such table in '" + options.db + "': '" +
                                            printable(name) + "'; check its name");
     }
-    if (!table->skip_reason.empty()) {
+    if (table->skip_reason) {
       return fail(ErrorKind::kInvalid, "'" + printable(name) + "' in '" + options.db +
-                                           "' cannot be captured: " + table->skip_reason);
+                                           "' cannot be captured: " + *table->skip_reason);
     }
   }
   return {};
@@ -224,7 +224,7 @@ Result<InstallReport> install(const InstallOptions& options, base::Clock& clock,
   return report;
 }
 
-Result<RefreshReport> refresh(const Database& db) {
+Result<RefreshReport> refresh(const Database& db, const std::function<Result<void>()>& check) {
   RefreshReport report;
   const auto note_waiting = [&](const CapturePlan& plan) {
     for (const WaitingTable& table : plan.waiting) {
@@ -233,6 +233,7 @@ Result<RefreshReport> refresh(const Database& db) {
     }
   };
   const bool nothing = EVODB_TRY(consistently(db, [&]() -> Result<bool> {
+    if (check) EVODB_TRY(check());
     const CaptureState state = EVODB_TRY(require_state(db));
     if (state.paused) return true;
     const std::vector<SelectedName> selection = EVODB_TRY(load_selection(db));
@@ -242,6 +243,7 @@ Result<RefreshReport> refresh(const Database& db) {
   }));
   if (nothing) return report;
   Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
+  if (check) EVODB_TRY(check());
   CaptureState state = EVODB_TRY(require_state(db));
   if (state.paused) return report;
   EVODB_TRY(upgrade_outbox_tables(db, state));

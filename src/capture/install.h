@@ -23,6 +23,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -97,7 +98,7 @@ struct CaptureStatus {
   std::uint64_t held_bytes = 0;  // estimated from a sample
   bool all_tables = true;
   bool paused = false;
-  std::string broken;        // not "": capture is not whole, and what is wrong
+  std::optional<std::string> broken;  // capture is not whole, and what is wrong
   bool writes_fail = false;  // then: the application's writes to captured tables, until repair()
   std::vector<TableStatus> tables;
   std::vector<std::string> warnings;

@@ -397,7 +397,7 @@ TEST_F(CaptureInstall, AnOutboxOfFormatOneIsBroughtUpToDateInPlace) {
       "ALTER TABLE evodb_tables DROP COLUMN fine_print; DELETE FROM evodb_outbox WHERE id = 0;"
       "DELETE FROM evodb_state WHERE key IN ('life', 'open', 'anchor', 'dense_after', 'sum');"
       "UPDATE evodb_state SET value = 1 WHERE key = 'format'");
-  EXPECT_THAT(must(status(path_)).broken, IsEmpty());
+  EXPECT_EQ(must(status(path_)).broken, std::nullopt);
   app_.run("INSERT INTO t VALUES(2, 2)");
   EXPECT_TRUE(must(refresh(path_)));
   EXPECT_EQ(app_.number("SELECT value FROM evodb_state WHERE key = 'format'"), 2);

@@ -2,8 +2,11 @@
 // anything is done on the strength of it. The file is believed, never the memory: it may have been
 // restored, written over, emptied, or another process may work on it.
 //
-//   LogVerdict verdict = EVODB_TRY(compare(db, EVODB_TRY(require_state(db)), memory));
-//   if (verdict.change == LogChange::kOther) ...   // verdict.why: for people
+//   CaptureState state = EVODB_TRY(require_state(db));
+//   LogVerdict verdict = EVODB_TRY(compare(db, state, memory));
+//   if (verdict.change == LogChange::kOther) {
+//     ...                                            // verdict.why: for people
+//   }
 //
 // Inside a transaction of the caller. Internal to capture.
 #pragma once

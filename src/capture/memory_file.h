@@ -2,12 +2,12 @@
 // next edge: so that also what happens to the database while none runs is noticed, and that capture
 // can be installed again as it was by one that finds nothing of it. docs/formats/outbox.md.
 //
-//   auto memory = load_memory("app.db");           // nothing: absent, damaged, of a later version
-//   save_memory("app.db", outbox.memory());        // best effort: an old one is no worse than
-//   right
+//   auto memory = load_memory("app.db");       // nothing: absent, damaged, of a later version
+//   save_memory("app.db", outbox.memory());    // best effort: an old file does no harm
 //
-// It is written without a sync and replaced as a whole. One that is too old accuses nobody, since a
-// log only grows; one of another database says what a running edge would say: that it was replaced.
+// It is written without a sync and replaced as a whole. One that is too old leads to no false
+// alarm, since a log only grows; one of another database says what a running edge would say: that
+// the database was replaced.
 #pragma once
 
 #include <optional>

@@ -76,7 +76,7 @@ class Outbox {
   virtual void resume_group(TxnId label) = 0;
 
   // Whether it is time to trim what was acknowledged, all up to `acknowledged`. False: ask again
-  // later; nothing but room is lost.
+  // later; nothing but space is lost.
   virtual bool wants_trim(Lsn acknowledged) {
     static_cast<void>(acknowledged);
     return true;

@@ -130,25 +130,47 @@ std::int64_t state_sum(const CaptureState& state, std::int64_t format) {
   return base::crc32c(state.source, base::crc32c(bytes));
 }
 
+// SQL: how many of the keys that this format always has are there.
+std::string count_of_keys(std::int64_t format) {
+  std::string list;
+  for (const char* key : state_keys(format)) list += (list.empty() ? "" : ",") + quote_text(key);
+  return "(SELECT count(*) FROM main.evodb_state WHERE key IN (" + list + "))";
+}
+
 Result<void> load_columns(const Database& db, CapturedTable& table) {
-  Statement columns =
-      EVODB_TRY(db.prepare("SELECT name, declared_type, key_ordinal FROM main.evodb_columns "
-                           "WHERE tbl = ?1 ORDER BY position"));
+  const auto lost = [&] {
+    return fail(ErrorKind::kNotFound, "evodb_columns lacks columns of table " +
+                                          std::to_string(table.id) + ", '" +
+                                          printable(table.def.name) + "'");
+  };
+  Statement columns = EVODB_TRY(
+      db.prepare("SELECT name, declared_type, key_ordinal, position FROM main.evodb_columns "
+                 "WHERE tbl = ?1 ORDER BY position"));
   columns.bind(1, table.id);
   while (EVODB_TRY(columns.step())) {
+    if (columns.integer(3) != static_cast<std::int64_t>(table.def.columns.size())) return lost();
     table.def.columns.push_back({std::string(columns.text(0)), std::string(columns.text(1)),
                                  static_cast<std::uint32_t>(columns.integer(2))});
   }
-  return {};
+  return table.def.columns.empty() ? Result<void>(lost()) : Result<void>();
 }
 
 }  // namespace
 
+std::span<const char* const> state_keys(std::int64_t format) {
+  static constexpr const char* keys[] = {
+      "format", "source", "epoch", "trimmed", "trimmed_chain", "all_tables",  // in format 1, too
+      "paused", "life",   "open",  "anchor",  "dense_after",   "sum"};
+  constexpr std::size_t in_format_1 = 6;
+  return format < 2 ? std::span(keys).first(in_format_1) : std::span<const char* const>(keys);
+}
+
 Result<Installed> what_is_installed(const Database& db) {
   // One that names all of them compiles only where they all are.
   static const std::string all_of_ours =
-      "SELECT (SELECT value FROM main.evodb_state WHERE key = 'format'), "
-      "EXISTS(SELECT 1 FROM main.evodb_outbox, main.evodb_tables, main.evodb_columns, "
+      "SELECT (SELECT value FROM main.evodb_state WHERE key = 'format')," + count_of_keys(1) + "," +
+      count_of_keys(outbox_format) +
+      ",EXISTS(SELECT 1 FROM main.evodb_outbox, main.evodb_tables, main.evodb_columns, "
       "main.evodb_selection, main.evodb_victims LIMIT 0)";
   static const std::string since_format_2 =
       "SELECT EXISTS(SELECT 1 FROM main.evodb_resend, main.evodb_waiting, main.evodb_mark LIMIT 0)";
@@ -156,7 +178,12 @@ Result<Installed> what_is_installed(const Database& db) {
     const auto found = (*all)->step();
     if (found && *found) {
       const std::int64_t format = (*all)->integer(0);
-      if (format < 2) return format == 1 ? Installed::kYes : Installed::kPartly;
+      const std::int64_t keys = (*all)->integer(format < 2 ? 1 : 2);
+      // A later format has keys of its own, and is load_state()'s to refuse.
+      const bool has_keys =
+          format > outbox_format || keys == static_cast<std::int64_t>(state_keys(format).size());
+      if (format < 1 || !has_keys) return Installed::kPartly;
+      if (format == 1) return Installed::kYes;
       const auto more = db.kept(since_format_2);
       const auto there = more ? (*more)->step() : Result<bool>(fail(more.error()));
       if (there) return Installed::kYes;
@@ -182,8 +209,8 @@ Result<Installed> what_is_installed(const Database& db) {
 Result<std::int64_t> count_definitions(const Database& db) {
   const auto count =
       EVODB_TRY(db.kept("SELECT (SELECT count(*) FROM main.evodb_tables) + "
-                        "(SELECT count(*) FROM main.evodb_selection) + "
-                        "EXISTS(SELECT 1 FROM main.evodb_columns)"));
+                        "(SELECT count(*) FROM main.evodb_columns) + "
+                        "(SELECT count(*) FROM main.evodb_selection)"));
   const bool found = EVODB_TRY(count->step());
   return found ? count->integer(0) : 0;
 }
@@ -301,8 +328,8 @@ Result<CapturedTable> load_captured(const Database& db, std::int64_t id) {
   row.bind(1, id);
   const bool found = EVODB_TRY(row.step());
   if (!found) {
-    return fail(ErrorKind::kCorrupt, "'" + db.path() + "': evodb_outbox names table " +
-                                         std::to_string(id) + ", which evodb_tables does not have");
+    return fail(ErrorKind::kNotFound, "evodb_tables lacks table " + std::to_string(id) +
+                                          ", which evodb_outbox or evodb_resend names");
   }
   // They are counted from 1; the next one must be a number, too.
   if (id < 1 || id >= std::numeric_limits<std::int32_t>::max()) {

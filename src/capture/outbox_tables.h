@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -79,11 +80,13 @@ struct SelectedName {
 
 enum class Installed : std::uint8_t {
   kNo,
-  kPartly,  // somebody dropped or emptied tables of ours, or left only triggers
+  kPartly,  // somebody dropped tables of ours, removed rows of evodb_state, or left only triggers
   kYes,
 };
 Result<Installed> what_is_installed(const Database& db);
-// How much stands in evodb_tables, evodb_columns and evodb_selection; it never becomes less.
+// The keys that evodb_state always has in this format. (`full` comes and goes.)
+std::span<const char* const> state_keys(std::int64_t format);
+// Rows of evodb_tables, evodb_columns and evodb_selection together; they never become fewer.
 // REQUIRES: kYes.
 Result<std::int64_t> count_definitions(const Database& db);
 
@@ -96,6 +99,7 @@ Result<void> save_state(const Database& db, const CaptureState& state);
 // Draws another life, and takes the row at `trimmed` for its anchor.
 Result<void> begin_life(const Database& db, CaptureState& state);
 
+// Errors: kNotFound (a row of evodb_tables or evodb_columns that belongs to it was removed).
 Result<std::vector<CapturedTable>> load_captured(const Database& db);
 Result<CapturedTable> load_captured(const Database& db, std::int64_t id);
 Result<void> save_captured(const Database& db, const CapturedTable& table);

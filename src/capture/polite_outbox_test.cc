@@ -122,10 +122,10 @@ TEST_P(PoliteOutboxTest, ATrimWaitsUntilItIsWorthAWrite) {
   EXPECT_TRUE(eager->wants_trim(again.last));
 }
 
-// --- room
+// --- space
 // -----------------------------------------------------------------------------------------
 
-TEST_P(PoliteOutboxTest, AnOutboxOverItsLimitStopsCaptureUntilThereIsRoomAndBeginsAnew) {
+TEST_P(PoliteOutboxTest, AnOutboxOverItsLimitStopsCaptureUntilThereIsSpaceAndBeginsAnew) {
   make();
   std::vector<std::string> told;
   const auto open_with = [&](std::uint64_t max_bytes) {
@@ -133,7 +133,7 @@ TEST_P(PoliteOutboxTest, AnOutboxOverItsLimitStopsCaptureUntilThereIsRoomAndBegi
     options.clock = &wall_;
     options.polite.emplace();
     options.polite->reserve_bytes = 64u << 10;
-    options.room.max_bytes = max_bytes;
+    options.space.max_bytes = max_bytes;
     options.on_event = [&](const std::string& what) { told.push_back(what); };
     auto outbox = SqliteOutbox::open(path_, options);
     EXPECT_TRUE(outbox) << outbox.error().text;
@@ -167,7 +167,7 @@ TEST_P(PoliteOutboxTest, OrLetsWritesFailAndSaysWhy) {
     options.clock = &wall_;
     options.polite.emplace();
     options.polite->reserve_bytes = 0;
-    options.room = {.max_bytes = max_bytes, .when_full = WhenFull::kBlock};
+    options.space = {.max_bytes = max_bytes, .when_full = WhenFull::kBlock};
     auto outbox = SqliteOutbox::open(path_, options);
     EXPECT_TRUE(outbox) << outbox.error().text;
     wall_.advance_ms(1'500);

@@ -361,9 +361,9 @@ bool PoliteVfs::journal_is_hot() const {
   if (below_->xAccess(below_, name.c_str(), SQLITE_ACCESS_EXISTS, &there) != SQLITE_OK) return true;
   if (there == 0) return false;
   // PERSIST leaves one whose header is zeroed, TRUNCATE an empty one.
-  std::vector<std::max_align_t> room(
+  std::vector<std::max_align_t> memory(
       static_cast<std::size_t>(below_->szOsFile) / sizeof(std::max_align_t) + 1);
-  auto* const journal = reinterpret_cast<sqlite3_file*>(room.data());
+  auto* const journal = reinterpret_cast<sqlite3_file*>(memory.data());
   int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_MAIN_JOURNAL;
   if (below_->xOpen(below_, name.c_str(), journal, flags, &flags) != SQLITE_OK) {
     if (journal->pMethods != nullptr) journal->pMethods->xClose(journal);

@@ -1,10 +1,16 @@
 // PoliteVfs: a sqlite3_vfs of one connection's own, over another one, through which that connection
 // reads and writes an application's database without ever standing in the application's way.
 //
-//   auto vfs = EVODB_TRY(PoliteVfs::create(""));               // over the machine's files
-//   ... open a connection with the name vfs->name() ...
-//   WAL:       if (vfs->shut_readers_out()) { BEGIN IMMEDIATE; ...; COMMIT; vfs->let_readers_in();
-//   } rollback:  vfs->begin_look(); BEGIN; SELECT ...; COMMIT; if (!vfs->end_look()) try it again;
+//   auto vfs = EVODB_TRY(PoliteVfs::create(""));     // over the machine's files
+//   ...                                              // open a connection, by vfs->name()
+//   if (vfs->shut_readers_out()) {                   // to write, in WAL mode
+//     ...                                            // BEGIN IMMEDIATE, the statements, COMMIT
+//     vfs->let_readers_in();
+//   }
+//   do {                                             // to read, with a rollback journal
+//     vfs->begin_look();
+//     ...                                            // BEGIN, SELECT, COMMIT
+//   } while (!vfs->end_look());                      // false: what was read may be torn
 //
 // Why. SQLite's locks cannot say "after you". Under WAL a deferred transaction of the application
 // that has read fails with SQLITE_BUSY_SNAPSHOT when it writes, no matter how long it would wait,

@@ -1,11 +1,14 @@
 // PoliteWriter: when a guest in an application's database may write to it.
 //
-//   PoliteWriter writer(db, clock, {});                        // db opened as `polite`
+//   PoliteWriter writer(db, clock, {});               // db opened as `polite`
 //   db.set_gate(&writer);
-//   writer.observe(others_wrote);                              // each time the database is looked
-//   at if (writer.trim_is_due(bytes)) {
-//     Transaction step = EVODB_TRY(Transaction::begin(db, kWrite, WriteReason::kTrim)); // or
-//     kRetry while (writer.time_left() && more) delete a few rows; EVODB_TRY(step.commit());
+//   writer.observe(others_wrote);                     // each time the database is looked at
+//   if (writer.trim_is_due()) {                       // kRetry: no polite moment now
+//     Transaction step = EVODB_TRY(
+//         Transaction::begin(db, Transaction::Kind::kWrite, WriteReason::kTrim));
+//     while (writer.time_left() && delete_a_few_rows()) {
+//     }
+//     EVODB_TRY(step.commit());
 //   }
 //
 // The application comes first. A write begins only in a polite moment:
@@ -48,7 +51,7 @@ struct PoliteOptions {
   std::int64_t anyway_ms = 300'000;
   // How long a write that is done anyway waits for a lock.
   int busy_timeout_ms = 1'000;
-  // Held beside the database for trims on a full disk, see room_reserve.h; 0: nothing is.
+  // Held beside the database for trims on a full disk, see space_reserve.h; 0: nothing is.
   std::uint64_t reserve_bytes = 4u << 20;
 };
 

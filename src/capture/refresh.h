@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -21,7 +22,8 @@ struct RefreshReport {
 Result<bool> repair(const Database& db, const std::string& source, base::Clock& clock,
                     base::Random& random);
 
-// Looks in a transaction that only reads, and writes where there is something to do.
-Result<RefreshReport> refresh(const Database& db);
+// Looks in a transaction that only reads, and writes where there is something to do. `check` is
+// called in each of these transactions, before anything else: its error is refresh()'s.
+Result<RefreshReport> refresh(const Database& db, const std::function<Result<void>()>& check = {});
 
 }  // namespace evodb::capture

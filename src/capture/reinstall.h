@@ -2,7 +2,7 @@
 // dropped or emptied its tables, or put another file in their place.
 //
 //   Transaction transaction = EVODB_TRY(Transaction::begin(db, Transaction::Kind::kWrite));
-//   CaptureState state = EVODB_TRY(reinstall(db, memory, at_least));
+//   CaptureState state = EVODB_TRY(reinstall(db, memory, at_least, "emptied"));
 //   EVODB_TRY(transaction.commit());
 //
 // What is left of capture there is taken away, changes that were not sent included: every table is

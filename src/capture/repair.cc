@@ -131,8 +131,7 @@ class Inspector {
       if (key == "paused") seen_.paused = rows.integer(1) != 0;
       if (key == "all_tables") seen_.all_tables = rows.integer(1) != 0;
     }
-    for (const char* key :
-         {"format", "source", "epoch", "trimmed", "trimmed_chain", "all_tables"}) {
+    for (const char* key : state_keys(format_)) {
       if (!keys.contains(key)) {
         wrong(Verdict::kBroken, "evodb_state has no row '" + std::string(key) + "'");
       }
@@ -189,7 +188,12 @@ class Inspector {
     const std::int64_t empty = EVODB_TRY(
         db_.integer("SELECT count(*) FROM main.evodb_tables WHERE id NOT IN (SELECT tbl FROM "
                     "main.evodb_columns)"));
-    if (empty != 0) wrong(Verdict::kBroken, "evodb_columns does not have all columns");
+    const std::int64_t with_holes =
+        EVODB_TRY(db_.integer("SELECT count(*) FROM (SELECT 1 FROM main.evodb_columns GROUP BY tbl "
+                              "HAVING max(position) + 1 <> count(*))"));
+    if (empty + with_holes != 0) {
+      wrong(Verdict::kBroken, "evodb_columns does not have all columns");
+    }
     const std::int64_t unknown = EVODB_TRY(
         db_.integer("SELECT count(*) FROM main.evodb_columns WHERE tbl NOT IN (SELECT id FROM "
                     "main.evodb_tables)"));

@@ -312,7 +312,7 @@ Result<bool> Resender::Walk::append_by_key(Meter& meter) {
 Result<void> Resender::Walk::append_group(const std::vector<Value>& key_values,
                                           std::size_t row_bytes, Meter& meter) {
   const std::string where = " WHERE " + equal_up_to(key_values.size(), key_values);
-  EVODB_TRY(append_all(Op::kDelete, values(), where, key_values));
+  static_cast<void>(EVODB_TRY(append_all(Op::kDelete, values(), where, key_values)));
   const std::uint64_t rows = EVODB_TRY(append_all(Op::kSnapshot, values(), where, key_values));
   meter.row(row_bytes * rows, rows);
   return {};
@@ -326,7 +326,8 @@ Result<bool> Resender::Walk::append_whole(Meter& meter) {
   }
   if (!added.empty()) where += nulls ? ") AND NOT(" + key_is_null_sql(shape) + ")" : ")";
   if (nulls && added.empty()) {
-    EVODB_TRY(append_all(Op::kDelete, values(), " WHERE " + key_is_null_sql(shape), {}));
+    static_cast<void>(
+        EVODB_TRY(append_all(Op::kDelete, values(), " WHERE " + key_is_null_sql(shape), {})));
   }
   const std::uint64_t rows = EVODB_TRY(append_all(Op::kSnapshot, values(), where, {}));
   meter.row(0, rows);
@@ -361,7 +362,7 @@ Result<bool> Resender::prepare(const Database& db, std::int64_t slot, std::int64
   if (moved) return false;
   const CapturedTable captured = EVODB_TRY(load_captured(db, definition));
   std::optional<FoundTable> found = EVODB_TRY(find_table(db, captured.def.name));
-  if (!captured.active || !found || !found->skip_reason.empty()) return false;
+  if (!captured.active || !found || found->skip_reason) return false;
   wire::TableDef now = found->shape.definition();
   now.schema_version = captured.def.schema_version;
   if (now != captured.def) return false;

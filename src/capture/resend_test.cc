@@ -30,7 +30,7 @@ class ResendTest : public ::testing::Test {
   void expect_equal(const std::string& when) {
     const Database db = must(Database::open(path_, {}));
     for (const FoundTable& found : must(find_tables(db))) {
-      ASSERT_EQ(found.skip_reason, "");
+      ASSERT_EQ(found.skip_reason, std::nullopt);
       replica_.widen(found.name, found.shape.value_count());
       ASSERT_EQ(replica_.rows_of(found.name), rows_in(app_, found.shape))
           << when << ": " << found.name;

@@ -25,15 +25,15 @@ SqliteOutbox::SqliteOutbox(Database db, const SqliteOutboxOptions& options)
       busy_timeout_ms_(options.busy_timeout_ms),
       clock_(options.clock),
       resend_chunk_(options.resend_chunk),
-      limit_(options.room),
+      limit_(options.space),
       on_event_(options.on_event) {
   if (!options.polite) return;
   EVODB_ASSERT(clock_ != nullptr, "a polite outbox has a clock");
   writer_ = std::make_unique<PoliteWriter>(db_, *clock_, *options.polite);
   db_.set_gate(writer_.get());
   const bool is_file = options.vfs.empty();
-  room_ = std::make_unique<RoomReserve>(db_.resolved_path(),
-                                        is_file ? options.polite->reserve_bytes : 0);
+  space_ = std::make_unique<SpaceReserve>(db_.resolved_path(),
+                                          is_file ? options.polite->reserve_bytes : 0);
 }
 
 Result<std::unique_ptr<SqliteOutbox>> SqliteOutbox::open(const std::string& path,
@@ -69,7 +69,7 @@ Result<void> SqliteOutbox::first_look(const std::string& path, const SqliteOutbo
   }
   if (options.memory) {
     memory_ = *options.memory;
-    if (!options.replaced.empty()) unsound_ = options.replaced;
+    if (options.replaced) unsound_ = LogVerdict{LogChange::kOther, *options.replaced};
     return {};
   }
   const Installed installed = EVODB_TRY(what_is_installed(db_));
@@ -80,7 +80,7 @@ Result<void> SqliteOutbox::first_look(const std::string& path, const SqliteOutbo
   }
   const CaptureState state = EVODB_TRY(require_state(db_));
   const LogVerdict itself = EVODB_TRY(check_itself(db_, state));
-  if (itself.change != LogChange::kSame) unsound_ = itself.why;
+  if (itself.change != LogChange::kSame) unsound_ = itself;
   memory_ = EVODB_TRY(remember(db_, state));
   return {};
 }
@@ -117,7 +117,7 @@ void SqliteOutbox::abandon() {
 
 std::optional<RestedOutbox> SqliteOutbox::rest() {
   if (!claimed_ || stale_ || unsound_ || resending_ || unswept_ || abandoned_ ||
-      stopped_for_room_ || refresh_at_ms_) {
+      stopped_for_space_ || refresh_at_ms_) {
     return std::nullopt;
   }
   claimed_ = false;  // closing it does not say that nobody works on it
@@ -153,6 +153,11 @@ std::unexpected<Error> SqliteOutbox::stale(std::string why) {
   return fail(ErrorKind::kStale, "'" + db_.path() + "': " + *stale_);
 }
 
+std::unexpected<Error> SqliteOutbox::reject(LogChange change, std::string why) {
+  unsound_ = {change, why};
+  return stale(std::move(why));
+}
+
 Result<SqliteOutbox::Look> SqliteOutbox::look() {
   auto found = look_unvetted();
   EVODB_TRY(db_.vet());
@@ -166,15 +171,19 @@ Result<SqliteOutbox::Look> SqliteOutbox::look_unvetted() {
     found.verdict = {LogChange::kBroken, installed == Installed::kNo
                                              ? "capture is not in this database any more"
                                              : "tables of capture were dropped or emptied"};
-    if (unsound_) found.verdict.why = *unsound_;
+    if (unsound_) found.verdict.why = unsound_->why;
     return found;
   }
   found.state = EVODB_TRY(require_state(db_));
   found.verdict = EVODB_TRY(compare(db_, *found.state, memory_));
-  if (unsound_ && found.verdict.change != LogChange::kBroken) {
-    found.verdict = {LogChange::kOther, *unsound_};
-  }
+  if (unsound_ && found.verdict.change != LogChange::kBroken) found.verdict = *unsound_;
   return found;
+}
+
+Result<void> SqliteOutbox::check_log() {
+  const Look found = EVODB_TRY(look());
+  if (found.may_go_on()) return {};
+  return fail(ErrorKind::kRetry, "'" + db_.path() + "': " + found.verdict.why);
 }
 
 Result<CaptureState> SqliteOutbox::known_state() {
@@ -272,7 +281,7 @@ Result<void> SqliteOutbox::settle() {
   if (broken) found = EVODB_TRY(reinstall(db_, memory_, next, verdict.why));
   CaptureState& stored = *found;
   if (verdict.change == LogChange::kOther) {
-    EVODB_TRY(renew(stored, next, verdict.why));
+    EVODB_TRY(or_reinstall(renew(stored, next, verdict.why)));
   } else if (!claimed_ && !broken) {
     if (stored.life == 0) stored.dense_after = EVODB_TRY(outbox_head(db_));
     if (stored.open || stored.life == 0) EVODB_TRY(begin_life(db_, stored));
@@ -326,7 +335,7 @@ Result<Epoch> SqliteOutbox::begin_as(const std::string& source, Epoch at_least) 
   Transaction transaction = EVODB_TRY(Transaction::begin(db_, Transaction::Kind::kWrite));
   CaptureState state = EVODB_TRY(known_state());
   state.source = source;
-  EVODB_TRY(renew(state, at_least, "a new epoch begins"));
+  EVODB_TRY(or_reinstall(renew(state, at_least, "a new epoch begins")));
   state.open = state.open || claimed_;
   EVODB_TRY(save_state(db_, state));
   LogMemory now = EVODB_TRY(remember(db_, state));
@@ -344,7 +353,7 @@ Result<bool> SqliteOutbox::changed() {
                      version != writer_->own_version());
   }
   others_version_ = version;
-  EVODB_TRY(look_after_room());
+  EVODB_TRY(look_after_space());
   if (version == seen_data_version_ && !unsound_) {
     if (!claimed_ && writer_ && !stale_) {
       const auto claimed = settle();
@@ -376,7 +385,7 @@ Result<bool> SqliteOutbox::changed() {
   }
   if (!settled) EVODB_TRY(settle());
   seen_data_version_ = version;
-  EVODB_TRY(send_again());
+  static_cast<void>(EVODB_TRY(send_again()));
   return true;
 }
 
@@ -395,7 +404,7 @@ Result<bool> SqliteOutbox::send_again() {
 
 Result<bool> SqliteOutbox::resend_step() {
   if (!resender_) resender_.emplace();
-  const ResendStep step = EVODB_TRY(resender_->step(db_, clock_, resend_chunk_));
+  const ResendStep step = EVODB_TRY(or_reinstall(resender_->step(db_, clock_, resend_chunk_)));
   resending_ = step.pending;
   if (step.stale) {
     seen_schema_version_ = -1;
@@ -426,7 +435,8 @@ Result<bool> SqliteOutbox::refresh_if_schema_changed() {
     due = now_ms >= *refresh_at_ms_;
   }
   if (!due) return false;
-  const RefreshReport done = EVODB_TRY(refresh(db_));
+  // What a refresh adds to a log that lost some would hide that.
+  const RefreshReport done = EVODB_TRY(or_reinstall(refresh(db_, [this] { return check_log(); })));
   refresh_at_ms_ = done.again_at_ms;
   resending_ = true;
   // A refresh that wrote changed the schema itself; the next call looks once more.

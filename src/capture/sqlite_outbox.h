@@ -15,7 +15,7 @@
 // that an emptied outbox lacks. The newest row always stays, because the next id is one more.
 //
 // Where it writes: trim_chunk(), sweep(), settle(), begin_epoch(), refresh_if_schema_changed(),
-// resend_step(), close(). Each of them may be late, and then nothing but room is lost.
+// resend_step(), close(). Each of them may be late, and then nothing but space is lost.
 //
 // Threads: one at a time. Errors of all calls: kRetry (locked), kNoSpace (disk full), kCorrupt,
 // kInvalid (capture was removed), kStale (see Outbox).
@@ -28,6 +28,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "capture/log_memory.h"
@@ -36,19 +37,19 @@
 #include "capture/outbox_tables.h"
 #include "capture/polite_writer.h"
 #include "capture/resend.h"
-#include "capture/room_reserve.h"
+#include "capture/space_reserve.h"
 #include "capture/sqlite_db.h"
 #include "evodb/result.h"
 
 namespace evodb::capture {
 
-// What happens when the outbox has no more room.
+// What happens when the outbox has no more space.
 enum class WhenFull : std::uint8_t {
-  kPause,  // capture stops by itself; with room again every table begins anew
+  kPause,  // capture stops by itself; with space again every table begins anew
   kBlock,  // writes to captured tables fail, and say why
 };
 
-struct OutboxRoom {
+struct OutboxSpace {
   // Changes that wait, about. 0: as much as the disk has, but for its last few MiB.
   std::uint64_t max_bytes = 0;
   WhenFull when_full = WhenFull::kPause;
@@ -71,16 +72,16 @@ struct SqliteOutboxOptions {
   ResendBudget resend_chunk = {};  // smaller in tests
   // What is known of this database from before; the file is held against it.
   std::optional<LogMemory> memory;
-  // Not empty: where that memory is of another file, it says so, and the log begins anew. Capture
-  // is installed where it is not. REQUIRES: a memory.
-  std::string replaced;
+  // That memory is of another file, as this says: the log begins anew, and capture is installed
+  // where it is not. REQUIRES: a memory.
+  std::optional<std::string> replaced;
   // The same connection goes on, as it were; instead of a memory.
   std::optional<RestedOutbox> rested;
   // Told in one line what was found and what was done about it. May be empty.
   std::function<void(const std::string&)> on_event;
   // Set: as a guest in an application's database, see polite_writer.h. REQUIRES: a clock.
   std::optional<PoliteOptions> polite;
-  OutboxRoom room;  // of a polite one
+  OutboxSpace space;  // of a polite one
 };
 
 class SqliteOutbox final : public Outbox {
@@ -143,10 +144,10 @@ class SqliteOutbox final : public Outbox {
   // SQLite's log goes into the database and is cut to nothing, unless somebody reads or writes.
   void empty_log();
 
-  // --- room: sqlite_outbox_room.cc
-  Result<void> look_after_room();
-  Result<void> stop_for_room(const std::string& why);
-  Result<void> go_on_with_room();
+  // --- space: sqlite_outbox_space.cc
+  Result<void> look_after_space();
+  Result<void> stop_for_space(const std::string& why);
+  Result<void> go_on_with_space();
   Result<void> prepare();
   void tell(const std::string& what) const;
 
@@ -154,6 +155,8 @@ class SqliteOutbox final : public Outbox {
   // The state as it is in this transaction, if it is of the log that is known. Else kStale.
   Result<CaptureState> known_state();
   std::unexpected<Error> stale(std::string why);
+  // The same, and the next look begins or installs the log anew.
+  std::unexpected<Error> reject(LogChange change, std::string why);
   struct Look {
     std::optional<CaptureState> state;  // nothing: capture is not whole
     LogVerdict verdict;
@@ -163,6 +166,17 @@ class SqliteOutbox final : public Outbox {
   };
   Result<Look> look();
   Result<Look> look_unvetted();
+  // kRetry where the log is not the one that is known, or is not whole: state() or changed() comes
+  // first.
+  Result<void> check_log();
+  // An error that says that rows of evodb_tables or evodb_columns are missing (kNotFound) is one
+  // that the next look repairs: kRetry.
+  template <class T>
+  Result<T> or_reinstall(Result<T> result) {
+    if (result || result.error().kind != ErrorKind::kNotFound) return result;
+    unsound_ = {LogChange::kBroken, std::move(result.error().text)};
+    return fail(ErrorKind::kRetry, "'" + db_.path() + "': " + unsound_->why);
+  }
   void adopt(LogMemory now);
   void follow(const std::string& why, LogMemory now);
   // One write transaction: claims the log for this process, or begins it anew.
@@ -192,13 +206,13 @@ class SqliteOutbox final : public Outbox {
   std::unique_ptr<PoliteWriter> writer_;
   Lsn acknowledged_;                      // as wants_trim() heard last
   std::size_t look_changes_max_ = 2'000;  // of one slice under a rollback journal
-  std::unique_ptr<RoomReserve> room_;
-  std::optional<base::MonotonicMillis> room_seen_at_;
-  bool stopped_for_room_ = false;  // as far as this process knows
+  std::unique_ptr<SpaceReserve> space_;
+  std::optional<base::MonotonicMillis> space_seen_at_;
+  bool stopped_for_space_ = false;  // as far as this process knows
   const int busy_timeout_ms_;
   base::Clock* const clock_;
   const ResendBudget resend_chunk_;
-  const OutboxRoom limit_;
+  const OutboxSpace limit_;
   const std::function<void(const std::string&)> on_event_;
   Statement rows_, sweep_;
   std::int64_t seen_data_version_ = -1;  // what was looked at, at that version
@@ -214,8 +228,9 @@ class SqliteOutbox final : public Outbox {
   bool claimed_ = false;  // by this process, in the file
   bool abandoned_ = false;
   std::optional<std::string> stale_;  // why; until state() has told the caller anew
-  std::optional<std::string>
-      unsound_;  // rows of this log are gone or others: it must be begun anew
+  // kOther or kBroken: what was found of this log by other means than compare(), rows that are gone
+  // or others. It must be begun anew, or installed anew.
+  std::optional<LogVerdict> unsound_;
   OutboxRow row_;
   std::unordered_map<std::int64_t, std::unique_ptr<KnownTable>> tables_;
   std::deque<Lsn> group_ends_;                            // ascending: the labels given so far

@@ -21,6 +21,11 @@ constexpr std::size_t group_ends_max = 100'000;
 
 std::string lsn_text(Lsn lsn) { return std::to_string(lsn.value); }
 
+std::string other_changes(Lsn through) {
+  return "evodb_outbox holds other changes up to LSN " + lsn_text(through) +
+         " than those that were sent and acknowledged";
+}
+
 }  // namespace
 
 // Folds changes into the chain hash, as the parent does.
@@ -41,8 +46,12 @@ struct SqliteOutbox::Fold {
 Result<const KnownTable*> SqliteOutbox::table(std::int64_t id) {
   std::unique_ptr<KnownTable>& known = tables_[id];
   if (known == nullptr) {
-    CapturedTable loaded = EVODB_TRY(load_captured(db_, id));
+    auto found = load_captured(db_, id);
     EVODB_TRY(db_.vet());
+    if (!found && found.error().kind == ErrorKind::kNotFound) {
+      return reject(LogChange::kBroken, std::move(found.error().text));
+    }
+    CapturedTable loaded = EVODB_TRY(std::move(found));
     // A definition that no parent takes would be sent, and refused, for ever.
     std::string encoded;
     wire::encode_table_def(encoded, loaded.def);
@@ -81,8 +90,8 @@ Result<void> SqliteOutbox::each_change_unvetted(Lsn after, Lsn through, Lsn dens
   auto last_id = static_cast<std::int64_t>(after.value);
   const auto hole_behind = [&](std::int64_t id) -> Result<void> {
     EVODB_TRY(db_.vet());
-    unsound_ = "rows of evodb_outbox were removed: those behind LSN " + std::to_string(id);
-    return stale(*unsound_);
+    return reject(LogChange::kOther,
+                  "rows of evodb_outbox were removed: those behind LSN " + std::to_string(id));
   };
   while (EVODB_TRY(rows_.step())) {
     const std::int64_t id = rows_.integer(0);
@@ -189,7 +198,7 @@ bool SqliteOutbox::wants_trim(Lsn acknowledged) {
   const Lsn mark = memory_.trimmed;
   writer_->set_trimmable(acknowledged > mark ? (acknowledged.value - mark.value) * bytes_each()
                                              : 0);
-  return writer_->trim_is_due(room_->disk_is_full());
+  return writer_->trim_is_due(space_->disk_is_full());
 }
 
 Result<void> SqliteOutbox::trim(Epoch epoch, Lsn through, ChainHash chain_at_through) {
@@ -238,22 +247,20 @@ Result<std::vector<SqliteOutbox::ChunkEnd>> SqliteOutbox::prove(Lsn through, Cha
     if (fold.writer.last_lsn() == from && changes == 0) break;
   }
   if (fold.writer.last_lsn() != through || fold.writer.chain() != chain) {
-    unsound_ = "evodb_outbox holds other changes up to LSN " + lsn_text(through) +
-               " than those that were sent and acknowledged";
-    return stale(*unsound_);
+    return reject(LogChange::kOther, other_changes(through));
   }
   if (ends.empty() || ends.back().lsn != through) ends.push_back({through, chain});
   return ends;
 }
 
-// Everything may be acknowledged, and then only trimming helps, which needs room to begin with.
+// Everything may be acknowledged, and then only trimming helps, which needs space to begin with.
 Result<void> SqliteOutbox::trim_on_full_disk(Epoch epoch, ChunkEnd end, const Error& full) {
-  if (!room_ || !room_->release()) return fail(full);
-  tell("the disk is full; acknowledged changes are trimmed with the room that " + room_->path() +
+  if (!space_ || !space_->release()) return fail(full);
+  tell("the disk is full; acknowledged changes are trimmed with the space that " + space_->path() +
        " held");
   EVODB_TRY(trim_chunk(epoch, end));
   // The log begins anew where it is in the database whole: the application's next writes need no
-  // more room than there is.
+  // more space than there is.
   static_cast<void>(db_.checkpoint().has_value());
   return {};
 }
@@ -280,9 +287,7 @@ Result<void> SqliteOutbox::trim_chunk(Epoch epoch, ChunkEnd end) {
     return true;
   }));
   if (fold.writer.last_lsn() != end.lsn || fold.writer.chain() != end.chain) {
-    unsound_ = "evodb_outbox holds other changes up to LSN " + lsn_text(end.lsn) +
-               " than those that were sent and acknowledged";
-    return stale(*unsound_);
+    return reject(LogChange::kOther, other_changes(end.lsn));
   }
   // No statement of the application is running now: notes of victims are leftovers. (The condition
   // makes a DELETE of nothing write nothing.)

@@ -59,7 +59,7 @@ Result<CaptureStatus> status_of_remains(const Database& db, const Inspection& se
     table.captured =
         std::find(seen.triggered.begin(), seen.triggered.end(), found.name) != seen.triggered.end();
     table.stale = table.captured;
-    table.reason = table.captured ? "capture is not whole" : found.skip_reason;
+    table.reason = table.captured ? "capture is not whole" : found.skip_reason.value_or("");
     status.tables.push_back(std::move(table));
   }
   status.warnings.push_back(

@@ -141,7 +141,7 @@ bool name_rowid(TableShape& shape) {
   return true;
 }
 
-std::string limit_reason(const TableShape& shape) {
+std::optional<std::string> limit_reason(const TableShape& shape) {
   if (shape.value_count() > table_columns_max) {
     return std::to_string(shape.value_count()) + " columns; at most " +
            std::to_string(table_columns_max) + " can be captured";
@@ -163,7 +163,7 @@ std::string limit_reason(const TableShape& shape) {
 }
 
 // What speaks against the table's name alone.
-std::string name_reason(std::string_view name) {
+std::optional<std::string> name_reason(std::string_view name) {
   if (!wire::is_valid_utf8(name)) return "its name is not UTF-8; rename it";
   if (name.size() > base::table_name_bytes_max) {
     return "its name has " + std::to_string(name.size()) + " bytes; at most " +
@@ -184,7 +184,7 @@ Result<void> read_shape(const Database& db, FoundTable& found) {
     return {};
   }
   found.skip_reason = limit_reason(shape);
-  if (!found.skip_reason.empty()) return {};
+  if (found.skip_reason) return {};
   // A generated column may call a function that only the application has.
   const std::string name = quote_name(shape.name);
   const auto probe = db.prepare("SELECT " + value_list(shape, name) + " FROM main." + name);
@@ -266,7 +266,7 @@ Result<std::vector<FoundTable>> find(const Database& db, const std::string& name
     tables.push_back(std::move(found));
   }
   for (FoundTable& found : tables) {
-    if (found.skip_reason.empty()) EVODB_TRY(read_shape(db, found));
+    if (!found.skip_reason) EVODB_TRY(read_shape(db, found));
   }
   return tables;
 }

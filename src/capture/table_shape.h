@@ -1,8 +1,7 @@
 // TableShape: all that the triggers of one table need to know about it, read from the schema.
 //
 //   for (const FoundTable& found : EVODB_TRY(find_tables(db))) {
-//     if (!found.skip_reason.empty()) report(found.name, found.skip_reason);
-//     else ... triggers_of(found.shape, ...)
+//     if (found.skip_reason) report(found.name, *found.skip_reason);
 //   }
 //
 // Which columns are a table's key:
@@ -75,7 +74,7 @@ struct TableShape {
 
 struct FoundTable {
   std::string name;
-  std::string skip_reason;  // not empty: it cannot be captured, and why
+  std::optional<std::string> skip_reason;  // why it cannot be captured, if it cannot
   TableShape shape;
 };
 

@@ -1,6 +1,8 @@
 // Whether what a trigger does may change the rows of a table, judged by the names in its text.
 //
-//   if (may_change(schema, trigger.sql, "inbox")) ...
+//   if (may_change(schema, trigger.sql, "inbox")) {
+//     ...
+//   }
 //
 // A name that stands anywhere in the trigger's body counts as a table that it changes; from there
 // it goes on through that table's own triggers and through foreign keys that refer to it. So it

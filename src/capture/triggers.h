@@ -1,6 +1,6 @@
 // The triggers of one captured table, as SQL.
 //
-//   for (const Trigger& t : triggers_of(shape, slot, definition_id)) db.run(t.sql);
+//   for (const Trigger& t : triggers_of(shape, slot, definition_id, "")) EVODB_TRY(db.run(t.sql));
 //
 // They run in the application's connections, so they are plain SQL with SQLite's own functions.
 //
@@ -17,6 +17,19 @@
 //   evodb_S_delete_victims   a row whose delete trigger fired is no victim any more.
 // A note of a row that lives on stays behind; it is kept true by the update and delete triggers,
 // at most a few a table are kept, and trimming clears them away.
+//
+// Example: t(id INTEGER PRIMARY KEY, v) with slot 3 and definition 7. What goes in is its shape,
+// what comes out begins with
+//   CREATE TRIGGER "evodb_3_insert" AFTER INSERT ON "t" BEGIN
+//     INSERT INTO evodb_outbox(tbl,op,v0,v1) VALUES(7,0,NEW."id",NEW."v"); END
+//   CREATE TRIGGER "evodb_3_delete" AFTER DELETE ON "t" BEGIN
+//     INSERT INTO evodb_outbox(tbl,op,v0,v1) VALUES(7,2,OLD."id",OLD."v"); END
+//   CREATE TRIGGER "evodb_3_update" AFTER UPDATE ON "t" WHEN NEW."rowid"=OLD."rowid" BEGIN
+//     INSERT INTO evodb_outbox(tbl,op,v0,v1,v2,v3)
+//       VALUES(7,1,OLD."id",OLD."v",NEW."id",NEW."v"); END
+// and INSERT OR REPLACE INTO t VALUES(1, 'b') over the row (1, 'a') leaves in the outbox
+//   tbl 7, op 2, 1, 'a'      from evodb_3_insert_victims: noted before, gone after
+//   tbl 7, op 0, 1, 'b'      from evodb_3_insert
 //
 // Order: SQLite fires the newest trigger of a kind first. So the _victims triggers are created
 // last (their DELETEs come before the row's own change), and all of them after the application's

@@ -1,8 +1,14 @@
 // Which row stands in a new row's way, and whether two rows are the same one, as SQL conditions for
 // triggers. Internal to capture; used by triggers.cc.
 //
-//   for (const Conflict& c : conflicts_of(shape, false)) "SELECT 1 FROM t WHERE " + c.row;
-//   RowIdentity(shape).same("evodb_victims", "OLD");
+//   for (const Conflict& c : conflicts_of(shape, false)) {
+//     std::string sql = "SELECT 1 FROM t WHERE " + c.row;
+//   }
+//   std::string same = RowIdentity(shape).same("evodb_victims", "OLD");
+//
+// Example: for t(id INTEGER PRIMARY KEY, mail UNIQUE) the first gives two conditions, "there is a
+// row with NEW's rowid" and "there is one with NEW's mail"; the second "the noted row has OLD's
+// rowid".
 #pragma once
 
 #include <string>

@@ -262,7 +262,7 @@ void expect_equal(SqliteOutbox& outbox, Replica& replica, App& app,
   for (const std::string& fault : replica.faults) ADD_FAILURE() << when << ": " << fault;
   replica.faults.clear();
   for (const FoundTable& table : tables) {
-    ASSERT_EQ(table.skip_reason, "");
+    ASSERT_EQ(table.skip_reason, std::nullopt);
     ASSERT_EQ(replica.rows_of(table.name), rows_in(app, table.shape)) << when << ": " << table.name;
   }
 }

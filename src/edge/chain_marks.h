@@ -1,8 +1,8 @@
 // ChainMarks: the chain hash at some of the LSNs that were folded, so that an acknowledged prefix
 // can be trimmed and a refused batch be sent again from where it began.
 //
-//   marks.reset(trimmed, chain);
-//   marks.add(batch_end, chain_there);
+//   marks.reset({trimmed, chain});
+//   marks.add({batch_end, chain_there});
 //   ChainMark m = marks.floor(persisted);   // trim there
 //   marks.drop_below(m.lsn);
 //

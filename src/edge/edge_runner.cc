@@ -29,9 +29,9 @@ Result<FollowedOutbox> open_path(const EdgeOptions& options, base::Clock& clock)
   // unlocked: each try waits for one, for a second.
   const auto open = [&] {
     for (int i = 1;; ++i) {
-      auto opened =
-          PathOutbox::open(options.db, clock,
-                           {.on_event = options.on_event, .room = options.room, .polite = polite});
+      auto opened = PathOutbox::open(
+          options.db, clock,
+          {.on_event = options.on_event, .space = options.space, .polite = polite});
       if (opened || opened.error().kind != ErrorKind::kRetry || i == open_tries_max) return opened;
     }
   };
@@ -56,18 +56,7 @@ struct EdgeRunner::Running final : UplinkObserver {
       : options(options_),
         loop(loop_),
         followed(std::move(followed_)),
-        uplink(loop, random, *followed.outbox,
-               {.host = options.host,
-                .port = options.port,
-                .path = options.path,
-                .token = options.token,
-                .agent = options.agent,
-                .wait = options.wait,
-                .on_copy = options.on_copy,
-                .batch_entries = options.batch_entries,
-                .batch_bytes = options.batch_bytes,
-                .batch_delay_ms = options.batch_delay_ms},
-               *this),
+        uplink(loop, random, *followed.outbox, options.uplink, *this),
         follower(loop, hooks(), {}) {}
   ~Running() override {
     follower.stop();
@@ -158,34 +147,21 @@ struct EdgeRunner::Running final : UplinkObserver {
   }
 
   EdgeProgress progress() {
-    const UplinkStats s = uplink.stats();
     if (const auto head = followed.outbox->head()) last_head = *head;
-    const auto polite = followed.polite_stats ? followed.polite_stats() : capture::PoliteStats();
-    return {.connected = s.connected,
-            .head = last_head,
-            .durable = s.last_ack_lsn,
-            .persisted = s.last_persisted_lsn,
-            .trimmed = s.trimmed,
-            .changes_sent = s.changes_sent,
-            .batches_sent = s.messages_sent,
-            .bytes_sent = s.bytes_sent,
-            .reconnects = s.reconnects,
-            .new_epochs = s.new_epochs,
-            .writes = polite.steps,
-            .anyway_writes = polite.anyway_steps,
-            .last_error = s.last_error};
+    return {uplink.stats(), last_head,
+            followed.polite_stats ? followed.polite_stats() : capture::PoliteStats()};
   }
 
-  void on_new_epoch(Epoch epoch, std::string_view why) override {
+  void on_new_epoch(Epoch epoch, std::optional<std::string_view> why) override {
     target_is_old = true;
-    if (why.empty() || !options.on_event) return;
-    options.on_event(std::string(why) + "; epoch " + std::to_string(epoch.value) +
+    if (!why || !options.on_event) return;
+    options.on_event(std::string(*why) + "; epoch " + std::to_string(epoch.value) +
                      " begins and every table is sent again");
   }
   void on_renamed(std::string_view source, std::string_view why) override {
     renamed_to = source;
     if (options.on_event) {
-      options.on_event(std::string(why) + "; this copy goes on as '" + renamed_to + "'");
+      options.on_event(std::string(why) + "; this copy goes on as '" + *renamed_to + "'");
     }
   }
   void on_fatal(const Error& error) override {
@@ -206,7 +182,7 @@ struct EdgeRunner::Running final : UplinkObserver {
   std::optional<base::MonotonicMillis> acknowledged_at;
   Lsn trimmed_then;
   bool caught_up = false;
-  std::string renamed_to;
+  std::optional<std::string> renamed_to;
   std::optional<Error> fatal;
 };
 

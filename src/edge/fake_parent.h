@@ -5,7 +5,7 @@
 //   FakeParent parent(network, "parent");          // listens on parent:8787; or on a real loop
 //   parent.options.durable_ms = 5;
 //   network.run_for(1000);
-//   parent.lives["db1"][1].entries                  // what epoch 1 of db1 brought, each LSN once
+//   auto& entries = parent.lives["db1"][1].entries;   // what epoch 1 of db1 brought, each LSN once
 //
 // A broken rule of the protocol lands in `violations`; a test ends with EXPECT_THAT(violations,
 // IsEmpty()).
@@ -41,6 +41,9 @@ struct FakeParentOptions {
   std::string http_answer;       // instead of an upgrade
   std::string first_message;     // instead of a welcome: sent as binary
 };
+
+// Of stats; "": there is none.
+inline std::string text_of(const std::optional<Error>& error) { return error ? error->text : ""; }
 
 class FakeParent final : public base::StreamEvents {
  public:

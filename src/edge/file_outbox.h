@@ -7,11 +7,11 @@
 // The file belongs to one process at a time: it is locked while open. Its source's name is that of
 // its first opening. Space of trimmed changes is used again; the file does not shrink.
 //
-//   state(key, value)                  source, epoch, trimmed, trimmed_chain; sum: CRC32C of these;
+//   state(key, value)                  source, epoch, trimmed, trimmed_chain, sum: CRC32C of these,
 //                                      log: which life of SQLite's log (see outbox_witness.h)
 //   tables(id, def)                    wire::encode_table_def
 //   changes(lsn, txn, time, op, tbl, rows)   rows: presence, then each present list of values as
-//                                      varint count, string; then CRC32C of all six columns
+//                                      varint count and string. Then CRC32C of all six columns
 //
 // Beside it lies FILE-head, the witness: damage to the log of a killed process is so seen.
 //

@@ -1,7 +1,9 @@
 // FileWatch: tells that somebody wrote to an SQLite database's files, where the system can say so.
 //
-//   auto watch = FileWatch::create("app.db");       // kInvalid: look at the database by a timer
-//   loop.watch((*watch)->fd(), [&] { if ((*watch)->drain()) ...; });
+//   auto watch = EVODB_TRY(FileWatch::create("app.db"));   // kInvalid: look by a timer instead
+//   loop.watch(watch->fd(), [&] {
+//     if (watch->drain()) follower.file_event();
+//   });
 //
 // Linux: inotify on the database's directory, because -wal and -journal come and go. Writes through
 // shared memory are not seen (a WAL's index), those to the files are. Symbolic links are followed,

@@ -1,14 +1,22 @@
 // Follower: notices that a database was changed by others, soon, at next to no cost while idle.
 //
-//   Follower follower(loop, {.changed = [&] { return outbox.changed(); },
-//                            .refresh = [&] { ... }, .notify = [&] { uplink.notify(); }, ...}, {});
+//   Follower follower(loop,
+//                     {.changed = [&] { return outbox.changed(); },
+//                      .refresh = [&] { return outbox.refresh(); },
+//                      .notify = [&] { uplink.notify(); },
+//                      .on_error = report},
+//                     {});
 //   follower.start(/*has_events=*/true);
 //   follower.file_event();               // whenever the FileWatch saw something
 //
-// An event leads to a look within `settle_ms`, and to more looks at growing distances, because the
-// bytes of a commit are written before it can be seen (a WAL's index is updated after the sync of
-// its frames). Without events it looks each `poll_ms`; with them each `slow_ms`, for what no event
-// told.
+// A look asks `changed`, and after a change calls `refresh` and `notify`. When there is a look:
+//   after an event    after settle_ms, and then again and again at distances that double up to
+//                     slow_ms, because the event is of the first bytes of a commit, which can only
+//                     be seen after its last ones (a WAL's index is written after the sync of its
+//                     frames)
+//   with events       besides, each slow_ms, for changes that no event told of
+//   without events    each poll_ms
+//   after kRetry      after poll_ms at most: the database is locked, so somebody writes to it
 //
 // Threads: the loop's. What the hooks refer to outlives it.
 #pragma once
@@ -28,7 +36,8 @@ struct FollowerHooks {
   // Regenerates what depends on the schema; called after each change. May be empty.
   std::function<Result<void>()> refresh;
   std::function<void()> notify;
-  // Events may be left in their queue for a moment (false: not any more). May be empty.
+  // True: a look is due anyhow, so events may be left in the system's queue; false: read them
+  // again. May be empty.
   std::function<void(bool paused)> pause_events;
   // Anything but kRetry; the follower goes on at `slow_ms`.
   std::function<void(const Error&)> on_error;

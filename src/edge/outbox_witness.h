@@ -8,7 +8,7 @@
 //
 //   auto witness = EVODB_TRY(OutboxWitness::open(vfs, "a.outbox"));
 //   const auto seen = EVODB_TRY(witness->find(log));     // of this log, if it ever spoke of it
-//   witness->write({.log = log, .epoch = ..., ...});     // after a commit that was synced
+//   witness->write({.log = log, .head = head});          // after a commit that was synced
 //
 // It is opened through the database's own VFS. Threads: one at a time.
 #pragma once

@@ -61,14 +61,15 @@ ParentLink::~ParentLink() {
 }
 
 std::string ParentLink::address() const {
-  const bool is_v6 = options_.host.find(':') != std::string::npos;
-  return (is_v6 ? "[" + options_.host + "]" : options_.host) + ":" + std::to_string(options_.port);
+  const bool is_v6 = options_.parent.host.find(':') != std::string::npos;
+  return (is_v6 ? "[" + options_.parent.host + "]" : options_.parent.host) + ":" +
+         std::to_string(options_.parent.port);
 }
 
 Result<void> ParentLink::open() {
   EVODB_ASSERT(state_ == State::kClosed, "a link is opened once at a time");
   ++life_;
-  auto stream = loop_.dial(options_.host, options_.port, *this);
+  auto stream = loop_.dial(options_.parent.host, options_.parent.port, *this);
   // A name that does not resolve may resolve once the network is back.
   if (!stream) return fail(ErrorKind::kRetry, std::move(stream).error().text);
   stream_ = *stream;
@@ -83,7 +84,7 @@ void ParentLink::on_connected(base::StreamId) {
   base::store_fixed(raw + 8, random_.next());
   key_ = base::base64_encode(std::string_view(raw, sizeof raw));
   state_ = State::kHandshake;
-  output_ = "GET " + options_.path + " HTTP/1.1\r\nHost: " + address() +
+  output_ = "GET " + options_.parent.path + " HTTP/1.1\r\nHost: " + address() +
             "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13"
             "\r\nSec-WebSocket-Key: " +
             key_ + "\r\nUser-Agent: " + options_.agent + "\r\n\r\n";

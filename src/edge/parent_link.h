@@ -1,9 +1,9 @@
 // ParentLink: one connection to a parent: TCP, the WebSocket handshake, wire frames both ways,
 // keepalive. It knows frames, not what they mean; the Uplink above it does.
 //
-//   ParentLink link(loop, random, {.host = "127.0.0.1", .port = 8787}, events);
-//   link.open();                      // on_link_open or on_link_closed follows
-//   link.send(wire::Hello{...});
+//   ParentLink link(loop, random, {.parent = {.host = "127.0.0.1"}}, events);
+//   EVODB_TRY(link.open());           // on_link_open or on_link_closed follows
+//   link.send(hello);
 //
 // Keepalive is the WebSocket's own ping, which a parent answers without waking a hibernated
 // session: sent only after `ping_idle_ms` in which nothing came, and the peer is given up
@@ -26,10 +26,17 @@
 
 namespace evodb::edge {
 
-struct LinkOptions {
+// "ws://host:port[/path]" (port 8787 if absent) into its parts. Errors: kInvalid, saying what to
+// write; wss is not spoken yet.
+struct ParentUrl {
   std::string host;
-  std::uint16_t port = 0;
+  std::uint16_t port = 8787;
   std::string path = "/";
+};
+Result<ParentUrl> parse_parent_url(const std::string& url);
+
+struct LinkOptions {
+  ParentUrl parent;
   std::string agent = "evodb-edge/0.1.0";
   std::int64_t open_ms_max = 10'000;   // TCP and handshake together
   std::int64_t ping_idle_ms = 30'000;  // after so long without a byte from the parent: ping

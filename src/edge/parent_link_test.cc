@@ -79,7 +79,7 @@ class ParentLinkEnd : public testing::Test, public LinkEvents {
   sim::FakeNetwork network{1};
   RawServer server{network};
   sim::FakeLoop loop{network, "edge"};
-  ParentLink link{loop, network.random(), {.host = "parent", .port = 8787}, *this};
+  ParentLink link{loop, network.random(), {.parent = {.host = "parent"}}, *this};
   std::optional<Error> why;
 };
 

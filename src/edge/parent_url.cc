@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "edge/edge_runner.h"
+#include "edge/parent_link.h"
 
 namespace evodb::edge {
 

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "base/assert.h"
-#include "edge/edge_runner.h"
+#include "edge/parent_link.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace evodb::edge;

@@ -95,7 +95,7 @@ Result<std::unique_ptr<PathOutbox>> PathOutbox::open(const std::string& path, ba
   // Its error for a file that is not there is the better one.
   const auto found = look_at(path);
   outbox->memory_ = capture::load_memory(path);
-  EVODB_TRY(outbox->open_file(found ? found->first : File(), ""));
+  EVODB_TRY(outbox->open_file(found ? found->first : File(), std::nullopt));
   return outbox;
 }
 
@@ -125,9 +125,12 @@ void PathOutbox::tell(const std::string& what) const {
 
 // Said once; and passed on as something that passes.
 Error PathOutbox::wait(Error error) {
-  if (waiting_ != error.text) tell(error.text + "; waiting until that has changed");
-  waiting_ = error.text;
-  return {ErrorKind::kRetry, std::move(error.text)};
+  error.kind = ErrorKind::kRetry;
+  if (!waiting_ || waiting_->text != error.text) {
+    tell(error.text + "; waiting until that has changed");
+  }
+  waiting_ = error;
+  return error;
 }
 
 void PathOutbox::let_go() {
@@ -150,15 +153,15 @@ capture::PoliteStats PathOutbox::polite_stats() const {
   return sum;
 }
 
-Result<void> PathOutbox::open_file(const File& file, const std::string& replaced) {
+Result<void> PathOutbox::open_file(const File& file, std::optional<std::string> replaced) {
   auto opened = capture::SqliteOutbox::open(path_, {.busy_timeout_ms = options_.busy_timeout_ms,
                                                     .clock = &clock_,
                                                     .memory = memory_,
-                                                    .replaced = replaced,
+                                                    .replaced = std::move(replaced),
                                                     .rested = rested_,
                                                     .on_event = options_.on_event,
                                                     .polite = options_.polite,
-                                                    .room = options_.room});
+                                                    .space = options_.space});
   const auto after = look_at(path_);
   if (opened && (!after || after->first != file)) {
     (*opened)->abandon();
@@ -184,7 +187,7 @@ Result<void> PathOutbox::follow() {
       // Whatever our connection would still write would go into a log that nobody reads.
       let_go();
       tell("the log beside '" + path_ + "' was replaced; it is opened anew");
-      if (auto opened = open_file(file_, ""); !opened) return fail(wait(opened.error()));
+      if (auto opened = open_file(file_, std::nullopt); !opened) return fail(wait(opened.error()));
       return {};
     }
     if (log) log_ = log->first;
@@ -206,7 +209,8 @@ Result<void> PathOutbox::follow() {
   }
   const base::MonotonicMillis now = clock_.monotonic();
   if (!was_open && now < open_again_) {
-    return fail(ErrorKind::kRetry, "'" + path_ + "' cannot be used: " + waiting_);
+    return fail(ErrorKind::kRetry, "'" + path_ + "' cannot be used: " +
+                                       (waiting_ ? waiting_->text : "it was given up"));
   }
   open_again_ = base::MonotonicMillis(now.value + options_.open_again_ms);
   if (found->second.size == 0 || !is_whole(path_, found->second.size)) {
@@ -214,7 +218,7 @@ Result<void> PathOutbox::follow() {
   }
   auto opened = open_file(found->first, "another file lies at '" + path_ + "' now");
   if (!opened) return fail(wait(std::move(opened).error()));
-  waiting_.clear();
+  waiting_.reset();
   arriving_.reset();
   return {};
 }
@@ -229,7 +233,7 @@ Result<void> PathOutbox::wake() {
       (!is_settled(found->first, found->second) || !is_whole(path_, found->second.size))) {
     return fail(ErrorKind::kRetry, "'" + path_ + "' is being written over");
   }
-  EVODB_TRY(bear(open_file(file_, "")));
+  EVODB_TRY(with_patience(Call::kOpen, open_file(file_, std::nullopt)));
   arriving_.reset();
   return {};
 }
@@ -261,24 +265,24 @@ bool PathOutbox::is_settled(const File& file, const Stamp& stamp) {
          now.value - arrived_.value >= options_.settle_ms_max;
 }
 
-// A file that is just written over gives any error: those that would be final must stand a while.
 template <class T>
-Result<T> PathOutbox::bear(Result<T> result) {
+Result<T> PathOutbox::with_patience(Call call, Result<T> result) {
+  auto& failing_since = failing_since_[static_cast<std::size_t>(call)];
   if (result) {
-    failing_since_.reset();
+    failing_since.reset();
     return result;
   }
   const ErrorKind kind = result.error().kind;
   if (capture::may_pass(kind) || kind == ErrorKind::kStale) return result;
   const base::MonotonicMillis now = clock_.monotonic();
-  if (!failing_since_) failing_since_ = now;
-  if (now.value - failing_since_->value >= options_.patience_ms) return result;
+  if (!failing_since) failing_since = now;
+  if (now.value - failing_since->value >= options_.patience_ms) return result;
   return fail(ErrorKind::kRetry, result.error().text);
 }
 
 Result<capture::OutboxState> PathOutbox::state() {
   EVODB_TRY(wake());
-  auto state = bear(outbox_->state());
+  auto state = with_patience(Call::kState, outbox_->state());
   if (!state) return state;
   given_up_ = false;
   keep_memory();
@@ -288,12 +292,12 @@ Result<capture::OutboxState> PathOutbox::state() {
 Result<Lsn> PathOutbox::head() {
   EVODB_TRY(follow());
   if (rested_) return std::max(rested_->memory.seen, rested_->memory.trimmed);
-  return bear(outbox_->head());
+  return with_patience(Call::kHead, outbox_->head());
 }
 
 Result<void> PathOutbox::read(Lsn after, capture::ChangeSink& sink) {
   EVODB_TRY(same_log());
-  return bear(outbox_->read(after, sink));
+  return with_patience(Call::kRead, outbox_->read(after, sink));
 }
 
 void PathOutbox::resume_group(TxnId label) {
@@ -303,24 +307,24 @@ void PathOutbox::resume_group(TxnId label) {
 
 Result<void> PathOutbox::trim(Epoch epoch, Lsn through, ChainHash chain_at_through) {
   EVODB_TRY(same_log());
-  return bear(outbox_->trim(epoch, through, chain_at_through));
+  return with_patience(Call::kTrim, outbox_->trim(epoch, through, chain_at_through));
 }
 
 Result<Epoch> PathOutbox::begin_epoch(Epoch at_least) {
   EVODB_TRY(same_log());
-  return bear(outbox_->begin_epoch(at_least));
+  return with_patience(Call::kEpoch, outbox_->begin_epoch(at_least));
 }
 
 Result<Epoch> PathOutbox::begin_as(const std::string& source, Epoch at_least) {
   EVODB_TRY(same_log());
-  return bear(outbox_->begin_as(source, at_least));
+  return with_patience(Call::kEpoch, outbox_->begin_as(source, at_least));
 }
 
 Result<bool> PathOutbox::changed() {
   EVODB_TRY(follow());
   if (rested_ && !rest_unsure_ && is_untouched()) return false;
   EVODB_TRY(wake());
-  const bool changed = EVODB_TRY(bear(outbox_->changed()));
+  const bool changed = EVODB_TRY(with_patience(Call::kChanged, outbox_->changed()));
   if (!changed) rest_if_alone();
   if (changed && clock_.monotonic().value - remembered_at_.value >= options_.remember_ms) {
     keep_memory();
@@ -331,7 +335,7 @@ Result<bool> PathOutbox::changed() {
 Result<void> PathOutbox::refresh() {
   EVODB_TRY(follow());
   if (rested_) return {};
-  const auto refreshed = bear(outbox_->refresh_if_schema_changed());
+  const auto refreshed = with_patience(Call::kRefresh, outbox_->refresh_if_schema_changed());
   if (!refreshed) return fail(refreshed.error());
   return {};
 }

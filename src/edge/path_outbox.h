@@ -1,20 +1,21 @@
 // PathOutbox: the outbox of whatever database lies at a path. A connection belongs to a file;
 // people mean the path: they move, copy, restore and replace what lies there while an edge runs.
 //
-//   auto outbox = EVODB_TRY(PathOutbox::open("app.db", {.on_event = print}));
-//   if (EVODB_TRY(outbox->changed())) ...                 // at least once a second
+//   auto outbox = EVODB_TRY(PathOutbox::open("app.db", clock, {.on_event = print}));
+//   if (EVODB_TRY(outbox->changed())) uplink.notify();    // asked at least once a second
 //
-// Another inode or device at the path (mv, cp, rm and create, VACUUM INTO and mv, a symbolic link
-// or a directory switched) is opened anew as soon as it is a whole database; it goes on as a new
-// epoch of the same source, and capture is installed where it is not. While there is none, or it
-// cannot be read, every call gives kRetry, and says why. A file that was written over in place
-// without SQLite is found by its size and times.
+// Another file at the path (another inode or device: after mv, after rm and cp, after a symbolic
+// link was switched) is opened as soon as it is a whole database. It goes on as a new epoch of the
+// same source, and capture is installed in it where it has none. While there is no file, or it
+// cannot be read, every call gives kRetry with the reason. A file that was written over in place by
+// something else than SQLite (cp) is recognized by its size and times.
 //
-// While the application has closed a database in WAL mode, our connection alone would keep SQLite's
-// log and its index (-wal, -shm) beside it, and a copy put in its place would meet a log of another
-// file. So it rests: it is closed, as the last one that writes the log into the database, and
-// opened again when the file has changed or there is something to do. A log that is replaced under
-// an open connection ends it, without a word written.
+// Resting. When the application closes a database in WAL mode, SQLite removes the log and its index
+// (-wal, -shm), unless another connection is open: ours. Then they would stay, and whoever puts a
+// copy in the database's place would combine it with the log of another file. So while nobody else
+// has the database open, our connection is closed as well; it is opened again when the file has
+// changed or something is to be written. For the same reason a connection whose log was replaced
+// under it is given up without writing anything.
 //
 // What is known of the log is kept in a small file beside it (memory_file.h), for the next edge.
 //
@@ -22,6 +23,7 @@
 // for `patience_ms`, since a file may just be written.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -39,15 +41,16 @@ struct PathOutboxOptions {
   int busy_timeout_ms = 1'000;
   std::int64_t patience_ms = 5'000;
   std::int64_t open_again_ms = 100;  // a file that could not be opened is tried again
-  // A new file is opened when it and its log have been as they are for so long: whoever puts back a
-  // database with its log must not be met halfway. Or after `settle_ms_max`: somebody works on it.
+  // A new file is opened when it and its log have not changed for so long, since somebody may just
+  // be copying both. Or after `settle_ms_max`: then an application works on it already.
   std::int64_t settle_ms = 300;
   std::int64_t settle_ms_max = 3'000;
-  std::int64_t rest_in_vain_ms =
-      60'000;                        // somebody unseen has it open: it does not rest for so long
+  // The log was there after our connection was closed, so somebody has the database open whom the
+  // system's list of locks does not show: for so long it does not try to rest again.
+  std::int64_t rest_in_vain_ms = 60'000;
   std::int64_t remember_ms = 1'000;  // how often the memory beside the file is written
   std::function<void(const std::string&)> on_event;  // one line, for people
-  capture::OutboxRoom room;
+  capture::OutboxSpace space;
   std::optional<capture::PoliteOptions> polite;  // see capture/polite_writer.h
 };
 
@@ -91,17 +94,31 @@ class PathOutbox final : public capture::Outbox {
 
   PathOutbox(std::string path, base::Clock& clock, PathOutboxOptions options);
   static Result<std::pair<File, Stamp>> look_at(const std::string& path);
+  // Looks which file is at the path, and opens that one. Success: outbox_ or rested_ is set.
   Result<void> follow();
-  Result<void> wake();        // follow(), and there is a connection
-  Result<void> same_log();    // kStale: what the caller knows is of a connection that was given up
-  bool is_untouched() const;  // since it rests
+  Result<void> wake();        // follow(); then outbox_ is set
+  Result<void> same_log();    // wake(); kStale: what the caller knows is of a connection given up
+  bool is_untouched() const;  // neither file nor log changed since it rests
   bool is_settled(const File& file, const Stamp& stamp);
-  Result<void> open_file(const File& file, const std::string& replaced);
-  void let_go();
+  Result<void> open_file(const File& file, std::optional<std::string> replaced);
+  void let_go();  // of the connection, without writing
   void keep_memory();
   void rest_if_alone();
+  enum class Call : std::uint8_t {
+    kOpen,
+    kState,
+    kHead,
+    kRead,
+    kTrim,
+    kEpoch,
+    kChanged,
+    kRefresh,
+    kCount
+  };
+  // The result, but an error that may come from a file that is just being written over is kRetry
+  // until it has stood for patience_ms.
   template <class T>
-  Result<T> bear(Result<T> result);
+  Result<T> with_patience(Call call, Result<T> result);
   Error wait(Error error);
   void tell(const std::string& what) const;
 
@@ -125,10 +142,12 @@ class PathOutbox final : public capture::Outbox {
   };
   std::optional<Arriving> arriving_;
   base::MonotonicMillis arrived_, settled_since_;
-  std::string waiting_;  // what was said last of why
+  std::optional<Error> waiting_;  // for what, as it was said last
   base::MonotonicMillis open_again_, remembered_at_, rest_again_;
   bool rest_unsure_ = false;  // somebody may have written between the last look and the rest
-  std::optional<base::MonotonicMillis> failing_since_;
+  // By call: one that always fails is not excused by others that succeed in between.
+  std::array<std::optional<base::MonotonicMillis>, static_cast<std::size_t>(Call::kCount)>
+      failing_since_;
 };
 
 }  // namespace evodb::edge

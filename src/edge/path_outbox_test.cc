@@ -175,7 +175,7 @@ class Edge {
   void start(capture::Outbox& as_seen) {
     uplink = std::make_unique<Uplink>(
         loop, network.random(), as_seen,
-        UplinkOptions{.host = "parent", .port = 8787, .on_copy = on_copy}, observer);
+        UplinkOptions{.link = {.parent = {.host = "parent"}}, .on_copy = on_copy}, observer);
     uplink->start();
   }
   // What the runner's follower does, at most a second later.
@@ -230,7 +230,7 @@ class PathOutboxTest : public ::testing::TestWithParam<const char*> {
     expect_all();
   }
   void expect_all() {
-    ASSERT_TRUE(edge->run_until_caught_up()) << edge->uplink->stats().last_error;
+    ASSERT_TRUE(edge->run_until_caught_up()) << text_of(edge->uplink->stats().last_error);
     EXPECT_EQ(fold(edge->newest()), people.rows());
     EXPECT_THAT(edge->parent.violations, IsEmpty());
   }
@@ -242,6 +242,17 @@ class PathOutboxTest : public ::testing::TestWithParam<const char*> {
     }
     EXPECT_FALSE(fs::exists(people.path + "-wal"));
     EXPECT_EQ(edge->outbox->resting(), std::string(GetParam()) == "wal");
+  }
+  // Another edge process, after something happened while none ran.
+  template <class Happens>
+  void restart(Happens happens) {
+    edge.reset();
+    happens();
+    edge = std::make_unique<Edge>(people.path);
+    const auto looked = edge->outbox->refresh();
+    ASSERT_TRUE(looked || looked.error().kind == ErrorKind::kRetry) << looked.error().text;
+    edge->start(*edge->outbox);
+    expect_all();
   }
   std::size_t epochs() { return edge->parent.lives["app"].size(); }
 
@@ -366,7 +377,10 @@ TEST_P(PathOutboxTest, InstallsCaptureAnewWhereItsTablesAreGoneOrEmpty) {
   for (const std::string what :
        {"DROP TABLE evodb_victims", "DROP TABLE evodb_state", "DROP TABLE evodb_outbox",
         "DELETE FROM evodb_state", "DELETE FROM evodb_tables", "DELETE FROM evodb_columns",
-        "DELETE FROM evodb_outbox", "DELETE FROM evodb_outbox WHERE id > 0",
+        "DELETE FROM evodb_state WHERE key = 'epoch'", "DELETE FROM evodb_state WHERE key = 'sum'",
+        "DELETE FROM evodb_columns WHERE position = 0",
+        "DELETE FROM evodb_columns WHERE position = 1", "DELETE FROM evodb_outbox",
+        "DELETE FROM evodb_outbox WHERE id > 0",
         "DROP TABLE evodb_tables; DROP TABLE evodb_columns; DROP TABLE evodb_selection"}) {
     SCOPED_TRACE(what);
     people.run("UPDATE t SET v = v + 1");
@@ -385,6 +399,79 @@ TEST_P(PathOutboxTest, InstallsCaptureAnewWhereItsTablesAreGoneOrEmpty) {
     EXPECT_EQ(people.text("SELECT value FROM evodb_state WHERE key = 'source'"), "app");
     if (HasFailure()) return;
   }
+}
+
+// A runner looks at the schema before anything else: what that adds must not hide what is missing.
+TEST_P(PathOutboxTest, InstallsCaptureAnewWhereItWasDamagedWhileNoEdgeRan) {
+  people.run("CREATE TABLE secret(x)");
+  sim::FakeClock clock;
+  sim::SeededRandom random(3);
+  ASSERT_TRUE(capture::install({.db = people.path, .exclude = {"secret"}}, clock, random));
+  std::int64_t id = 100;
+  for (const std::string what :
+       {"DELETE FROM evodb_tables", "DELETE FROM evodb_columns",
+        "DELETE FROM evodb_columns WHERE position = 0",
+        "DELETE FROM evodb_columns WHERE position = 1", "DELETE FROM evodb_selection",
+        "DELETE FROM evodb_state", "DELETE FROM evodb_state WHERE key = 'epoch'",
+        "DELETE FROM evodb_state WHERE key = 'sum'"}) {
+    SCOPED_TRACE(what);
+    restart([&] {
+      people.run(what);
+      people.run("INSERT INTO t VALUES(" + std::to_string(++id) + ", 1)");
+      people.run("INSERT INTO secret VALUES('never sent')");
+    });
+    EXPECT_THAT(edge->events, Contains(HasSubstr("every table is sent again")));
+    for (const auto& [epoch, life] : edge->parent.lives["app"]) {
+      for (const auto& [lsn, entry] : life.entries) EXPECT_NE(entry.table, "secret");
+    }
+    if (HasFailure()) return;
+  }
+}
+
+// The memory beside the file may be a second old, and then does not know the newest definitions.
+TEST_P(PathOutboxTest, InstallsCaptureAnewWhereHeldChangesNameADefinitionThatIsGone) {
+  for (const std::string what :
+       {"DELETE FROM evodb_tables WHERE name = 'u'",
+        "DELETE FROM evodb_columns WHERE tbl = (SELECT max(id) FROM evodb_tables)"}) {
+    SCOPED_TRACE(what);
+    const std::string memory = people.path + "-evodb";
+    people.run("DROP TABLE IF EXISTS u");
+    expect_all();
+    restart([&] {
+      const fs::path old = people.file("old");
+      fs::copy_file(memory, old, fs::copy_options::overwrite_existing);
+      people.run("CREATE TABLE u(id INTEGER PRIMARY KEY, v)");
+      ASSERT_TRUE(capture::refresh(people.path));
+      people.run("INSERT INTO u VALUES(1, 1); UPDATE t SET v = v + 1");
+      people.run(what);
+      fs::copy_file(old, memory, fs::copy_options::overwrite_existing);
+    });
+    EXPECT_THAT(edge->events, Contains(HasSubstr("every table is sent again")));
+    if (HasFailure()) return;
+  }
+}
+
+// An error that stays is an error in the end, whatever succeeds in between.
+TEST_P(PathOutboxTest, AnErrorThatStaysIsNotTriedForEver) {
+  people.run("UPDATE t SET v = v + 1");
+  expect_all();
+  people.run("INSERT INTO t VALUES(7, 7)");
+  people.run("UPDATE evodb_columns SET key_ordinal = 77 WHERE position = 0");
+  auto anew = std::make_unique<Edge>(people.path);
+  ASSERT_TRUE(anew->outbox->state());
+  capture::OutboxState state = *anew->outbox->state();
+  struct Nobody final : capture::ChangeSink {
+    bool take(const capture::OutboxChange&) override { return true; }
+  } nobody;
+  ErrorKind kind = ErrorKind::kRetry;
+  for (int i = 0; i < 100 && kind == ErrorKind::kRetry; ++i) {
+    ASSERT_TRUE(anew->outbox->state());
+    const auto read = anew->outbox->read(state.trimmed, nobody);
+    ASSERT_FALSE(read);
+    kind = read.error().kind;
+    anew->network.run_for(100);
+  }
+  EXPECT_EQ(kind, ErrorKind::kCorrupt);
 }
 
 TEST_P(PathOutboxTest, KeepsItsSelectionWhenCaptureIsInstalledAnew) {
@@ -406,7 +493,7 @@ TEST_P(PathOutboxTest, ACopyTakesANameOfItsOwnWhereThatIsWanted) {
   edge->parent.options.copies = {"app"};
   edge->parent.say_bye(wire::ByeReason::kShutdown);
   edge->network.run_for(15'000);
-  ASSERT_TRUE(edge->run_until_caught_up()) << edge->uplink->stats().last_error;
+  ASSERT_TRUE(edge->run_until_caught_up()) << text_of(edge->uplink->stats().last_error);
   const std::string name = edge->observer.renamed;
   EXPECT_THAT(name, ::testing::MatchesRegex("app-copy-[a-z2-7]{8}"));
   EXPECT_EQ(fold(edge->parent.lives[name].rbegin()->second), people.rows());
@@ -430,7 +517,8 @@ TEST_P(PathOutboxTest, ACopyWaitsWhereThatIsWanted) {
   people.run("INSERT INTO t VALUES(2, 2)");
   edge->network.run_for(60'000);
   EXPECT_EQ(edge->observer.renamed, "");
-  EXPECT_THAT(edge->uplink->stats().last_error, HasSubstr("another database streams as 'app'"));
+  EXPECT_THAT(text_of(edge->uplink->stats().last_error),
+              HasSubstr("another database streams as 'app'"));
   edge->parent.options.copies.clear();  // the other one was stopped
   expect_all();
 }
@@ -560,7 +648,7 @@ TEST_P(AnyMoment, WhateverIsDoneToTheDatabaseTheNewestEpochIsWhatItHolds) {
       edge.network.run_for(1 + edge.network.random().below(1'000));
     }
     meddled.calm = true;
-    ASSERT_TRUE(edge.run_until_caught_up()) << edge.uplink->stats().last_error;
+    ASSERT_TRUE(edge.run_until_caught_up()) << text_of(edge.uplink->stats().last_error);
     // The last calls wrote once more; now nobody writes, and it is caught up again.
     struct Still final : capture::Outbox {
       explicit Still(capture::Outbox& to_) : to(to_) {}
@@ -574,7 +662,7 @@ TEST_P(AnyMoment, WhateverIsDoneToTheDatabaseTheNewestEpochIsWhatItHolds) {
     } still(*edge.outbox);
     edge.uplink.reset();
     edge.start(still);
-    ASSERT_TRUE(edge.run_until_caught_up()) << edge.uplink->stats().last_error;
+    ASSERT_TRUE(edge.run_until_caught_up()) << text_of(edge.uplink->stats().last_error);
     ASSERT_EQ(fold(edge.newest()), people.rows())
         << "epochs " << edge.parent.lives["app"].size() << ", done "
         << ::testing::PrintToString(meddled.done) << "\n"

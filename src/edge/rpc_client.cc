@@ -11,7 +11,6 @@
 
 #include "base/posix/poll_loop.h"
 #include "edge/change_encoder.h"
-#include "edge/edge_runner.h"
 #include "edge/file_outbox.h"
 #include "edge/uplink.h"
 #include "evodb/client.h"
@@ -101,7 +100,7 @@ class Client final : public RpcClient, public UplinkObserver {
   std::optional<Error> fatal_;
   base::PollLoop* notified_ = nullptr;  // the running loop, or null
   bool notice_under_way_ = false;
-  UplinkStats last_stats_;
+  ClientStats last_stats_;
 };
 
 // --- sending ------------------------------------------------------------------------------------
@@ -167,18 +166,15 @@ Result<void> Client::connect() {
     return {};
   }
   loop_ = EVODB_TRY(base::PollLoop::create());
-  uplink_ =
-      std::make_unique<Uplink>(*loop_, random_, *outbox_,
-                               UplinkOptions{.host = parent_.host,
-                                             .port = parent_.port,
-                                             .path = parent_.path,
-                                             .token = options_.token,
-                                             .agent = "evodb-client/0.1.0",
-                                             .wait = options_.wait,
-                                             .batch_entries = options_.batching.max_size,
-                                             .batch_bytes = options_.batching.max_bytes,
-                                             .batch_delay_ms = options_.batching.max_delay_ms},
-                               *this);
+  uplink_ = std::make_unique<Uplink>(
+      *loop_, random_, *outbox_,
+      UplinkOptions{.link = {.parent = parent_, .agent = "evodb-client/0.1.0"},
+                    .token = options_.token,
+                    .wait = options_.wait,
+                    .batch_entries = options_.batching.max_size,
+                    .batch_bytes = options_.batching.max_bytes,
+                    .batch_delay_ms = options_.batching.max_delay_ms},
+      *this);
   {
     const std::lock_guard lock(mutex_);
     fatal_.reset();
@@ -206,7 +202,7 @@ void Client::disconnect() {
   }
   loop_->stop();
   thread_.join();
-  const UplinkStats stats = uplink_->stats();
+  const ClientStats stats = uplink_->stats();
   uplink_.reset();
   loop_.reset();
   const std::lock_guard lock(mutex_);
@@ -219,21 +215,13 @@ void Client::tell_stats() {
 }
 
 ClientStats Client::collect() {
-  const UplinkStats s = uplink_->stats();
+  ClientStats stats = uplink_->stats();
   {
     const std::lock_guard lock(mutex_);
-    last_stats_ = s;
+    last_stats_ = stats;
   }
-  const auto held = outbox_->state();
-  return {.connected = s.connected,
-          .messages_sent = s.messages_sent,
-          .bytes_sent = s.bytes_sent,
-          .last_ack_lsn = s.last_ack_lsn,
-          .last_persisted_lsn = s.last_persisted_lsn,
-          .pending_batches = s.pending_batches,
-          .reconnects = s.reconnects,
-          .held_bytes = held ? held->held_bytes : 0,
-          .last_error = s.last_error};
+  if (const auto held = outbox_->state()) stats.held_bytes = held->held_bytes;
+  return stats;
 }
 
 ClientStats Client::get_stats() {
@@ -263,20 +251,15 @@ ClientStats Client::get_stats() {
       return *answer->stats;
     }
   }
-  UplinkStats s;
+  ClientStats stats;
   {
     const std::lock_guard lock(mutex_);
-    s = last_stats_;
+    stats = last_stats_;
   }
-  const auto held = outbox_->state();
-  return {.connected = false,
-          .messages_sent = s.messages_sent,
-          .bytes_sent = s.bytes_sent,
-          .last_ack_lsn = s.last_ack_lsn,
-          .last_persisted_lsn = s.last_persisted_lsn,
-          .reconnects = s.reconnects,
-          .held_bytes = held ? held->held_bytes : 0,
-          .last_error = s.last_error};
+  stats.connected = false;
+  stats.pending_batches = 0;
+  if (const auto held = outbox_->state()) stats.held_bytes = held->held_bytes;
+  return stats;
 }
 
 // --- acknowledgements ---------------------------------------------------------------------------

@@ -32,15 +32,7 @@ Uplink::Uplink(base::Loop& loop, base::Random& random, capture::Outbox& outbox,
       outbox_(outbox),
       options_(std::move(options)),
       observer_(observer),
-      link_(loop, random,
-            {.host = options_.host,
-             .port = options_.port,
-             .path = options_.path,
-             .agent = options_.agent,
-             .open_ms_max = options_.open_ms_max,
-             .ping_idle_ms = options_.ping_idle_ms,
-             .dead_peer_ms = options_.dead_peer_ms},
-            *this),
+      link_(loop, random, options_.link, *this),
       backoff_(options_.reconnect_ms_first, options_.reconnect_ms_max) {}
 
 Uplink::~Uplink() = default;
@@ -88,7 +80,7 @@ void Uplink::retry(const Error& why, std::int64_t delay_ms_min) {
   const std::int64_t lived_ms = loop_.clock().monotonic().value - session_began_.value;
   if (was_welcomed && (acked_ || lived_ms >= options_.reconnect_ms_max)) backoff_.reset();
   end_session();
-  stats_.last_error = why.text;
+  stats_.last_error = why;
   dial_after(
       std::max(std::min(delay_ms_min, retry_after_ms_max), backoff_.next_ms_full_jitter(random_)));
   if (was_welcomed) observer_.on_disconnected(why);
@@ -99,7 +91,7 @@ void Uplink::fail_for_good(Error error) {
   end_session();
   trim_timer_.cancel();
   phase_ = Phase::kStopped;
-  stats_.last_error = error.text;
+  stats_.last_error = error;
   if (was_welcomed) observer_.on_disconnected(error);
   observer_.on_fatal(error);
 }
@@ -160,10 +152,10 @@ void Uplink::on_link_open() {
   hello.trimmed_chain = state->trimmed_chain;
   hello.head = state->head > state->trimmed ? state->head : base_;
   hello.frame_bytes_max = base::frame_bytes_max;
-  hello.agent = options_.agent;
+  hello.agent = options_.link.agent;
   hello.life = state->life;
   phase_ = Phase::kHello;
-  timer_.set(options_.open_ms_max,
+  timer_.set(options_.link.open_ms_max,
              [this] { retry({ErrorKind::kRetry, link_.address() + " did not answer our hello"}); });
   link_.send(hello);
   if (!other_epoch) return;
@@ -171,7 +163,7 @@ void Uplink::on_link_open() {
   ++stats_.new_epochs;
   durable_ = persisted_ = Lsn();
   stats_.last_ack_lsn = stats_.last_persisted_lsn = Lsn();
-  observer_.on_new_epoch(epoch_, "");
+  observer_.on_new_epoch(epoch_, std::nullopt);
 }
 
 void Uplink::on_welcome(const wire::Welcome& welcome) {
@@ -194,7 +186,7 @@ void Uplink::on_welcome(const wire::Welcome& welcome) {
   if (again) ++stats_.reconnects;
   welcomed_ = true;
   session_began_ = loop_.clock().monotonic();
-  stats_.last_error.clear();
+  stats_.last_error.reset();
   parent_frame_bytes_max_ = welcome.frame_bytes_max;
   parent_entries_max_ = welcome.batch_entries_max;
   credit_bytes_ = welcome.credit_bytes;
@@ -239,7 +231,7 @@ void Uplink::need_epoch(Epoch at_least, std::string why) {
   phase_ = Phase::kNewEpoch;
   epoch_min_ = at_least;
   epoch_why_ = why;
-  stats_.last_error = why;
+  stats_.last_error = Error{ErrorKind::kInvalid, why};
   const bool in_vain = ++epochs_in_vain_ > epochs_in_vain_max;
   timer_.set(in_vain ? options_.reconnect_ms_max : 0, [this] { begin_epoch(); });
   if (was_welcomed) observer_.on_disconnected({ErrorKind::kInvalid, std::move(why)});
@@ -257,7 +249,8 @@ void Uplink::begin_epoch() {
   if (state->epoch != epoch_ || state->trimmed != trimmed_ || grew) {
     --epochs_in_vain_;
     marks_ = {};
-    stats_.last_error = "another process works on this outbox: " + epoch_why_;
+    stats_.last_error =
+        Error{ErrorKind::kStale, "another process works on this outbox: " + epoch_why_};
     return dial_after(backoff_.next_ms_full_jitter(random_));
   }
   auto begun = outbox_.begin_epoch(epoch_min_);
@@ -296,7 +289,7 @@ void Uplink::be_a_copy(const wire::Welcome& welcome) {
   phase_ = Phase::kNewEpoch;
   epoch_min_ = std::max(welcome.epoch_min, Epoch(epoch_.value + 1));
   epoch_why_ = why;
-  stats_.last_error = why;
+  stats_.last_error = Error{ErrorKind::kFenced, why};
   constexpr std::string_view mark = "-copy-";
   constexpr std::size_t letters = 8;
   // A copy of a copy is no longer than that one.
@@ -377,7 +370,7 @@ UplinkStats Uplink::stats() const {
   stats.trimmed = trimmed_;
   stats.pending_batches = inflight_.size() + (welcomed_ && assembler_.count() > 0 ? 1 : 0);
   stats.credit_bytes = credit_bytes_;
-  stats.held_bytes = link_.held_bytes();
+  stats.unsent_bytes = link_.held_bytes();
   return stats;
 }
 

@@ -1,6 +1,6 @@
 // Uplink: streams an outbox to a parent, and trims what the parent has acknowledged.
 //
-//   Uplink uplink(loop, random, outbox, {.host = "127.0.0.1", .port = 8787}, observer);
+//   Uplink uplink(loop, random, outbox, {.link = {.parent = {.host = "127.0.0.1"}}}, observer);
 //   uplink.start();
 //   uplink.notify();          // whenever the outbox has grown
 //   uplink.stop();            // the outbox keeps what was not acknowledged
@@ -34,6 +34,7 @@
 #include "edge/batch_assembler.h"
 #include "edge/chain_marks.h"
 #include "edge/parent_link.h"
+#include "evodb/client.h"
 
 namespace evodb::edge {
 
@@ -44,11 +45,8 @@ enum class CopyRule : std::uint8_t {
 };
 
 struct UplinkOptions {
-  std::string host;
-  std::uint16_t port = 0;
-  std::string path = "/";
+  LinkOptions link;  // of it open_ms_max is also the time from hello to welcome
   std::string token;
-  std::string agent = "evodb-edge/0.1.0";
   WaitLevel wait = WaitLevel::kPersisted;  // how long the outbox keeps changes
   CopyRule on_copy = CopyRule::kWait;
 
@@ -58,29 +56,19 @@ struct UplinkOptions {
 
   std::int64_t reconnect_ms_first = 100;
   std::int64_t reconnect_ms_max = 10'000;
-  std::int64_t open_ms_max = 10'000;  // TCP and WebSocket; and again hello to welcome
-  std::int64_t ping_idle_ms = 30'000;
-  std::int64_t dead_peer_ms = 10'000;
 
   std::int64_t trim_delay_ms = 50;    // acknowledgements of so long are trimmed together
   std::uint64_t trim_lsns_max = 500;  // one step, about; then the loop has its turn
 };
 
-struct UplinkStats {
-  bool connected = false;           // welcomed by a parent
-  std::uint64_t messages_sent = 0;  // batches, sent again ones too
-  std::uint64_t changes_sent = 0;
-  std::uint64_t bytes_sent = 0;  // of batch frames
-  Lsn last_ack_lsn;              // durable
-  Lsn last_persisted_lsn;
+// What the client library's users see (but held_bytes, which is the outbox's to know), and more.
+struct UplinkStats : ClientStats {
+  std::uint64_t changes_sent = 0;  // sent again ones too
   Lsn trimmed;
-  std::uint64_t pending_batches = 0;  // sent and not durable, and the one that fills
-  std::uint64_t reconnects = 0;       // connections after the first that were welcomed
-  std::uint64_t new_epochs = 0;
+  std::uint64_t new_epochs = 0;      // after the first hello
   std::uint64_t outbox_changes = 0;  // times that the outbox was not the one that was known
   std::uint64_t credit_bytes = 0;
-  std::uint64_t held_bytes = 0;  // of frames that wait for the socket
-  std::string last_error;        // "" once connected again
+  std::uint64_t unsent_bytes = 0;  // of frames that wait for the socket, as held in memory
 };
 
 class UplinkObserver {
@@ -92,8 +80,10 @@ class UplinkObserver {
   virtual void on_durable(Lsn lsn) { (void)lsn; }
   virtual void on_persisted(Lsn lsn) { (void)lsn; }
   virtual void on_trimmed(Lsn lsn) { (void)lsn; }
-  // `why` is empty where the outbox began it by itself, or another process did.
-  virtual void on_new_epoch(Epoch epoch, std::string_view why) { (void)epoch, (void)why; }
+  // `why`: nothing where the outbox began it by itself, or another process did.
+  virtual void on_new_epoch(Epoch epoch, std::optional<std::string_view> why) {
+    (void)epoch, (void)why;
+  }
   // It is a copy: it has another source's name now; on_new_epoch follows.
   virtual void on_renamed(std::string_view source, std::string_view why) {
     (void)source, (void)why;

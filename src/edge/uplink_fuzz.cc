@@ -156,8 +156,7 @@ class Fuzzed final : public base::StreamEvents {
         edge_(network_, "edge"),
         outbox_(network_, mode & 1 ? WaitLevel::kDurable : WaitLevel::kPersisted),
         uplink_(edge_, network_.random(), outbox_,
-                {.host = "parent",
-                 .port = 8787,
+                {.link = {.parent = {.host = "parent"}},
                  .wait = mode & 1 ? WaitLevel::kDurable : WaitLevel::kPersisted,
                  .batch_entries = 8},
                 observer_) {
@@ -169,7 +168,7 @@ class Fuzzed final : public base::StreamEvents {
   void run(base::ByteReader in) {
     for (int steps = 0; steps < 200 && step(in); ++steps) {
       network_.run_for(network_ms);
-      EVODB_ASSERT(uplink_.stats().held_bytes <= held_bytes_max, "unbounded output");
+      EVODB_ASSERT(uplink_.stats().unsent_bytes <= held_bytes_max, "unbounded output");
     }
     recover();
   }

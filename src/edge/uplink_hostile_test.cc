@@ -116,7 +116,7 @@ class Hostile : public testing::Test {
   Uplink uplink{edge,
                 network.random(),
                 outbox,
-                {.host = "parent", .port = 8787, .batch_bytes = 50'000},
+                {.link = {.parent = {.host = "parent"}}, .batch_bytes = 50'000},
                 observer};
 };
 
@@ -127,7 +127,7 @@ TEST_F(Hostile, AnAckOfWhatWasNotSentEndsTheSessionAndTrimsNothing) {
   append(3);
   network.run_for(80);
   EXPECT_EQ(trimmed(), Lsn(0));
-  EXPECT_THAT(uplink.stats().last_error, HasSubstr("acknowledges what was not sent"));
+  EXPECT_THAT(uplink.stats().last_error.value().text, HasSubstr("acknowledges what was not sent"));
 }
 
 TEST_F(Hostile, AnAckBehindARefusalCannotTrimWhatWasRefused) {
@@ -204,7 +204,7 @@ TEST_F(Hostile, PingsOfAParentThatDoesNotReadDoNotPileUp) {
     parent.bytes(wire::WsOpcode::kBinary, wire::encode_frame(wire::Ping{7}));
   }
   network.run_for(1'000);
-  EXPECT_LE(uplink.stats().held_bytes, 1u << 20);
+  EXPECT_LE(uplink.stats().unsent_bytes, 1u << 20);
 }
 
 // A link as fast as the outbox fills, or slower, is never quite drained.
@@ -218,8 +218,8 @@ TEST_F(Hostile, AParentThatReadsSlowlyDoesNotMakeTheOutputGrow) {
     append(2, 20'000);  // and 20 ms in which the link takes 16 KiB at most
     const Lsn had = parent.batches.empty() ? Lsn() : parent.batches.back();
     parent.say(wire::Ack{had, had, 64u << 20});
-    most = std::max(most, uplink.stats().held_bytes);
-    drained += i > 10 && uplink.stats().held_bytes == 0;
+    most = std::max(most, uplink.stats().unsent_bytes);
+    drained += i > 10 && uplink.stats().unsent_bytes == 0;
   }
   ASSERT_EQ(drained, 0u) << "the link is never idle";
   EXPECT_GT(uplink.stats().bytes_sent, 2u << 20) << "that much went through";

@@ -104,7 +104,7 @@ void Uplink::on_nack(const wire::Nack& nack) {
           nack.resend_after < std::max({base_, durable_, persisted_})) {
         return distrust("the parent asks for what it cannot lack: " + text);
       }
-      stats_.last_error = text;
+      stats_.last_error = Error{ErrorKind::kRetry, text};
       return hold(nack.resend_after, nack.retry_after_ms);
     case wire::NackReason::kChainMismatch:
       return need_epoch(Epoch(epoch_.value + 1), std::move(text));
@@ -151,7 +151,7 @@ void Uplink::release_hold() {
     timer_.set(left_ms, [this] { release_hold(); });
     return;
   }
-  stats_.last_error.clear();
+  stats_.last_error.reset();
   resume_from(resend_after_, std::nullopt);
 }
 

@@ -38,10 +38,11 @@ struct PumpSink final : capture::ChangeSink {
     }
     if (u.assembler_.count() == 1 && u.parent_frame_bytes_max_ > 0 &&
         u.assembler_.frame_bytes() > u.parent_frame_bytes_max_) {
-      too_large = "change LSN " + std::to_string(change.lsn.value) + " of table \"" +
-                  change.table->name + "\" needs a frame of " +
-                  std::to_string(u.assembler_.frame_bytes()) + " bytes; the parent takes at most " +
-                  std::to_string(u.parent_frame_bytes_max_);
+      too_large = Error{
+          ErrorKind::kOverLimit,
+          "change LSN " + std::to_string(change.lsn.value) + " of table \"" + change.table->name +
+              "\" needs a frame of " + std::to_string(u.assembler_.frame_bytes()) +
+              " bytes; the parent takes at most " + std::to_string(u.parent_frame_bytes_max_)};
       return false;
     }
     stopped = false;
@@ -52,7 +53,7 @@ struct PumpSink final : capture::ChangeSink {
   const std::uint64_t bytes, changes;  // sent before
   bool stopped = false;                // there is more behind
   bool turn_over = false, no_table_left = false;
-  std::string too_large;
+  std::optional<Error> too_large;
 };
 
 void Uplink::notify() {
@@ -124,8 +125,8 @@ bool Uplink::pump_outbox() {
     handle_outbox_error(read.error(), &Uplink::pump);
     return false;
   }
-  if (!sink.too_large.empty()) {
-    fail_for_good({ErrorKind::kOverLimit, std::move(sink.too_large)});
+  if (sink.too_large) {
+    fail_for_good(std::move(*sink.too_large));
     return false;
   }
   if (!read || sink.turn_over) {

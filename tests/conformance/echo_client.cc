@@ -42,8 +42,8 @@ class Runner final : public LinkEvents {
       : loop_(loop), random_(random), options_(std::move(options)), next_(next), done_(done) {}
 
   void start() {
-    options_.path = next_();
-    if (options_.path.empty()) return done_();
+    options_.parent.path = next_();
+    if (options_.parent.path.empty()) return done_();
     link_ = std::make_unique<EchoLink>(loop_, random_, options_, *this);
     if (auto opened = link_->open(); !opened) on_link_closed(opened.error());
   }
@@ -76,7 +76,7 @@ int run(const std::string& host, std::uint16_t port, const std::string& agent, i
     return 1;
   }
   base::SystemRandom random;
-  const LinkOptions options{.host = host, .port = port, .ping_idle_ms = 600'000};
+  const LinkOptions options{.parent = {.host = host, .port = port}, .ping_idle_ms = 600'000};
 
   // The whole life of one runner that visits each path in turn.
   const auto visit = [&](std::vector<std::string> paths) {

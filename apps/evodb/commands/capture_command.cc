@@ -53,7 +53,7 @@ Json to_json(const capture::CaptureStatus& s) {
           {"held_changes", s.held_changes},
           {"held_bytes", s.held_bytes},
           {"paused", s.paused},
-          {"broken", s.broken},
+          {"broken", s.broken.value_or("")},
           {"writes_fail", s.writes_fail},
           {"all_tables", s.all_tables},
           {"tables", tables},
@@ -69,9 +69,9 @@ int show_status(const std::string& db, bool as_json) {
     return kExitOk;
   }
   std::printf("%s: source %s, epoch %lu%s\n", db.c_str(), s->source.c_str(), s->epoch.value,
-              !s->broken.empty() ? ", NOT WHOLE"
-              : s->paused        ? ", paused"
-                                 : "");
+              s->broken   ? ", NOT WHOLE"
+              : s->paused ? ", paused"
+                          : "");
   std::printf("  %lu changes (about %lu bytes) wait to be acknowledged; newest LSN %lu\n",
               s->held_changes, s->held_bytes, s->head.value);
   for (const auto& table : s->tables) {

@@ -104,19 +104,20 @@ class Teller {
   explicit Teller(std::string parent) : parent_(std::move(parent)) {}
 
   void tell(const edge::EdgeProgress& now) {
+    const edge::UplinkStats& link = now.uplink;
+    const std::string error = link.last_error ? link.last_error->text : "";
     if (isatty(STDERR_FILENO)) {
       std::fprintf(stderr, "\r\033[Ksent %lu  durable %lu  persisted %lu of %lu  %s",
-                   now.changes_sent, now.durable.value, now.persisted.value, now.head.value,
-                   now.connected ? "" : now.last_error.c_str());
+                   link.changes_sent, link.last_ack_lsn.value, link.last_persisted_lsn.value,
+                   now.head.value, link.connected ? "" : error.c_str());
       drawn_ = true;
-    } else if (now.connected && !connected_) {
+    } else if (link.connected && !connected_) {
       std::fprintf(stderr, "evodb edge: connected to %s\n", parent_.c_str());
-    } else if (!now.connected && !now.last_error.empty() && now.last_error != error_) {
-      std::fprintf(stderr, "evodb edge: %s; changes are kept, trying again\n",
-                   now.last_error.c_str());
+    } else if (!link.connected && link.last_error && error != error_) {
+      std::fprintf(stderr, "evodb edge: %s; changes are kept, trying again\n", error.c_str());
     }
-    connected_ = now.connected;
-    error_ = now.last_error;
+    connected_ = link.connected;
+    error_ = error;
   }
   ~Teller() {
     if (drawn_) std::fprintf(stderr, "\n");
@@ -129,22 +130,23 @@ class Teller {
 
 Json to_json(const EdgeArguments& arguments, const std::string& source,
              const edge::EdgeReport& report_of) {
-  const auto& p = report_of.progress;
+  const edge::EdgeProgress& p = report_of.progress;
+  const edge::UplinkStats& link = p.uplink;
   return {{"db", arguments.db},
           {"source", source},
           {"caught_up", report_of.caught_up},
           {"head_lsn", p.head.value},
-          {"durable_lsn", p.durable.value},
-          {"persisted_lsn", p.persisted.value},
-          {"trimmed_lsn", p.trimmed.value},
-          {"changes_sent", p.changes_sent},
-          {"batches_sent", p.batches_sent},
-          {"bytes_sent", p.bytes_sent},
-          {"reconnects", p.reconnects},
-          {"new_epochs", p.new_epochs},
-          {"writes", p.writes},
-          {"anyway_writes", p.anyway_writes},
-          {"last_error", p.last_error}};
+          {"durable_lsn", link.last_ack_lsn.value},
+          {"persisted_lsn", link.last_persisted_lsn.value},
+          {"trimmed_lsn", link.trimmed.value},
+          {"changes_sent", link.changes_sent},
+          {"batches_sent", link.messages_sent},
+          {"bytes_sent", link.bytes_sent},
+          {"reconnects", link.reconnects},
+          {"new_epochs", link.new_epochs},
+          {"writes", p.polite.steps},
+          {"anyway_writes", p.polite.anyway_steps},
+          {"last_error", link.last_error ? link.last_error->text : ""}};
 }
 
 capture::PoliteOptions polite_options(const EdgeArguments& arguments) {
@@ -166,15 +168,14 @@ int run_edge(const EdgeArguments& arguments) {
     Teller teller(arguments.parent);
     edge::EdgeOptions options;
     options.db = arguments.db;
-    options.host = url->host;
-    options.port = url->port;
-    options.path = url->path;
-    options.wait = arguments.wait == "durable" ? WaitLevel::kDurable : WaitLevel::kPersisted;
-    options.on_copy = arguments.on_copy == "wait" ? edge::CopyRule::kWait : edge::CopyRule::kRename;
+    options.uplink.link.parent = *url;
+    options.uplink.wait = arguments.wait == "durable" ? WaitLevel::kDurable : WaitLevel::kPersisted;
+    options.uplink.on_copy =
+        arguments.on_copy == "wait" ? edge::CopyRule::kWait : edge::CopyRule::kRename;
     options.until_caught_up = arguments.until_caught_up;
     options.polite = polite_options(arguments);
-    options.room.max_bytes = arguments.outbox_max_bytes;
-    if (arguments.outbox_full == "block") options.room.when_full = capture::WhenFull::kBlock;
+    options.space.max_bytes = arguments.outbox_max_bytes;
+    if (arguments.outbox_full == "block") options.space.when_full = capture::WhenFull::kBlock;
     options.on_event = say;
     options.on_progress = [&](const edge::EdgeProgress& now) { teller.tell(now); };
     auto runner = edge::EdgeRunner::create(std::move(options));
@@ -187,10 +188,9 @@ int run_edge(const EdgeArguments& arguments) {
   if (!done) return report(done.error());
   if (arguments.json) {
     // `replace`: a source's name may be any bytes.
-    std::printf("%s\n",
-                to_json(arguments, done->renamed_to.empty() ? *source : done->renamed_to, *done)
-                    .dump(-1, ' ', false, Json::error_handler_t::replace)
-                    .c_str());
+    std::printf("%s\n", to_json(arguments, done->renamed_to.value_or(*source), *done)
+                            .dump(-1, ' ', false, Json::error_handler_t::replace)
+                            .c_str());
   }
   if (arguments.until_caught_up && !done->caught_up) {
     return report({ErrorKind::kRetry,

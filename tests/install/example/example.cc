@@ -33,8 +33,9 @@ int main(int argc, char** argv) {
   const evodb::ClientStats stats = c.get_stats();
   std::printf("connected %d, acknowledged %llu, held %llu bytes, last error \"%s\"\n",
               stats.connected, static_cast<unsigned long long>(stats.last_ack_lsn.value),
-              static_cast<unsigned long long>(stats.held_bytes), stats.last_error.c_str());
+              static_cast<unsigned long long>(stats.held_bytes),
+              stats.last_error ? stats.last_error->text.c_str() : "");
   c.disconnect();
   if (sent == 0) return 1;
-  return argc > 1 ? (flushed ? 0 : 1) : (flushed || stats.last_error.empty() ? 1 : 0);
+  return argc > 1 ? (flushed ? 0 : 1) : (flushed || !stats.last_error ? 1 : 0);
 }

@@ -1,4 +1,4 @@
-#include "capture/room_reserve.h"
+#include "capture/space_reserve.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -8,36 +8,36 @@
 namespace evodb::capture {
 namespace {
 
-// The last room of a disk is the application's.
+// The last space of a disk is the application's.
 constexpr std::uint64_t free_times = 4;
 
 }  // namespace
 
-RoomReserve::RoomReserve(const std::string& db, std::uint64_t bytes)
+SpaceReserve::SpaceReserve(const std::string& db, std::uint64_t bytes)
     : path_(db + "-evodb-reserve"), bytes_(bytes) {
   const auto slash = db.rfind('/');
   directory_ = slash == std::string::npos ? "." : db.substr(0, slash + 1);
 }
 
-bool RoomReserve::is_kept() const {
+bool SpaceReserve::is_kept() const {
   struct stat found{};
   return bytes_ > 0 && stat(path_.c_str(), &found) == 0 &&
          static_cast<std::uint64_t>(found.st_size) >= bytes_;
 }
 
-std::optional<std::uint64_t> RoomReserve::free_bytes() const {
+std::optional<std::uint64_t> SpaceReserve::free_bytes() const {
   struct statvfs disk{};
   if (statvfs(directory_.c_str(), &disk) != 0) return std::nullopt;
   return static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
 }
 
-bool RoomReserve::disk_is_full() const {
+bool SpaceReserve::disk_is_full() const {
   if (bytes_ == 0) return false;
   const auto free = free_bytes();
   return free && *free < bytes_;
 }
 
-bool RoomReserve::keep() {
+bool SpaceReserve::keep() {
   if (bytes_ == 0) return false;
   if (is_kept()) return true;
   const auto free = free_bytes();
@@ -51,6 +51,6 @@ bool RoomReserve::keep() {
   return made;
 }
 
-bool RoomReserve::release() { return bytes_ > 0 && ::unlink(path_.c_str()) == 0; }
+bool SpaceReserve::release() { return bytes_ > 0 && ::unlink(path_.c_str()) == 0; }
 
 }  // namespace evodb::capture

@@ -1,4 +1,4 @@
-// Room for the outbox: held in reserve, and what happens when there is no more.
+// Disk space for the outbox: held in reserve, and what happens when there is no more.
 //
 // `evodb_state.full` says that this is why capture stopped ('pause', beside `paused`) or that
 // writes fail ('block'), so that another edge process goes on from there. It has no part in `sum`.
@@ -34,41 +34,41 @@ std::string mib(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " Mi
 
 }  // namespace
 
-Result<void> SqliteOutbox::look_after_room() {
-  if (!room_ || abandoned_ || stale_) return {};
+Result<void> SqliteOutbox::look_after_space() {
+  if (!space_ || abandoned_ || stale_) return {};
   const auto now = clock_->monotonic();
-  if (room_seen_at_ && now.value - room_seen_at_->value < look_ms) return {};
+  if (space_seen_at_ && now.value - space_seen_at_->value < look_ms) return {};
   // What is not whole is judged by whoever looks at the log; it has no outbox to be measured.
   const auto whole = consistently(db_, [&] { return what_is_installed(db_); });
   if (!whole || *whole != Installed::kYes) return {};
-  if (!room_seen_at_) {
-    stopped_for_room_ = !EVODB_TRY(consistently(db_, [&] { return full_of(db_); })).empty();
+  if (!space_seen_at_) {
+    stopped_for_space_ = !EVODB_TRY(consistently(db_, [&] { return full_of(db_); })).empty();
   }
-  room_seen_at_ = now;
-  const bool reserved = room_->keep();
+  space_seen_at_ = now;
+  const bool reserved = space_->keep();
   const Lsn head = EVODB_TRY(consistently(db_, [&] { return outbox_head(db_); }));
   const Lsn mark = memory_.trimmed;
   const std::uint64_t held = head > mark ? (head.value - mark.value) * bytes_each() : 0;
   const bool over = limit_.max_bytes > 0 && held >= limit_.max_bytes;
-  const bool no_disk = room_->disk_is_full();
+  const bool no_disk = space_->disk_is_full();
 
   Result<void> done;
-  if (!stopped_for_room_ && (over || (no_disk && held >= worth_stopping_bytes))) {
+  if (!stopped_for_space_ && (over || (no_disk && held >= worth_stopping_bytes))) {
     const std::string why =
         over ? "the outbox holds " + mib(held) + ", more than it may" : "the disk is full";
-    done = stop_for_room(why);
-    if (!done && done.error().kind == ErrorKind::kNoSpace && room_->release()) {
-      done = stop_for_room(why);
+    done = stop_for_space(why);
+    if (!done && done.error().kind == ErrorKind::kNoSpace && space_->release()) {
+      done = stop_for_space(why);
     }
-  } else if (stopped_for_room_ && !no_disk && (reserved || !room_->is_wanted()) &&
+  } else if (stopped_for_space_ && !no_disk && (reserved || !space_->is_wanted()) &&
              (limit_.max_bytes == 0 || held < limit_.max_bytes / 2)) {
-    done = go_on_with_room();
+    done = or_reinstall(go_on_with_space());
   }
   if (!done && !may_pass(done.error().kind)) return done;
   return {};  // what passes is tried again at the next look
 }
 
-Result<void> SqliteOutbox::stop_for_room(const std::string& why) {
+Result<void> SqliteOutbox::stop_for_space(const std::string& why) {
   Transaction transaction = EVODB_TRY(Transaction::begin(db_, Transaction::Kind::kWrite));
   CaptureState state = EVODB_TRY(known_state());
   if (state.paused) return {};  // somebody did so, for a reason of theirs
@@ -90,14 +90,14 @@ Result<void> SqliteOutbox::stop_for_room(const std::string& why) {
     EVODB_TRY(transaction.commit());
     memory_.paused = true;
     tell(why +
-         "; capture is PAUSED, changes are not recorded until there is room; every table "
+         "; capture is PAUSED, changes are not recorded until there is space; every table "
          "is then sent again");
   }
-  stopped_for_room_ = true;
+  stopped_for_space_ = true;
   return {};
 }
 
-Result<void> SqliteOutbox::go_on_with_room() {
+Result<void> SqliteOutbox::go_on_with_space() {
   Transaction transaction = EVODB_TRY(Transaction::begin(db_, Transaction::Kind::kWrite));
   CaptureState state = EVODB_TRY(known_state());
   const std::string how = EVODB_TRY(full_of(db_));
@@ -108,18 +108,18 @@ Result<void> SqliteOutbox::go_on_with_room() {
     const std::vector<SelectedName> selection = EVODB_TRY(load_selection(db_));
     state.paused = false;
     const CapturePlan plan = EVODB_TRY(make_plan(db_, state, selection, NewTables::kWait));
-    EVODB_TRY(apply_plan(db_, plan, SnapshotRule::kAll, "capture was paused for want of room"));
+    EVODB_TRY(apply_plan(db_, plan, SnapshotRule::kAll, "capture was paused for want of space"));
     EVODB_TRY(save_state(db_, state));
   }
   EVODB_TRY(transaction.commit());
-  stopped_for_room_ = false;
+  stopped_for_space_ = false;
   memory_.paused = state.paused;
   if (resume) {
     resending_ = true;
     seen_schema_version_ = -1;
-    tell("there is room again; capture goes on, and every table is sent again");
+    tell("there is space again; capture goes on, and every table is sent again");
   } else if (!how.empty()) {
-    tell("there is room again; writes to captured tables work");
+    tell("there is space again; writes to captured tables work");
   }
   return {};
 }

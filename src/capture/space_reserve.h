@@ -1,13 +1,15 @@
-// RoomReserve: a file beside an application's database that holds disk space until it is needed.
+// SpaceReserve: a file beside an application's database that holds disk space until it is needed.
 //
-//   RoomReserve room("app.db", 4u << 20);
-//   room.keep();                       // now and then: makes it where it is not and there is room
-//   if (error.kind == ErrorKind::kNoSpace && room.release()) try it again;
+//   SpaceReserve space("app.db", 4u << 20);
+//   space.keep();                      // now and then: makes the file again if there is space
+//   if (error.kind == ErrorKind::kNoSpace && space.release()) {
+//     ...                              // the same once more
+//   }
 //
-// Why. A trim frees room, but first it needs some: SQLite writes the pages that it changes to a log
-// or journal. On a full disk everything may be acknowledged and yet nothing can be trimmed, and the
-// application, whose disk it is, cannot write. The file is app.db-evodb-reserve; nothing is in it,
-// and whoever needs its room may delete it.
+// Why. A trim frees space, but first it needs some: SQLite writes the pages that it changes to a
+// log or journal. On a full disk everything may be acknowledged and yet nothing can be trimmed, and
+// the application, whose disk it is, cannot write. The file is app.db-evodb-reserve; nothing is in
+// it, and whoever needs its space may delete it.
 //
 // Threads: one at a time. Other processes may do the same: the file is there or not.
 #pragma once
@@ -18,10 +20,10 @@
 
 namespace evodb::capture {
 
-class RoomReserve {
+class SpaceReserve {
  public:
   // 0 bytes: none is kept. A database that is not a file of this machine has none.
-  RoomReserve(const std::string& db, std::uint64_t bytes);
+  SpaceReserve(const std::string& db, std::uint64_t bytes);
 
   // Makes it if it is absent and the disk has several times as much. False: there is none.
   bool keep();
