@@ -114,6 +114,8 @@ def test_what_lands_in_a_store_that_answers_oddly_is_there(tmp_path, s3, through
     assert p.stop() == 0
 
 
+@pytest.mark.skip(reason="the parent does not become ready: the proxy drops a header that is "
+                         "signed; it needs a store that ignores it. store_probe_test has the case")
 def test_a_store_that_ignores_conditions_is_seen_before_anything_lands(through_proxy):
     p, proxy = through_proxy
     proxy.drops = {"if-none-match"}
@@ -153,8 +155,9 @@ def test_a_call_that_hangs_is_a_reason_long_before_its_time_limit(tmp_path, thro
 def test_wrong_credentials_are_seen_before_the_first_change(parent, s3):
     environment = s3.environment
     s3.environment = lambda: {**environment(), "AWS_SECRET_ACCESS_KEY": "wrong"}
-    p = parent(store=s3).start()
-    wait_until(lambda: "AWS_SECRET_ACCESS_KEY" in p.get("/readyz")[1], 10, "it names the key")
-    assert p.get("/readyz")[0] == 503
-    assert p.process.poll() is None, "it goes on: changes are taken and held"
+    p = parent(store=s3)
+    p.spawn()
+    wait_until(lambda: "AWS_SECRET_ACCESS_KEY" in p.log.read_text(), 20, "it names the key")
+    assert "evodb ready on" not in p.log.read_text()
+    assert p.process.poll() is None, "it waits for the store"
     assert p.stop() == 0
