@@ -14,6 +14,7 @@ from harness.applications import Applications
 from harness.binary import run, wait_until
 from harness.judge import Source, judge
 from harness.lakehouse import Lakehouse
+from harness.small_source import SmallSource
 
 
 @pytest.fixture(params=["directory", "s3"])
@@ -79,6 +80,25 @@ def test_a_lost_catalog_loses_nothing(scene):
     assert "registered from" in parent.log.read_text()
     time.sleep(1)
     end(scene, Lakehouse(parent.data, server))
+
+
+def test_a_catalog_lost_behind_a_trimmed_journal_loses_nothing(tmp_path, parent, place):
+    """What the journal no longer has is in the tables alone."""
+    options, server = place
+    p = parent("buffer.max_age_ms=50", "journal.segment_bytes=1MiB", *options["settings"],
+               store=options["store"]).start()
+    source = SmallSource(tmp_path, p.url)
+    for i in range(12):
+        source.insert((i, "x" * 400_000, None)).send()
+    wait_until(lambda: p.status()["journal"]["first"] > 0, 30, "the journal is trimmed")
+    for i in range(2):  # nothing is removed at a later start, either
+        p.kill()
+        remove_catalog(p.data)
+        p.start(seconds=60)
+        source.insert((100 + i, "after", None)).send()
+        found = Lakehouse(p.data, server).sql("select id, length(v) from {t} order by id", t="t_changes")
+        assert found == [*((n, 400_000) for n in range(12)), *((100 + n, 5) for n in range(i + 1))]
+    assert p.stop() == 0
 
 
 def test_a_catalog_from_a_backup_is_brought_forward(scene, tmp_path):
