@@ -9,7 +9,7 @@ import pytest
 from harness.binary import wait_until
 from harness.lakehouse import Lakehouse
 from harness.small_source import SmallSource
-from pyiceberg.types import LongType, StringType
+from pyiceberg.types import IntegerType, LongType, StringType
 
 
 @pytest.fixture
@@ -79,6 +79,31 @@ def test_a_column_of_a_type_that_we_do_not_write_keeps_its_name(scene):
     last = max(lakehouse.arrow("t_changes").to_pylist(), key=lambda r: r["_lsn"])
     assert last["tags"] is None
     assert "a,b" in [v for k, v in last.items() if k.startswith("tags_")]
+
+
+def test_a_column_that_is_widened_later(scene):
+    _, source, lakehouse = scene
+    with table_of(lakehouse).update_schema() as update:
+        update.add_column("n", IntegerType())  # a type that we do not write
+    source.execute("alter table t add column n integer")
+    source.insert((2, "v2", "w2", 7)).send()
+    with table_of(lakehouse).update_schema() as update:
+        update.update_column("n", LongType())
+    source.insert((3, "v3", "w3", 8)).send()
+    source.insert((4, "v4", "w4", 2**40)).send()
+    landed = {r["id"]: r for r in lakehouse.arrow("t_changes").to_pylist() if r["_op"] == "INSERT"}
+    for i, n in ((3, 8), (4, 2**40)):  # nothing is lost, wherever it is
+        unfit = dict(landed[i]["_unfit"] or {})
+        assert landed[i]["n"] == n or unfit.get("n") == f"integer:{n}", landed[i]
+
+
+def test_columns_that_become_optional(scene):
+    _, source, lakehouse = scene
+    with table_of(lakehouse).update_schema() as update:
+        update.make_column_optional("_op")
+    source.insert((2, "v2", "w2")).send()
+    source.insert((3, "v3", "w3")).send()
+    assert rows(lakehouse) == [(1, "v1", "w1"), (2, "v2", "w2"), (3, "v3", "w3")]
 
 
 def test_a_renamed_column(scene):
