@@ -212,6 +212,66 @@ def test_what_is_wrong_with_an_entry_of_wire_v1_stays_with_it(parent):
         assert any(why in reason for _, reason in rejects), (why, rejects)
 
 
+def v1_entry(sequence, **after):
+    return {"sequence": sequence, "timestamp": 1700000000000, "operation": "INSERT", "table": "t",
+            "rowId": f"r{sequence}", "after": after}
+
+
+def v1_send(ws, source, *entries):
+    """What the parent says of a batch."""
+    ws.send(json.dumps({"type": "cdc_batch", "sourceDoId": source, "sequenceNumber": 1,
+                        "correlationId": "c", "entries": entries}))
+    answer = json.loads(ws.recv(10))
+    assert answer["correlationId"] == "c", answer
+    return answer["type"], answer.get("status") or answer["reason"]
+
+
+def test_numbers_of_json_are_numbers_whatever_came_first(parent):
+    p = parent().start()
+    with connect(p.url) as ws:
+        assert v1_send(ws, "do-1", v1_entry(1, price=20), v1_entry(2, price=19.99)) == ("ack", "ok")
+        assert p.get("/flush", method="POST")[0] == 200
+        assert v1_send(ws, "do-1", v1_entry(3, price=-1), v1_entry(4, price=0.01)) == ("ack", "ok")
+    assert p.get("/flush", method="POST")[0] == 200
+    assert Lakehouse(p.data).sql("select sum(price), count(price), count(_unfit) from {t}",
+                                 t="t_changes") == [(39.0, 4, 0)]
+
+
+def test_what_a_first_generation_client_was_acknowledged_is_never_new_again(parent):
+    """More sources than the memory for gaps is made for; the first ones come back last."""
+    p = parent("dedup.max_sources=3").start()
+    sources = [f"do-{i}" for i in range(12)]
+    batch = [v1_entry(n, n=n) for n in (1, 2, 5)]  # with a gap
+    for status in ("ok", "duplicate"):
+        for source in sources:
+            with connect(p.url) as ws:
+                assert v1_send(ws, source, *batch) == ("ack", status), source
+    p.kill()
+    p.start()
+    for source in sources:
+        with connect(p.url) as ws:
+            assert v1_send(ws, source, *batch) == ("ack", "duplicate"), source
+            assert v1_send(ws, source, v1_entry(3, n=3)) == ("ack", "ok"), "what was left out"
+    assert p.get("/flush", method="POST")[0] == 200
+    assert Lakehouse(p.data).sql(
+        "select count(*), count(distinct (_source, _lsn)), count(distinct _source) from {t}",
+        t="t_changes") == [(48, 48, 12)]
+
+
+def test_columns_that_came_late_prune_older_files(parent):
+    """`late IS NOT NULL` opens no file of before the column, once manifests were merged."""
+    p = parent().start()
+    with connect(p.url) as ws:
+        for n in range(1, 41):
+            late = {"late": n} if n > 30 else {}
+            assert v1_send(ws, "do-1", v1_entry(n, n=n, **late)) == ("ack", "ok")
+            assert p.get("/flush", method="POST")[0] == 200
+    table = Lakehouse(p.data).catalog().load_table("evodb.t_changes")
+    assert len(list(table.scan().plan_files())) == 40
+    planned = list(table.scan(row_filter="late is not null").plan_files())
+    assert len(planned) == 10, len(planned)
+
+
 def send_one_change(p):
     """As a client of the first generation; acknowledged, so the journal has it."""
     with connect(p.url) as ws:
@@ -255,6 +315,21 @@ def test_s3_with_wrong_credentials_says_so(parent, s3):
     send_one_change(p)
     assert p.get("/flush", method="POST")[0] == 200
     assert Lakehouse(p.data, s3).sql("select count(*) from {t}", t="t_changes") == [(1,)]
+
+
+def test_a_bucket_that_does_not_exist_is_named_before_anything_is_taken(parent, s3):
+    class Elsewhere:
+        def settings(self):
+            return [s if not s.startswith("store.url") else "store.url=s3://no-such-bucket/w"
+                    for s in s3.settings()]
+
+        environment = staticmethod(s3.environment)
+
+    p = parent(store=Elsewhere()).spawn()
+    wait_until(lambda: "no-such-bucket" in p.log.read_text() and "not ready" in p.log.read_text(), 20,
+               "the log names the bucket")
+    assert "ready on" not in p.log.read_text()
+    assert p.stop() == 0
 
 
 def test_a_start_that_waits_for_the_store_says_why(parent, s3):
