@@ -7,7 +7,7 @@
 #   make instructions  have the instructions of fixed small workloads grown by over 10 %?
 #   make format   clang-format          make lint    clang-format's check, clang-tidy, other checks
 #   make prove    what takes longer: histories in virtual time, planted bugs, crash points, kills, abuse
-#   make prove-long  all of that, and readers and world
+#   make prove-long  all of that, readers and world, and a minute for each fuzz target
 #   make fuzz     each fuzz target for MINUTES, or FUZZ_SECONDS (10)
 #   make readers  what nine engines read, against SQLite; installs a gigabyte of them first
 #   make soak     histories in virtual time for HOURS (1)
@@ -34,8 +34,9 @@ PYTEST := .deps/venv/bin/python -m pytest -q -p no:cacheprovider
 setup:
 	@scripts/setup
 
-build: setup
-	@cmake --preset release -DEVODB_TESTS=OFF > build.log 2>&1 || { cat build.log; exit 1; }
+build:
+	@scripts/setup demo
+	@cmake --preset release -DEVODB_TESTS=OFF -DEVODB_BENCH=ON > build.log 2>&1 || { cat build.log; exit 1; }
 	@ninja -C build evodb evodb_client
 	@rm -f build.log
 
@@ -44,7 +45,14 @@ sim: setup
 	@cmake --preset release -DEVODB_TESTS=OFF > /dev/null
 	@ninja -C build evodb-sim evodb-crash-points
 
-demo: build
+# Where nothing was built yet: without `evodb bench`, a sixth of the work.
+demo:
+	@scripts/setup demo
+	@cmake --preset release -DEVODB_TESTS=OFF $(if $(wildcard build/build.ninja),,-DEVODB_BENCH=OFF) \
+	  > build.log 2>&1 || { cat build.log; exit 1; }
+	@echo "building build/evodb"
+	@ninja -C build evodb
+	@rm -f build.log
 	@build/evodb demo --python .deps/venv/bin/python
 
 test: setup lint-fast examples unit boundaries build system install-test fuzz
@@ -56,10 +64,12 @@ unit: setup
 	ninja -C build-debug
 	ctest --test-dir build-debug --output-on-failure -j2
 
-# The real binary, real disks, real sockets, readers that nobody here wrote.
-system: build
+# The real binary, real disks, real sockets, readers that nobody here wrote. Mostly waiting: three files at
+# a time.
+system: setup build
 	@ninja -C build evodb-echo-gate evodb-echo-client evodb_differential
-	$(PYTEST) tests --ignore=tests/torture --ignore=tests/abuse --ignore=tests/world --ignore=tests/readers
+	$(PYTEST) -n 3 --dist loadfile tests --ignore=tests/torture --ignore=tests/abuse --ignore=tests/world \
+	  --ignore=tests/readers
 
 install-test: setup
 	tests/install/run.sh
@@ -84,20 +94,20 @@ prove-sim: sim
 crash-points: sim
 	build/evodb-crash-points
 
-prove: prove-sim crash-points build
+prove: setup prove-sim crash-points build
 	$(PYTEST) -s tests/abuse
-	$(MAKE) fuzz FUZZ_SECONDS=60
 	$(MAKE) prove-system
 
-# What CI does not run yet: it installs two gigabytes of other people's tools first.
+# What CI has no time for: a minute for each fuzz target, and two gigabytes of other people's tools.
 prove-long: prove readers world
+	$(MAKE) fuzz FUZZ_SECONDS=60
 
 # Mostly waiting, each of the three: together they take as long as the longest.
-prove-system: build
+prove-system: setup build
 	scripts/sanitized-system thread --build
 	scripts/sanitized-system address --build
 	$(MAKE) -j3 --output-sync=target prove-torture prove-thread prove-address
-prove-torture: build
+prove-torture: setup build
 	KILLS=100 $(PYTEST) -s tests/torture
 prove-thread: setup
 	scripts/sanitized-system thread
@@ -105,15 +115,15 @@ prove-address: setup
 	scripts/sanitized-system address
 
 # Migration tools, ORMs, backups and their restores, of the versions in tests/world/pins.
-world: build
+world: setup build
 	tests/world/run
 
 # Every engine of docs/readers.md but Trino, with that page's code.
-readers: build
+readers: setup build
 	@ninja -C build evodb_differential
 	tests/readers/run
 
-torture: build
+torture: setup build
 	KILLS=$(KILLS) $(PYTEST) -s tests/torture
 
 soak: sim
@@ -126,11 +136,11 @@ tsan: setup
 	ctest --test-dir build-tsan --output-on-failure -R '^($(subst $(space),|,$(TSAN_ROOMS)))$$'
 
 # One JSON, a table and pictures in bench/results, in under ten minutes.
-bench: build
+bench: setup build
 	bench/run
 
 # The instructions of fixed small workloads, against bench/instructions.json: fails above +10 %.
-instructions: build
+instructions: setup build
 	@ninja -C build evodb-instructions
 	@scripts/instructions
 
