@@ -1,4 +1,4 @@
-// `evodb upgrade`: asks a running parent to give its place to a new process, and says what came of
+// `evodb upgrade`: asks a running parent to be replaced with a new binary, and says what came of
 // it. docs/upgrade.md.
 #include <signal.h>
 #include <unistd.h>
