@@ -159,7 +159,9 @@ def test_committed_at_is_when_the_row_was_changed_and_txn_what_became_visible_to
         db.end()
 
 
-def test_a_table_that_looks_temporary_lands_when_it_stays(tmp_path, parent):
+@pytest.mark.parametrize("then", ["written to", pytest.param("left alone", marks=pytest.mark.xfail(
+    reason="open: while nothing is written nobody looks whether its time has come"))])
+def test_a_table_that_looks_temporary_lands_when_it_stays(tmp_path, parent, then):
     db = Captured(tmp_path, parent("buffer.max_age_ms=100").start(), HURRIED)
     app = sqlite3.connect(db.path, timeout=10, isolation_level=None)
     app.executescript(table("users"))
@@ -168,8 +170,9 @@ def test_a_table_that_looks_temporary_lands_when_it_stays(tmp_path, parent):
         app.executescript("create table users_backup (id integer primary key, a, b);"
                           "insert into users_backup select * from users")
         time.sleep(8)
-        app.execute("insert into users(a) values ('something happens')")
-        wait_until(lambda: "users_backup_changes" in db.lakehouse.tables(), 30, "it stayed, and lands")
+        if then == "written to":
+            app.execute("insert into users(a) values ('something happens')")
+        wait_until(lambda: "users_backup_changes" in db.lakehouse.tables(), 15, "it stayed, and lands")
         db.settle()
     finally:
         app.close()
