@@ -77,6 +77,15 @@ extern const std::string metadata_location;
 extern const ModelOutbox outbox;
 extern const Lsn lsn;
 
+// --- sim/world/people.h
+extern FakeNetwork network;
+extern base::Random& random;
+extern const std::uint64_t seed;
+extern Plant& plant;
+extern const People::Tell tell;
+extern Strike strike;
+extern const Oracle oracle;
+
 // --- sim/world/sqlite_database.h
 extern ModelOutbox model;
 extern base::Clock& clock;
