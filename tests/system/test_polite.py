@@ -103,12 +103,12 @@ now AS (SELECT * FROM live QUALIFY row_number() OVER (PARTITION BY id ORDER BY _
 SELECT count(*), sum(id), sum(length(v)), %s FROM now WHERE _op <> 'DELETE'"""
 
 
-def test_a_large_table_is_sent_beside_its_application_and_once(tmp_path, parent):
+def test_a_large_table_is_sent_beside_its_application_and_once(tmp_path, parent, request):
     """The first snapshot, and an ADD COLUMN with a default, with a kill in each: chunks of a few
     milliseconds, between which the application writes, and the log stays short."""
     rows = 120_000
     db = Captured(tmp_path, parent("buffer.max_age_ms=200").start(), AWAY)
-    db.lakehouse = Lakehouse(db.parent.data)
+    request.addfinalizer(db.end)
     app = sqlite3.connect(db.path, isolation_level=None)
     app.execute("pragma journal_mode = wal")
     app.execute("pragma synchronous = off")
