@@ -86,7 +86,7 @@ struct ClientStats {
   Lsn last_persisted_lsn;  // in the lakehouse
   std::uint64_t pending_batches = 0;
   std::uint64_t reconnects = 0;
-  std::uint64_t held_bytes = 0;  // in the outbox
+  std::uint64_t held_bytes = 0;     // in the outbox
   std::optional<Error> last_error;  // nothing once connected again
 };
 

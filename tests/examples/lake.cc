@@ -1,4 +1,6 @@
 // What the examples in src/lake leave open; CONTRIBUTING.md, "Examples in headers".
+#include "lake/lake.h"
+
 #include <string>
 #include <vector>
 
@@ -6,7 +8,6 @@
 
 #include "base/clock.h"
 #include "journal/journal.h"
-#include "lake/lake.h"
 #include "store/store.h"
 #include "table/catalog.h"
 
