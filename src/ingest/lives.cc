@@ -89,7 +89,9 @@ Lives::Verdict Lives::on_hello(std::string_view source, std::uint64_t life, Epoc
   if (std::ranges::find(record->earlier, life) != record->earlier.end()) {
     if (record->asked != life || record->asked_epoch <= newest) {
       record->asked = life;
-      record->asked_epoch = Epoch(std::max(newest, epoch).value + 2 + life % 1'000);
+      // Above the one that another life was asked for before, which may begin it still.
+      record->asked_epoch =
+          Epoch(std::max({newest, epoch, record->asked_epoch}).value + 2 + life % 1'000);
     }
     return Verdict::kOriginal;
   }

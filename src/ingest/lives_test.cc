@@ -41,6 +41,19 @@ TEST(Lives, WithoutALifeNothingIsTold) {
   EXPECT_EQ(h.hello(7, 1, 0), Verdict::kGoOn);
 }
 
+// The second one's epoch must be the higher one: the first may have begun its own before it hears that
+// it is the copy, and whoever folds the changes takes the highest.
+TEST(Lives, OfSeveralThatComeBackTheLastAskedGetsTheHighestEpoch) {
+  Hellos h;
+  h.hello(999);
+  h.hello(2, 1, 999);
+  h.hello(3, 1, 2);
+  EXPECT_EQ(h.hello(999, 1, 3), Verdict::kOriginal);
+  const Epoch first = h.lives.epoch_for("shop");
+  EXPECT_EQ(h.hello(2, 1, 3), Verdict::kOriginal);
+  EXPECT_GT(h.lives.epoch_for("shop"), first);
+}
+
 TEST(Lives, WhatComesBackIsTheOriginalAndWhatTookItsPlaceACopy) {
   Hellos h;
   h.hello(1);

@@ -421,7 +421,9 @@ class Opening {
       if (!folder.entry && empty && *empty) return forget(name, folder);
       return sick(head.error());
     }
-    if (in_catalog && descends(**folder.in_catalog, *head)) {
+    // Or a listing did not show the newest pointer yet: to go back to an older one would lose rows.
+    if (in_catalog && (descends(**folder.in_catalog, *head) ||
+                       is_not_before(**folder.in_catalog, pointer))) {
       return keep(folder, (*folder.in_catalog)->state);
     }
     // Forward, or registered.
@@ -560,12 +562,15 @@ Result<bool> is_well(store::ObjectStore& store, Catalog& catalog, const FoundTab
   return !entry && EVODB_TRY(is_empty(store, folder));
 }
 
-Result<void> tend_lakehouse(store::ObjectStore& store, Catalog& catalog, Claim& claim) {
+Result<void> still_claimed(store::ObjectStore& store, const Claim& claim) {
   const auto held = store.get(claim.key());
   if (!held && held.error().kind != ErrorKind::kNotFound) return fail(held.error());
-  if (!held || !claim.is(*held)) {
-    return fail(ErrorKind::kFenced, "another parent has taken over this warehouse");
-  }
+  if (held && claim.is(*held)) return {};
+  return fail(ErrorKind::kFenced, "another parent has taken over this warehouse");
+}
+
+Result<void> tend_lakehouse(store::ObjectStore& store, Catalog& catalog, Claim& claim) {
+  EVODB_TRY(still_claimed(store, claim));
   EVODB_TRY(catalog.list());  // kStale where it is another file
   std::optional<Error> first;
   for (const Claim::Pointed& table : claim.pointed()) {

@@ -71,6 +71,9 @@ Result<bool> is_well(store::ObjectStore& store, Catalog& catalog, const FoundTab
 // parent has claimed it), kRetry.
 Result<void> tend_lakehouse(store::ObjectStore& store, Catalog& catalog, Claim& claim);
 
+// Whether nobody has taken over since. Errors: kFenced (another parent has), kRetry and the like.
+Result<void> still_claimed(store::ObjectStore& store, const Claim& claim);
+
 inline constexpr char catalog_id_property[] = "evodb.catalog-id";
 inline constexpr char warehouse_id_property[] = "evodb.warehouse-id";
 inline constexpr char parent_id_property[] = "evodb.parent-id";
