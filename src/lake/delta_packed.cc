@@ -31,12 +31,13 @@ char* pack(const std::uint64_t* values, unsigned width, char* out) {
   return out;
 }
 
-// Differences wrap around, as those of Parquet's readers do.
+// There is a value before the first. Differences wrap around, as those of Parquet's readers do.
 void append_block(std::string& out, const std::int64_t* values, std::size_t n) {
   std::array<std::uint64_t, block_values> deltas;
   auto smallest = std::numeric_limits<std::int64_t>::max();
+  const std::int64_t* const before = values - 1;
   for (std::size_t i = 0; i < n; ++i) {
-    deltas[i] = static_cast<std::uint64_t>(values[i]) - static_cast<std::uint64_t>(values[i - 1]);
+    deltas[i] = static_cast<std::uint64_t>(values[i]) - static_cast<std::uint64_t>(before[i]);
     smallest = std::min(smallest, static_cast<std::int64_t>(deltas[i]));
   }
   for (std::size_t i = 0; i < n; ++i) deltas[i] -= static_cast<std::uint64_t>(smallest);
