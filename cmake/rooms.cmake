@@ -88,7 +88,7 @@ function(evodb_folder name path)
     target_precompile_headers(evodb_${name}_test PRIVATE <gtest/gtest.h> <map> <memory> <string>
                               <vector>)
     add_test(NAME ${name} COMMAND evodb_${name}_test WORKING_DIRECTORY ${CMAKE_BINARY_DIR})
-    set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+    set_tests_properties(${name} PROPERTIES TIMEOUT 1500)
   endif()
   if(EVODB_FUZZ)
     foreach(fuzzer IN LISTS fuzzers)

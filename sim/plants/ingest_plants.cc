@@ -1,4 +1,5 @@
 // Bugs of deduplication, acknowledgements and credit.
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -250,6 +251,72 @@ struct PersistedAtDurable final : IngestWrap {
   }
 };
 
+// Lives are not compared: two databases that stream under one name go on so.
+struct CopyUnnoticed final : IngestWrap {
+  using IngestWrap::IngestWrap;
+  ingest::HelloOutcome on_hello(ingest::SessionId session, const wire::Hello& hello,
+                                UnixMillis now) override {
+    wire::Hello without = hello;
+    without.life = 0;
+    return real_->on_hello(session, without, now);
+  }
+};
+
+// Of two, the one that was there first is told to take another name. (It is asked for an epoch above
+// all that the other one may have used, which nobody else is.)
+struct OriginalGivesWay final : IngestWrap {
+  using IngestWrap::IngestWrap;
+  ingest::HelloOutcome on_hello(ingest::SessionId session, const wire::Hello& hello,
+                                UnixMillis now) override {
+    auto outcome = real_->on_hello(session, hello, now);
+    if (outcome.accepted && outcome.welcome.verdict == wire::WelcomeVerdict::kNewEpoch &&
+        outcome.welcome.epoch_min.value > hello.epoch.value + 1) {
+      outcome.welcome.verdict = wire::WelcomeVerdict::kCopy;
+    }
+    return outcome;
+  }
+};
+
+// --- sessions of the first generation
+
+// Text NACKs, as they leave, byte for byte of the same length.
+template <void Spoil(std::string& text, std::size_t from, std::size_t to)>
+class NackPlant final : public Plant {
+ public:
+  base::Loop& loop(base::Loop& real) override { return loops_.make(real); }
+
+ private:
+  struct Wrap final : LoopWrap {
+    using LoopWrap::LoopWrap;
+    std::size_t write(base::StreamId stream, std::string_view bytes) override {
+      std::size_t at = bytes.find("\"type\":\"nack\"");
+      if (at == std::string_view::npos) return real_.write(stream, bytes);
+      std::string spoilt(bytes);
+      for (; at != std::string::npos; at = spoilt.find("\"type\":\"nack\"", at + 1)) {
+        const std::size_t from = spoilt.rfind('{', at);
+        if (from == std::string::npos) continue;
+        Spoil(spoilt, from, std::min(spoilt.find('{', at), spoilt.size()));
+      }
+      return real_.write(stream, spoilt);
+    }
+  };
+  Kept<Wrap> loops_;
+};
+
+void without_correlation_id(std::string& text, std::size_t from, std::size_t to) {
+  const std::size_t at = text.find("\"correlationId\"", from);
+  if (at < to) text[at + 1] = 'x';
+}
+
+void with_another_sequence(std::string& text, std::size_t from, std::size_t to) {
+  constexpr std::string_view name = "\"sequenceNumber\":";
+  std::size_t at = text.find(name, from);
+  if (at >= to) return;
+  for (at += name.size(); at < to && text[at] >= '0' && text[at] <= '9'; ++at) {
+    text[at] = text[at] == '9' ? '1' : static_cast<char>(text[at] + 1);
+  }
+}
+
 // Recovery ends one record early.
 struct StopsBeforeLast final : IngestWrap {
   using IngestWrap::IngestWrap;
@@ -286,6 +353,14 @@ std::vector<PlantInfo> ingest_plants() {
        make_one<IngestPlant<ChainUnchecked>>},
       {"lsn-in-32-bits", "sequence numbers are compared in 32 bits", "upgrades",
        make_one<IngestPlant<ShortLsns>>},
+      {"nack-without-id", "a refusal does not say which batch it is of", "v1-crowd",
+       make_one<NackPlant<without_correlation_id>>},
+      {"nack-of-another-batch", "a refusal has another batch's sequence", "v1-crowd",
+       make_one<NackPlant<with_another_sequence>>},
+      {"copy-not-noticed", "two databases go on under one name", "copies",
+       make_one<IngestPlant<CopyUnnoticed>>},
+      {"copy-called-original", "the original is told to take another name", "copies",
+       make_one<IngestPlant<OriginalGivesWay>>},
       {"credit-counted-twice", "a batch is taken from the credit twice", "overload",
        make_one<IngestPlant<CreditTwice>>},
       {"starved-not-woken", "credit that came back is told to nobody", "full-journal",

@@ -14,6 +14,8 @@ std::vector<PlantInfo> ingest_plants();   // ingest_plants.cc
 std::vector<PlantInfo> disk_plants();     // disk_plants.cc: below the journal
 std::vector<PlantInfo> landing_plants();  // landing_plants.cc: journal to lake
 std::vector<PlantInfo> store_plants();    // store_plants.cc: flushes, store, catalog
+std::vector<PlantInfo>
+lakehouse_plants();  // lakehouse_plants.cc: catalog, claim, pointers, columns
 
 // The wraps that a plant has made: rooms refer to them for as long as the plant lives.
 template <class Wrap>

@@ -8,8 +8,8 @@ namespace evodb::sim {
 std::span<const PlantInfo> plants() {
   static const std::vector<PlantInfo> all = [] {
     std::vector<PlantInfo> list;
-    for (auto part :
-         {edge_plants(), ingest_plants(), disk_plants(), landing_plants(), store_plants()}) {
+    for (auto part : {edge_plants(), ingest_plants(), disk_plants(), landing_plants(),
+                      store_plants(), lakehouse_plants()}) {
       list.insert(list.end(), part.begin(), part.end());
     }
     return list;

@@ -11,12 +11,14 @@
 #include <vector>
 
 #include "base/disk.h"
+#include "base/loop.h"
 #include "capture/outbox.h"
 #include "ingest/ingest.h"
 #include "journal/journal.h"
 #include "lake/flush_machine.h"
 #include "lake/lake.h"
 #include "lake/landed_filter.h"
+#include "store/store.h"
 #include "table/catalog.h"
 
 namespace evodb::sim {
@@ -248,9 +250,79 @@ class OutboxWrap : public capture::Outbox {
     return real_.trim(epoch, through, chain);
   }
   Result<Epoch> begin_epoch(Epoch at_least) override { return real_.begin_epoch(at_least); }
+  Result<Epoch> begin_as(const std::string& source, Epoch at_least) override {
+    return real_.begin_as(source, at_least);
+  }
+  Result<Lsn> head() override { return real_.head(); }
+  bool wants_trim(Lsn acknowledged) override { return real_.wants_trim(acknowledged); }
 
  protected:
   capture::Outbox& real_;
+};
+
+class StoreWrap : public store::ObjectStore {
+ public:
+  explicit StoreWrap(store::ObjectStore& real) : real_(real) {}
+  Result<void> put(const std::string& key, std::string_view bytes, store::PutMode mode) override {
+    return real_.put(key, bytes, mode);
+  }
+  Result<void> put_all(std::span<const store::NewObject> objects) override {
+    return real_.put_all(objects);
+  }
+  Result<std::string> get(const std::string& key) override { return real_.get(key); }
+  Result<bool> holds(const std::string& key, std::string_view bytes) override {
+    return real_.holds(key, bytes);
+  }
+  Result<void> remove(const std::string& key) override { return real_.remove(key); }
+  Result<std::vector<store::ObjectInfo>> list(const std::string& prefix) override {
+    return real_.list(prefix);
+  }
+  std::string location(const std::string& key) const override { return real_.location(key); }
+  Result<std::string> key_of(const std::string& location) const override {
+    return real_.key_of(location);
+  }
+  Result<bool> is_at(const std::string& location) override { return real_.is_at(location); }
+  void spell_as(const std::string& location) override { real_.spell_as(location); }
+  Result<void> check() override { return real_.check(); }
+
+ protected:
+  store::ObjectStore& real_;
+};
+
+class LoopWrap : public base::Loop {
+ public:
+  explicit LoopWrap(base::Loop& real) : real_(real) {}
+  void post(std::function<void()> work) override { real_.post(std::move(work)); }
+  base::Clock& clock() override { return real_.clock(); }
+  base::TimerId after(std::int64_t delay_ms, std::function<void()> work) override {
+    return real_.after(delay_ms, std::move(work));
+  }
+  void cancel(base::TimerId timer) override { real_.cancel(timer); }
+  Result<std::string> listen(const std::string& address, base::StreamEvents& events) override {
+    return real_.listen(address, events);
+  }
+  void stop_listening() override { real_.stop_listening(); }
+  Result<base::StreamId> dial(const std::string& host, std::uint16_t port,
+                              base::StreamEvents& events) override {
+    return real_.dial(host, port, events);
+  }
+  std::size_t write(base::StreamId stream, std::string_view bytes) override {
+    return real_.write(stream, bytes);
+  }
+  void pause_reading(base::StreamId stream, bool paused) override {
+    real_.pause_reading(stream, paused);
+  }
+  void close(base::StreamId stream, bool abort) override { real_.close(stream, abort); }
+  Result<void> rest_sockets(bool rest) override { return real_.rest_sockets(rest); }
+  void give_stream(base::StreamId stream, base::StreamEvents& events) override {
+    real_.give_stream(stream, events);
+  }
+  Result<std::string> give_listeners(base::StreamEvents& events) override {
+    return real_.give_listeners(events);
+  }
+
+ protected:
+  base::Loop& real_;
 };
 
 }  // namespace evodb::sim

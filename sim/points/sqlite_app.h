@@ -20,6 +20,7 @@ class SqliteApp {
 
   // SQLite's code; all statements or up to the first that fails.
   int run(const std::string& sql);
+  sqlite3* handle() const { return db_.get(); }
   std::string message() const { return sqlite3_errmsg(db_.get()); }
   // First column of the first row; "" on any error.
   std::string text(const std::string& sql);

@@ -3,8 +3,8 @@
 // minor version out of it (docs/formats/wire-v2.md, "Versions": longer frames, unknown options,
 // frames of unknown types).
 //
-//   ChildLoop loop(fake_loop, {.newer_minor = true});
-//   Uplink uplink(loop, ...);
+//   ChildLoop loop(fake_loop, /*newer_minor=*/true);
+//   edge::Uplink uplink(loop, random, outbox, options, observer);
 //   Replayer replayer(network, loop.sent());
 #pragma once
 

@@ -24,6 +24,8 @@ struct Course {
   std::uint32_t v1_children = 0;
   std::uint32_t v1_wrong_percent = 0;  // of their entries that are no rows, or have no time
   bool sqlite = false;                 // one edge's database is a real one
+  bool people = false;                 // one more edge has a real one, and people work on it
+  bool knows_copies = false;           // children say in which life of their database they are
   std::uint32_t visitors = 0;          // sources that come, write a little, and go
   std::int64_t trouble_ms = 15'000;
   std::int64_t pause_ms_max = 120;  // between two transactions of an application
@@ -39,12 +41,27 @@ struct Course {
   std::uint32_t window_bytes = 64u << 10;
   std::uint64_t buffer_bytes = 32u << 10;  // of the lake
   std::uint32_t snapshots_max = 6;         // of a table, and as many former metadata files
+  std::int64_t tend_ms = 10'000;           // how often a parent looks after the catalog
 
   // A backup or a lost disk may take away what nobody can give back; then nobody may count on it.
-  bool loses_journals() const { return rate(Fault::kJournalLost) > 0 || rate(Fault::kBitRot) > 0; }
-  // The copies of this world keep the name that they have, and a session that is replayed comes
-  // back from where another life took its place.
-  bool has_lives() const { return rate(Fault::kCopy) == 0 && rate(Fault::kReplay) == 0; }
+  bool loses_journals() const {
+    return rate(Fault::kJournalLost) > 0 || rate(Fault::kBitRot) > 0 || has_operator();
+  }
+  void keep_journals() {
+    for (const Fault fault : {Fault::kJournalLost, Fault::kBitRot, Fault::kDataLost,
+                              Fault::kDataRestored, Fault::kDataCopied}) {
+      rate(fault) = 0;
+    }
+  }
+  bool has_operator() const {
+    return rate(Fault::kDataLost) > 0 || rate(Fault::kDataRestored) > 0 ||
+           rate(Fault::kDataCopied) > 0;
+  }
+  // Else copies keep the name that they have, and a session that is replayed comes back from where
+  // another life took its place.
+  bool has_lives() const {
+    return knows_copies || (rate(Fault::kCopy) == 0 && rate(Fault::kReplay) == 0);
+  }
   std::uint32_t rate(Fault fault) const { return rates[static_cast<std::size_t>(fault)]; }
   std::uint32_t& rate(Fault fault) { return rates[static_cast<std::size_t>(fault)]; }
 };

@@ -37,7 +37,15 @@ constexpr std::array<std::string_view, fault_count> names = {"parent-kill",
                                                              "newer-minor",
                                                              "hand-over",
                                                              "odd-answer",
-                                                             "sends-again"};
+                                                             "sends-again",
+                                                             "catalog-lost",
+                                                             "catalog-restored",
+                                                             "data-lost",
+                                                             "data-restored",
+                                                             "data-copied",
+                                                             "foreign-columns",
+                                                             "foreign-table",
+                                                             "people"};
 
 std::uint64_t mixed(std::uint64_t seed, std::uint64_t kind, std::uint64_t number) {
   return SeededRandom(seed ^ (kind + 1) * 0x9e3779b97f4a7c15u ^ number * 0xd1342543de82ef95u)

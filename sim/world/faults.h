@@ -5,8 +5,7 @@
 //     const auto pause_ms = strike->random.below(2'000);
 //     ...
 //   }
-//   plan.struck()                                   // in order: what a shrunk history keeps some
-//   of
+//   plan.struck();              // in order; a shrunk history keeps some of them
 //
 // Each kind draws from a stream of its own, and what a strike draws belongs to that strike alone: a
 // history that is run again without some of its strikes keeps the others as they were. That is what
@@ -48,18 +47,26 @@ enum class Fault : std::uint8_t {
   kSyncError,         // a sync fails, and the pages count as clean
   kDiskError,         // EIO, a short write
   kDiskFull,
-  kBitRot,       // one bit of a journal file
-  kClockJump,    // of the parent's or a child's wall clock, both ways
-  kJournalLost,  // the parent's whole disk
-  kRestore,      // a database goes back to a backup and is written on
-  kCopy,         // a database file is copied; both go on under one name
-  kTwin,         // two processes speak for one database
-  kZombie,       // a parent that was replaced goes on writing
-  kReplay,       // everything that a child once sent comes again, byte for byte
-  kNewerMinor,   // a child of a later minor version of the wire
-  kHandOver,     // a parent gives its place to the next one, sockets and all (docs/upgrade.md)
-  kOddAnswer,    // the store is an S3 server, and something answers in its place (fake_s3.h)
-  kSendsAgain,   // a client of the first generation forgets what it was acknowledged
+  kBitRot,           // one bit of a journal file
+  kClockJump,        // of the parent's or a child's wall clock, both ways
+  kJournalLost,      // the parent's whole disk
+  kRestore,          // a database goes back to a backup and is written on
+  kCopy,             // a database file is copied; both go on under one name
+  kTwin,             // two processes speak for one database
+  kZombie,           // a parent that was replaced goes on writing
+  kReplay,           // everything that a child once sent comes again, byte for byte
+  kNewerMinor,       // a child of a later minor version of the wire
+  kHandOver,         // a parent gives its place to the next one, sockets and all (docs/upgrade.md)
+  kOddAnswer,        // the store is an S3 server, and something answers in its place (fake_s3.h)
+  kSendsAgain,       // a client of the first generation forgets what it was acknowledged
+  kCatalogLost,      // the catalog's file is removed, also while a parent has it open
+  kCatalogRestored,  // or an older copy of it comes back
+  kDataLost,         // the data directory: journal and catalog
+  kDataRestored,     // an older copy of it comes back
+  kDataCopied,       // a copy of it is started elsewhere, and the first one goes on
+  kForeignColumns,   // another engine adds, drops, renames or reorders columns
+  kForeignTable,     // it renames a table in the catalog, or drops it there
+  kPeople,           // somebody restores, empties or migrates a real database
   kCount,
 };
 inline constexpr std::size_t fault_count = static_cast<std::size_t>(Fault::kCount);

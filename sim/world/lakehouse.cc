@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/assert.h"
+#include "table/open_lakehouse.h"
+
 namespace evodb::sim {
 
 namespace {
@@ -22,45 +25,107 @@ std::string name_of(const table::IoRequest& io) {
 
 }  // namespace
 
+std::shared_ptr<CatalogFile> new_catalog_file() {
+  auto rows = table::open_sqlite_catalog(":memory:", "evodb", "evodb");
+  EVODB_ASSERT(rows.has_value(), "SQLite gives us memory");
+  return std::make_shared<CatalogFile>(CatalogFile{*std::move(rows), {}});
+}
+
+std::shared_ptr<CatalogFile> copy_of(
+    const CatalogFile& file, const std::function<std::string(const std::string&)>& renamed) {
+  auto copy = new_catalog_file();
+  if (file.newest_writer.value == 0) return copy;  // nobody has written yet
+  (void)file.rows->reopen();                       // whoever copies it has seen nothing yet
+  table::Catalog& to = *copy->rows;
+  copy->newest_writer = to.claim(file.newest_writer).value();
+  for (const char* key : {table::catalog_id_property, table::warehouse_id_property,
+                          table::parent_id_property, "evodb.journal-id", "evodb.rebuilding"}) {
+    const auto value = file.rows->property(key).value();
+    if (value)
+      EVODB_ASSERT(to.set_property(copy->newest_writer, key, *value).has_value(), "copied");
+  }
+  const auto entries = file.rows->list().value();
+  for (const table::TableEntry& entry : entries) {
+    const std::string name = renamed(entry.name);
+    if (name.empty()) continue;
+    const auto put = to.swap(copy->newest_writer, name, std::nullopt, entry.metadata_location);
+    EVODB_ASSERT(put.has_value(), "copied");
+  }
+  return copy;
+}
+
 std::optional<Strike> FaultyCatalog::strikes(Fault kind) {
   auto strike = plan_.strikes(kind);
   if (strike) on_strike_(*strike);
   return strike;
 }
 
+Result<void> FaultyCatalog::in_place() const {
+  if (open_ == at_path_) return {};
+  return fail(ErrorKind::kStale, "the catalog was removed or replaced while it was open");
+}
+
+Result<void> FaultyCatalog::reopen() {
+  open_ = at_path_;
+  return open_->rows->reopen();
+}
+
+Result<std::vector<table::TableEntry>> FaultyCatalog::list() {
+  EVODB_TRY(in_place());
+  return open_->rows->list();
+}
+
 Result<std::optional<std::string>> FaultyCatalog::load(const std::string& table) {
   if (strikes(Fault::kCatalogError)) return fail(ErrorKind::kRetry, "the catalog is away");
-  return catalog_->load(table);
+  EVODB_TRY(in_place());
+  return open_->rows->load(table);
+}
+
+Result<std::optional<std::string>> FaultyCatalog::property(const std::string& key) {
+  EVODB_TRY(in_place());
+  return open_->rows->property(key);
+}
+
+Result<void> FaultyCatalog::set_property(table::WriterEpoch writer, const std::string& key,
+                                         const std::string& value) {
+  EVODB_TRY(in_place());
+  return open_->rows->set_property(writer, key, value);
 }
 
 Result<void> FaultyCatalog::swap(table::WriterEpoch writer, const std::string& table,
                                  const std::optional<std::string>& expected,
                                  const std::string& metadata_location) {
   if (strikes(Fault::kCatalogError)) return fail(ErrorKind::kRetry, "the catalog is away");
+  EVODB_TRY(in_place());
   auto strike = strikes(Fault::kCatalogAmbiguous);
-  if (!strike) return really_swap(writer, table, expected, metadata_location);
+  if (!strike) return really_swap(open_, writer, table, expected, metadata_location);
   switch (strike->random.below(3)) {
-    case 0: (void)really_swap(writer, table, expected, metadata_location); break;
+    case 0: (void)really_swap(open_, writer, table, expected, metadata_location); break;
     case 1:
-      ground_.after(strike->ms_below(late_ms_max),
-                    [=, this] { (void)really_swap(writer, table, expected, metadata_location); });
+      ground_.after(strike->ms_below(late_ms_max), [=, this, file = open_] {
+        (void)really_swap(file, writer, table, expected, metadata_location);
+      });
       break;
     default: break;
   }
   return fail(ErrorKind::kOutcomeUnknown, "the catalog did not answer");
 }
 
-Result<void> FaultyCatalog::really_swap(table::WriterEpoch writer, const std::string& table,
+Result<void> FaultyCatalog::really_swap(const std::shared_ptr<CatalogFile>& file,
+                                        table::WriterEpoch writer, const std::string& table,
                                         const std::optional<std::string>& expected,
                                         const std::string& metadata_location) {
-  auto done = catalog_->swap(writer, table, expected, metadata_location);
-  if (done && on_commit_) on_commit_(table, metadata_location, writer < newest_writer_);
+  auto done = file->rows->swap(writer, table, expected, metadata_location);
+  if (done && on_commit_ && file == at_path_) {
+    on_commit_(table, metadata_location, writer < file->newest_writer);
+  }
   return done;
 }
 
 Result<table::WriterEpoch> FaultyCatalog::claim(table::WriterEpoch at_least) {
-  auto claimed = catalog_->claim(at_least);
-  if (claimed) newest_writer_ = std::max(newest_writer_, *claimed);
+  EVODB_TRY(in_place());
+  auto claimed = open_->rows->claim(at_least);
+  if (claimed) open_->newest_writer = std::max(open_->newest_writer, *claimed);
   return claimed;
 }
 
@@ -74,7 +139,7 @@ std::int64_t SimStoreRunner::travel_ms(std::int64_t max) {
 
 void SimStoreRunner::run(std::function<void(store::ObjectStore&, table::Catalog&)> work) {
   loop_.after(travel_ms(lakehouse_.course.store_ms_max) + plant_.store_work_takes_ms(),
-              [this, work = std::move(work)] { work(lakehouse_.store, lakehouse_.catalog); });
+              [this, work = std::move(work)] { work(store_, lakehouse_.catalog); });
 }
 
 void SimStoreRunner::flush(std::shared_ptr<lake::FlushMachine> machine,

@@ -34,14 +34,29 @@ void read_leaf(parquet::ColumnReader& reader, std::size_t rows, std::int16_t pre
   }
 }
 
-void read_column(const parquet::ColumnDescriptor& leaf, parquet::ColumnReader& reader,
-                 std::vector<LandedRow>& rows, std::size_t from) {
-  std::string path = leaf.path()->ToDotString();
+// "price_0123abcd" -> "price": the model's own names have no underscore. The column of the row before
+// may have one more.
+std::string without_hash(std::string name) {
+  const std::size_t at = name.rfind('_');
+  if (at == std::string::npos || at == 0) return name;
+  const std::string_view last = std::string_view(name).substr(at + 1);
+  const bool hash = (last.size() == 8 || last.size() == 16) &&
+                    last.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  if (hash) return without_hash(name.substr(0, at));
+  // Behind a hash that is taken, too, stands a number.
+  if (last.empty() || last.find_first_not_of("0123456789") != std::string_view::npos) return name;
+  std::string before = without_hash(name.substr(0, at));
+  return before.size() < at ? before : name;
+}
+
+void read_column(const parquet::ColumnDescriptor& leaf, std::string path,
+                 parquet::ColumnReader& reader, std::vector<LandedRow>& rows, std::size_t from) {
   // The rejects' own columns have no underscore.
   for (const char* name : {"source", "epoch", "lsn", "txn", "op", "committed_at", "received_at"}) {
     if (path == name) path.insert(0, "_");
   }
   if (path.starts_with("_before_")) path[7] = '.';
+  const std::string name = without_hash(path);
   const auto put = [&](std::size_t row, std::string text) {
     LandedRow& into = rows[from + row];
     const auto number = [&] { return std::strtoull(text.c_str(), nullptr, 10); };
@@ -56,7 +71,8 @@ void read_column(const parquet::ColumnDescriptor& leaf, parquet::ColumnReader& r
     } else if (path == "_op") {
       into.op = std::move(text);
     } else if (path != "_received_at") {
-      into.columns[path] = std::move(text);
+      // Two columns for one: what comes second keeps its own name, which nobody wrote.
+      into.columns[into.columns.contains(name) ? path : name] = std::move(text);
     }
   };
   const std::size_t count = rows.size() - from;
@@ -84,7 +100,8 @@ void read_unfit(parquet::ColumnReader& key_reader, parquet::ColumnReader& value_
     values.ReadBatch(1, &definition, &ignored, &value, &got_value);
     if (repetition == 0 && !first) ++row;
     if (row >= rows.size()) return;
-    if (got_key == 1 && got_value == 1) rows[row].columns["_unfit:" + show(key)] = show(value);
+    if (got_key == 1 && got_value == 1)
+      rows[row].columns["_unfit:" + without_hash(show(key))] = show(value);
   }
 }
 
@@ -96,8 +113,11 @@ std::string show_real(double value) {
   return text;
 }
 
-Result<std::vector<LandedRow>> read_landed_rows(const std::string& parquet_bytes) {
+Result<std::vector<LandedRow>> read_landed_rows(const std::string& parquet_bytes,
+                                                const table::Schema& of_table) {
   std::vector<LandedRow> rows;
+  std::map<std::int32_t, std::string> names;
+  for (const table::Field& field : of_table.fields) names[field.id] = field.name;
   try {
     const auto reader = parquet::ParquetFileReader::Open(
         std::make_shared<arrow::io::BufferReader>(std::make_shared<arrow::Buffer>(parquet_bytes)));
@@ -108,12 +128,14 @@ Result<std::vector<LandedRow>> read_landed_rows(const std::string& parquet_bytes
       rows.resize(from + static_cast<std::size_t>(group->metadata()->num_rows()));
       for (int c = 0; c < schema->num_columns(); ++c) {
         const auto* leaf = schema->Column(c);
+        const auto known = names.find(schema->GetColumnRoot(c)->field_id());
+        if (known == names.end()) continue;
         if (leaf->max_repetition_level() > 0) {
           if (!leaf->path()->ToDotString().ends_with(".key")) continue;
           read_unfit(*group->Column(c), *group->Column(c + 1), rows, from);
           continue;
         }
-        read_column(*leaf, *group->Column(c), rows, from);
+        read_column(*leaf, known->second, *group->Column(c), rows, from);
       }
     }
   } catch (const std::exception& error) {

@@ -8,12 +8,14 @@
 
 #include "evodb/result.h"
 #include "evodb/types.h"
+#include "table/schema.h"
 
 namespace evodb::sim {
 
 // "price" -> "12", "_before.price" -> "11" (column `_before_price`); NULL: absent. INTEGER as
 // digits, REAL with 17 digits, TEXT and BLOB as they are. What stands in `_unfit` under "price" is
-// "_unfit:price".
+// "_unfit:price". A column that had to take another name than the source's, with a hash behind it
+// (tables.md, "Names"), is called by the source's.
 using Columns = std::map<std::string, std::string>;
 
 struct LandedRow {
@@ -36,7 +38,10 @@ class Application {
 };
 
 std::string show_real(double value);
-// In the file's order. kCorrupt: it is no Parquet file of a changes table or of the rejects.
-Result<std::vector<LandedRow>> read_landed_rows(const std::string& parquet_bytes);
+// In the file's order, as a reader sees them who knows the table's present schema: columns are found
+// by field id and called by the schema's names; what the schema has no more is not seen. kCorrupt:
+// it is no Parquet file of a changes table or of the rejects.
+Result<std::vector<LandedRow>> read_landed_rows(const std::string& parquet_bytes,
+                                                const table::Schema& schema);
 
 }  // namespace evodb::sim

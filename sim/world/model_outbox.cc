@@ -72,6 +72,15 @@ void show_value(Columns& columns, const std::string& prefix, const wire::ColumnD
   }
 }
 
+void show_values(Columns& columns, const std::string& prefix, const wire::TableDef& table,
+                 const std::string& encoded) {
+  wire::ValuesReader values({true, static_cast<std::uint32_t>(table.columns.size()), encoded});
+  ValueView value;
+  for (std::size_t i = 0; values.next(&value); ++i) {
+    show_value(columns, prefix, table.columns[i], value);
+  }
+}
+
 std::string landing_table(std::string name) {
   std::transform(name.begin(), name.end(), name.begin(), ::tolower);
   return name + "_changes";
@@ -81,6 +90,7 @@ std::string landing_table(std::string name) {
 
 ModelOutbox::ModelOutbox(const ModelOptions& options)
     : source_(options.source),
+      names_{options.source},
       random_(options.seed),
       first_lsn_(options.first_lsn),
       odd_values_(options.odd_values),
@@ -180,15 +190,8 @@ Columns ModelOutbox::columns_of(const Change& change) const {
     columns["_unfit:_reason"] = "text:" + change.reason;
     return columns;
   }
-  const auto add = [&](const std::string& encoded, const std::string& prefix) {
-    wire::ValuesReader values({true, static_cast<std::uint32_t>(table.columns.size()), encoded});
-    ValueView value;
-    for (std::size_t i = 0; values.next(&value); ++i) {
-      show_value(columns, prefix, table.columns[i], value);
-    }
-  };
-  add(change.after.empty() ? change.before : change.after, "");
-  if (!change.before.empty()) add(change.before, "_before.");
+  show_values(columns, "", table, change.after.empty() ? change.before : change.after);
+  if (!change.before.empty()) show_values(columns, "_before.", table, change.before);
   return columns;
 }
 
@@ -306,11 +309,26 @@ void ModelOutbox::note_captured(const capture::OutboxChange& captured) {
 }
 
 Result<Epoch> ModelOutbox::begin_epoch(Epoch at_least) {
-  epoch_ = std::max(Epoch(epoch_.value + 1), at_least);
-  epoch_base_ = trimmed_;
-  trimmed_chain_ = ChainHash(0);
+  begin_with_snapshot(std::max(Epoch(epoch_.value + 1), at_least));
   open();
   return epoch_;
+}
+
+Result<Epoch> ModelOutbox::begin_as(const std::string& source, Epoch at_least) {
+  source_ = source;
+  names_.insert(source);
+  return begin_epoch(at_least);
+}
+
+std::map<std::string, std::map<std::string, Columns>> ModelOutbox::view() const {
+  std::map<std::string, std::map<std::string, Columns>> view;
+  for (std::size_t table = 0; table < tables_.size(); ++table) {
+    for (const auto& [id, encoded] : rows_[table]) {
+      Columns& columns = view[landing_table(tables_[table].name)][std::to_string(id)];
+      show_values(columns, "", tables_[table], encoded);
+    }
+  }
+  return view;
 }
 
 }  // namespace evodb::sim

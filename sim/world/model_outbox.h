@@ -4,7 +4,7 @@
 //
 //   ModelOutbox outbox({.source = "edge-3", .seed = 7});
 //   outbox.transact(now);              // the application commits a few changes
-//   Uplink uplink(loop, random, outbox, ...);
+//   edge::Uplink uplink(loop, random, outbox, options, observer);
 //
 // It is also the application's own memory of what it wrote, value by value: what the oracle holds
 // against the lakehouse. Values are rendered here from docs/formats/tables.md, by no code of
@@ -84,12 +84,17 @@ class ModelOutbox final : public capture::Outbox, public Application {
   // What lies at or before it was sent under epochs before this one.
   Lsn epoch_base() const { return epoch_base_; }
   const std::string& source() const { return source_; }
+  // All that it ever had: as a copy it may have to take another one.
+  const std::set<std::string>& names() const { return names_; }
+  // The rows that are there now: of each table of the lakehouse, by id, as a reader shows them.
+  std::map<std::string, std::map<std::string, Columns>> view() const;
 
   Result<capture::OutboxState> state() override;
   Result<void> read(Lsn after, capture::ChangeSink& sink) override;
   void resume_group(TxnId label) override { resumed_label_ = label; }
   Result<void> trim(Epoch epoch, Lsn through, ChainHash chain_at_through) override;
   Result<Epoch> begin_epoch(Epoch at_least) override;
+  Result<Epoch> begin_as(const std::string& source, Epoch at_least) override;
 
  private:
   void append(Op op, std::size_t table, UnixMillis now, std::string before, std::string after);
@@ -99,6 +104,7 @@ class ModelOutbox final : public capture::Outbox, public Application {
   capture::OutboxChange view_of(const Change& change) const;
 
   std::string source_;
+  std::set<std::string> names_;
   SeededRandom random_;
   std::uint64_t first_lsn_ = 0;
   bool odd_values_ = false;

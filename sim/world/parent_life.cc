@@ -4,8 +4,10 @@ namespace evodb::sim {
 
 namespace {
 
-parent::ParentOptions planted(parent::ParentOptions options, Plant& plant) {
-  plant.parent_options(options);
+parent::ParentOptions options_of(const ParentLife::Surroundings& around) {
+  parent::ParentOptions options = ParentLife::options(around.course);
+  if (around.say) options.say = around.say;
+  around.plant.parent_options(options);
   return options;
 }
 
@@ -33,6 +35,8 @@ parent::ParentOptions ParentLife::options(const Course& course) {
   options.flush.retry_ms_max = 2'000;
   options.flush.snapshots_max = options.flush.metadata_files_max = course.snapshots_max;
   options.orphan_age_ms_min = 3'600'000;
+  options.tend_ms = course.tend_ms;
+  if (course.tend_ms < 10'000) options.sick_retry_ms = options.refused_retry_ms = 2'000;
   options.store_health.probe_retry_ms_max = 2'000;
   return options;
 }
@@ -42,7 +46,7 @@ ParentLife::ParentLife(const Surroundings& around)
       journal_io_(loop_, around.random, around.course.sync_ms_max),
       landing_(loop_, around.random, 1),
       runner_(loop_, around.random, around.lakehouse, around.plant),
-      seams_{loop_,
+      seams_{around.plant.loop(loop_),
              journal_io_,
              landing_,
              runner_,
@@ -51,7 +55,7 @@ ParentLife::ParentLife(const Surroundings& around)
              around.random,
              around.plant.encoder(around.encoder),
              &around.plant},
-      options_(planted(options(around.course), around.plant)),
+      options_(options_of(around)),
       parent_(std::make_unique<parent::Parent>(seams_, options_)) {}
 
 ParentLife::~ParentLife() { die(FakeLoop::Crash::kReset); }

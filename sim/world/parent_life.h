@@ -24,6 +24,7 @@ class ParentLife {
     lake::FileEncoder& encoder;
     const Course& course;
     Plant& plant;
+    std::function<void(const std::string& line)> say;  // the operator's log
   };
   // Small everywhere, so that a short history meets every limit: segments roll and are trimmed,
   // credit runs out, buffers fill, tables flush many times.

@@ -1,8 +1,6 @@
 // What goes wrong in a history. All of it is drawn from the seed, step by step.
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
 #include "base/assert.h"
 #include "sim/world/world.h"
 #include "store/s3_store.h"
@@ -84,6 +82,7 @@ std::optional<FakeS3::Odd> World::on_s3_request(const store::S3Request& request)
 void World::make_trouble() {
   bury_zombies(false);
   trouble_parent();
+  trouble_operator();
   trouble_disk();
   trouble_edges();
   trouble_network();
@@ -185,6 +184,15 @@ void World::trouble_edges() {
   for (std::size_t i = 0; i < count; ++i) {
     if (!edges_[i].visitor) trouble_edge(i);
   }
+  if (people_) {
+    if (auto act = strike(Fault::kPeople)) {
+      const std::string did = people_->act(*act);
+      tell("somebody " + did);
+      counts_.coverage.insert("somebody " + did);
+    }
+    if (strike(Fault::kEdgeKill)) people_->restart_edge();
+    if (strike(Fault::kCut)) network_.cut("parent", People::source);
+  }
   for (auto& child : v1_children_) {
     if (strike(Fault::kEdgeKill)) child->restart();
     if (strike(Fault::kSendsAgain)) child->send_again();
@@ -269,6 +277,17 @@ void World::copy(std::size_t index, Strike& strike) {
   edge.outbox->diverge(strike.random.next());
   edge.random = SeededRandom(strike.random.next());
   edge.wait = edges_[index].wait;
+  if (course_.knows_copies) {
+    edge.on_copy = edges_[index].on_copy =
+        strike.chance(60) ? edge::CopyRule::kRename : edge::CopyRule::kWait;
+    if (edges_[index].life->is_connected()) {
+      const bool is_copy = edges_[index].copied && edges_[index].copied->is_copy;
+      edges_[index].copied = Edge::Copied{is_copy, edges_[index].starts, counts_.restarts};
+      edge.copied = Edge::Copied{true, 1, counts_.restarts};
+    } else {
+      edge.copied = edges_[index].copied = Edge::Copied{true, 0, 0};  // nobody can tell
+    }
+  }
   edge.forked = edges_[index].forked = true;
   edges_.push_back(std::move(edge));
   start_edge(edges_.back());
@@ -325,30 +344,9 @@ void World::trouble_store() {
     listing_complete_at_ms_ = -1;
   }
   if (auto foreign = strike(Fault::kForeignCommit)) foreign_commit(*foreign);
-}
-
-// Another engine writes a property into one of our tables, as Iceberg's own libraries would.
-void World::foreign_commit(Strike& strike) {
-  const auto& tables = oracle_.locations();
-  if (tables.empty()) return;
-  auto chosen = tables.begin();
-  std::advance(chosen, static_cast<std::ptrdiff_t>(strike.random.below(tables.size())));
-  // The table's newest location may be another one already; then this swap fails as it should.
-  const auto current = catalog_.foreign_load(chosen->first);
-  if (!current) return;
-  const auto key = store_.key_of(*current);
-  const auto json = key ? store_.peek(*key) : std::nullopt;
-  if (!json) return;
-  auto metadata = nlohmann::json::parse(*json);
-  metadata["metadata-log"].push_back(
-      {{"metadata-file", *current}, {"timestamp-ms", metadata["last-updated-ms"]}});
-  metadata["properties"]["somebody.else"] = std::to_string(foreign_commits_);
-  const std::string name = key->substr(0, key->rfind('/') + 1) + "foreign-" +
-                           std::to_string(foreign_commits_++) + ".metadata.json";
-  store_.set_object(name, metadata.dump());
-  if (catalog_.foreign_swap(chosen->first, *current, store_.location(name))) {
-    tell("another engine commits to " + chosen->first);
-  }
+  if (auto foreign = strike(Fault::kForeignColumns)) foreign_columns(*foreign);
+  if (auto foreign = strike(Fault::kForeignTable)) foreign_table(*foreign);
+  if (system_names_return_at_ms_ >= 0 && now() >= system_names_return_at_ms_) return_system_names();
 }
 
 }  // namespace evodb::sim

@@ -235,7 +235,7 @@ void V1Child::take(const wire::WsMessage& message) {
 void V1Child::pump() {
   if (!open_ || paused_) return;
   std::set<std::uint64_t> busy;
-  for (const auto& [id, lsns] : under_way_) busy.insert(lsns.begin(), lsns.end());
+  for (const auto& [id, sent] : under_way_) busy.insert(sent.lsns.begin(), sent.lsns.end());
   std::uint64_t next = 1;
   while (under_way_.size() < batches_max) {
     CdcBatchMessage batch;
@@ -255,7 +255,7 @@ void V1Child::pump() {
     batch.json = random_.below(3) == 0;
     const auto bytes = encode_message(batch, WireVersion::kV1);
     EVODB_ASSERT(bytes.has_value(), "a batch can be written");
-    under_way_[*batch.correlation_id] = lsns;
+    under_way_[*batch.correlation_id] = {batch.batch_sequence, lsns};
     // A peer that lost power says nothing: whoever waits too long begins anew.
     loop_->after(answer_ms_max, [this, id = *batch.correlation_id, life = life_] {
       if (life == life_ && under_way_.contains(id)) end();
@@ -273,16 +273,22 @@ void V1Child::on_ack(const AckMessage& ack) {
   if (!ack.correlation_id) return;
   const auto found = under_way_.find(*ack.correlation_id);
   if (found == under_way_.end()) return;
-  acknowledged_.insert(found->second.begin(), found->second.end());
-  noted_.insert(found->second.begin(), found->second.end());
+  refusals_in_a_row_ = 0;
+  const auto& lsns = found->second.lsns;
+  acknowledged_.insert(lsns.begin(), lsns.end());
+  noted_.insert(lsns.begin(), lsns.end());
   under_way_.erase(found);
   pump();
 }
 
 void V1Child::on_nack(const NackMessage& nack) {
   last_nack_ = nack.text;
+  ++refusals_in_a_row_;
   if (!nack.correlation_id) ++refusals_without_id_;  // it would wait for the answer that this is
-  if (!nack.correlation_id || under_way_.erase(*nack.correlation_id) == 0) return;
+  if (!nack.correlation_id) return;
+  const auto refused = under_way_.extract(*nack.correlation_id);
+  if (!refused) return;
+  if (refused.mapped().sequence != nack.batch_sequence) ++refusals_of_another_;
   paused_ = true;
   loop_->after(std::max<std::int64_t>(nack.retry_after_ms, 50), [this] {
     paused_ = false;

@@ -54,6 +54,9 @@ class V1Child final : public Application, private base::StreamEvents {
   // Whether one without an LSN has been seen in the rejects.
   bool is_rejected(std::uint64_t number) const { return rejected_.contains(number); }
   std::uint64_t refusals_without_id() const { return refusals_without_id_; }
+  // Since the last acknowledgement: who is refused so often is refused for ever.
+  bool is_hopeless() const { return refusals_in_a_row_ > refusals_max; }
+  std::uint64_t refusals_of_another() const { return refusals_of_another_; }
   bool wrote(const std::string& table, const LandedRow& row) const override;
   bool labelled(const LandedRow&) const override { return true; }  // it knows no transactions
   std::string describe() const;
@@ -61,6 +64,7 @@ class V1Child final : public Application, private base::StreamEvents {
  private:
   static constexpr std::size_t batch_entries_max = 6;
   static constexpr std::size_t batches_max = 4;  // on their way
+  static constexpr std::uint64_t refusals_max = 1'000;
 
   bool wrote_reject(const LandedRow& row) const;
   void dial();
@@ -89,7 +93,8 @@ class V1Child final : public Application, private base::StreamEvents {
   std::set<std::uint64_t> acknowledged_;
   std::set<std::uint64_t> noted_;  // of these, what it remembers
   mutable std::set<std::uint64_t> rejected_;
-  std::uint64_t refusals_without_id_ = 0;
+  std::uint64_t refusals_in_a_row_ = 0;
+  std::uint64_t refusals_without_id_ = 0, refusals_of_another_ = 0;
 
   // Of one process.
   std::unique_ptr<FakeLoop> loop_;
@@ -100,7 +105,11 @@ class V1Child final : public Application, private base::StreamEvents {
   bool open_ = false;
   std::string head_, output_, input_;
   wire::WsParser parser_{wire::WsParser::Role::kClient, 1u << 20};
-  std::map<std::string, std::vector<std::uint64_t>> under_way_;  // LSNs by correlation id
+  struct Sent {
+    std::uint64_t sequence = 0;
+    std::vector<std::uint64_t> lsns;
+  };
+  std::map<std::string, Sent> under_way_;  // by correlation id
   bool paused_ = false;
   std::string last_nack_;
 };

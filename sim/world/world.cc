@@ -14,12 +14,6 @@ constexpr std::int64_t step_ms = 20;  // on average
 constexpr std::size_t violations_max = 20;
 constexpr std::uint64_t visitor_transactions = 2;
 
-std::unique_ptr<table::Catalog> shipped_catalog() {
-  auto catalog = table::open_sqlite_catalog(":memory:", "evodb", "evodb");
-  EVODB_ASSERT(catalog.has_value(), "SQLite gives us memory");
-  return std::move(*catalog);
-}
-
 Course course_of(const WorldOptions& options) {
   auto course = draw_course(options.profile, options.seed);
   EVODB_ASSERT(course.has_value(), "the profile exists");
@@ -58,18 +52,10 @@ World::World(WorldOptions options)
       app_clock_(network_, "application"),
       disk_(std::make_unique<FakeDisk>()),
       store_(ground_.clock()),
-      catalog_(shipped_catalog(), ground_, plan_, [this](const Strike& s) { note(s); }),
       oracle_(
           store_, [this](const std::string& source) { return applications(source); },
           [this](Invariant invariant, std::string text) { violate(invariant, std::move(text)); }) {
-  catalog_.on_commit(
-      [this](const std::string& table, const std::string& location, bool superseded) {
-        tell("commit to " + table);
-        if (superseded) {
-          violate(Invariant::kFencing, table + ": a parent commits after another has taken over");
-        }
-        oracle_.on_commit(table, location);
-      });
+  add_catalog(new_catalog_file());
   store_.fail_if([this](const FakeStore::Call& call) { return on_store_call(call); });
   if (course_.speaks_s3) speak_s3();
   network_.options().delay_us_max = course_.delay_us_max;
@@ -119,10 +105,11 @@ World::Edge& World::edge_of(const ModelOutbox& outbox) {
 std::vector<const Application*> World::applications(const std::string& source) const {
   std::vector<const Application*> found;
   for (const Edge& edge : edges_) {
-    if (edge.outbox->source() != source) continue;
+    if (!edge.outbox->names().contains(source)) continue;
     for (const auto& former : edge.former) found.push_back(former.get());
     found.push_back(edge.outbox.get());
   }
+  if (people_ && source == People::source) found.push_back(people_.get());
   for (const auto& child : v1_children_) {
     if (child->source() == source) found.push_back(child.get());
   }
@@ -150,6 +137,15 @@ void World::begin() {
   }
   if (course_.sqlite) create_database(edges_[0]);
   for (auto& edge : edges_) start_edge(edge);
+  if (course_.people) {
+    people_ =
+        std::make_unique<People>(network_, random_, options_.seed * 11 + 5, plant_,
+                                 [this](const std::string& line) { tell("people: " + line); });
+    if (const auto created = people_->create(); !created) {
+      violate(Invariant::kStarts, "capture cannot be installed: " + created.error().text);
+      people_.reset();
+    }
+  }
   for (std::uint32_t i = 0; i < course_.v1_children; ++i) {
     v1_children_.push_back(
         std::make_unique<V1Child>(network_, "v1-" + std::to_string(i), options_.seed * 131 + i,
@@ -176,6 +172,7 @@ void World::restart_database(Edge& edge, CrashModel model) {
 
 void World::start_edge(Edge& edge) {
   edge.life.reset();
+  ++edge.starts;
   edge.outbox->open();
   if (edge.database) restart_database(edge, CrashModel::kKilled);
   capture::Outbox& log = edge.database ? static_cast<capture::Outbox&>(*edge.database)
@@ -183,6 +180,8 @@ void World::start_edge(Edge& edge) {
   edge.life = std::make_unique<EdgeLife>(
       network_, random_, *edge.outbox, log,
       EdgeLifeOptions{.wait = edge.wait,
+                      // Whoever waits to be given a name gets one in the end.
+                      .on_copy = healing_ ? edge::CopyRule::kRename : edge.on_copy,
                       .newer_minor = strike(Fault::kNewerMinor).has_value(),
                       .wall_offset_ms = edge.wall_offset_ms},
       *this, plant_);
@@ -209,6 +208,11 @@ void World::write_some() {
     edge.life->notify();
     if (edge.twin) edge.twin->notify();
     edge.writes_at_ms = now() + pause_ms(edge.random);
+  }
+  if (people_ && now() >= people_write_at_ms_ && counts_.transactions < options_.transactions_max) {
+    ++counts_.transactions;
+    people_->write();
+    people_write_at_ms_ = now() + some_ms(static_cast<std::uint64_t>(course_.pause_ms_max) * 2);
   }
   for (std::size_t i = 0; i < v1_children_.size(); ++i) {
     if (now() < v1_writes_at_ms_[i] || counts_.transactions >= options_.transactions_max) continue;
@@ -252,10 +256,12 @@ void World::heal() {
   store_.set_list_lag_ms(0);
   bury_zombies(true);
   replayers_.clear();
+  return_system_names();
   for (auto& edge : edges_) {
     edge.twin.reset();
     if (edge.loses_power_at_ms >= 0) edge.loses_power_at_ms = -1;
-    if (!edge.visitor && edge.life && edge.life->failure()) start_edge(edge);
+    const bool waits = course_.knows_copies && edge.forked;
+    if (!edge.visitor && edge.life && (edge.life->failure() || waits)) start_edge(edge);
   }
   if (parent_ && (disk_->crashed() || parent_->failure() || disk_may_fail_ || stopped_ || rotten_ ||
                   halted_)) {
@@ -266,6 +272,11 @@ void World::heal() {
   for (int i = 0; i < 5; ++i) {
     if (!parent_) start_parent();
     network_.run_for(rotten_ ? 500 : 0);
+    if (parent_ && rotten_) {
+      parent_->parent().status(
+          [this](const parent::ParentStatus& status) { check_status(status); });
+      network_.run_for(100);
+    }
     if (parent_ && !find_rot()) break;
   }
   disk_->crash_at(0);
@@ -281,15 +292,26 @@ bool World::is_persisted(const Edge& edge) const {
 
 bool World::all_persisted() const {
   return std::ranges::all_of(edges_, [this](const Edge& e) { return is_persisted(e); }) &&
+         (!people_ || people_->is_persisted()) &&
          std::ranges::all_of(v1_children_,
                              [](const auto& child) { return child->all_acknowledged(); });
 }
 
 void World::await_all_persisted(const std::string& when) {
   if (!parent_) return;  // it does not start; that was said
+  if (course_.rate(Fault::kForeignColumns) > 0) {
+    // A table that was dropped came back as it was before its columns had their names again.
+    network_.run_for(5'000);
+    return_system_names();
+  }
   const auto in_flight = [this] { return parent_->parent().ingest().stats().inflight_bytes; };
   const auto at_rest = [&] { return all_persisted() && in_flight() == 0; };
-  if (network_.run_while_not(at_rest, options_.heal_ms_max)) {
+  const auto hopeless = [&] {
+    return std::ranges::any_of(v1_children_,
+                               [](const auto& child) { return child->is_hopeless(); });
+  };
+  if (network_.run_while_not([&] { return at_rest() || hopeless(); }, options_.heal_ms_max) &&
+      at_rest()) {
     network_.run_for(100);
     return;
   }
@@ -297,12 +319,19 @@ void World::await_all_persisted(const std::string& when) {
     violate(Invariant::kBounds,
             when + ": nothing is in flight, but counted as such: " + std::to_string(in_flight()));
   }
+  parent_->parent().status([this](const parent::ParentStatus& status) {
+    for (const Error& why : status.degraded) tell("the parent is degraded: " + why.text);
+  });
+  network_.run_for(100);
   for (const auto& edge : edges_) {
     if (is_persisted(edge)) continue;
     violate(Invariant::kLiveness, when + ": " + edge.outbox->source() + ": head " +
                                       std::to_string(edge.outbox->head().value) + ", trimmed " +
                                       std::to_string(edge.outbox->trimmed().value) + "; " +
                                       (edge.life ? edge.life->describe() : "gone"));
+  }
+  if (people_ && !people_->is_persisted()) {
+    violate(Invariant::kLiveness, when + ": people: " + people_->describe());
   }
   for (const auto& child : v1_children_) {
     if (!child->all_acknowledged()) {

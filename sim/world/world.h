@@ -3,7 +3,7 @@
 // The rooms are the shipped ones. One seed is one history.
 //
 //   World world({.seed = 7, .profile = "power"});
-//   world.run();                       // trouble, then healing, then the judgement
+//   world.run();                       // faults, then healing, then the judgement
 //   for (const auto& violation : world.violations()) ...
 //
 // The oracle (oracle.h) looks at every commit; this class adds what edges were told, whether it is
@@ -12,6 +12,7 @@
 //   world_checks.cc    what must hold
 //   world_parents.cc   lives and deaths of parents
 //   trouble.cc         what goes wrong, step by step
+//   world_operator.cc  what people and other engines do to catalog and data directory
 #pragma once
 
 #include <cstdint>
@@ -22,6 +23,8 @@
 #include <set>
 #include <string>
 #include <vector>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "lake/parquet_encoder.h"
 #include "parent/parent.h"
@@ -38,6 +41,7 @@
 #include "sim/world/model_outbox.h"
 #include "sim/world/oracle.h"
 #include "sim/world/parent_life.h"
+#include "sim/world/people.h"
 #include "sim/world/sqlite_database.h"
 #include "sim/world/v1_child.h"
 
@@ -99,7 +103,15 @@ class World final : public EdgeWitness {
     SeededRandom random{0};  // of the application's pace
     std::int64_t writes_at_ms = 0;
     std::int64_t wall_offset_ms = 0;
-    Lsn told_durable;      // in the outbox' present epoch, and not lost on purpose since
+    Lsn told_durable;  // in the outbox' present epoch, and not lost on purpose since
+    edge::CopyRule on_copy = edge::CopyRule::kWait;
+    std::uint64_t starts = 0;  // processes of it so far
+    // When it was last copied, or made as a copy: what may tell which of the two was there first.
+    struct Copied {
+      bool is_copy = false;
+      std::uint64_t starts = 0, restarts = 0;  // of its own processes, of parents
+    };
+    std::optional<Copied> copied;
     bool forked = false;   // restored or copied: it may have to begin epochs
     bool visitor = false;  // comes, writes a little, and goes
   };
@@ -147,10 +159,13 @@ class World final : public EdgeWitness {
   void check_bounds();
   void check_status(const parent::ParentStatus& status);
   void check_chains();
+  void check_view(const Edge& edge);
+  void check_names();
   void on_told_durable(const ModelOutbox& outbox, Lsn lsn) override;
   void on_told_persisted(const ModelOutbox& outbox, Lsn lsn) override;
   void on_trimmed(const ModelOutbox& outbox, Lsn lsn) override;
   void on_new_epoch(const ModelOutbox& outbox, std::string_view why) override;
+  void on_renamed(const ModelOutbox& outbox, std::string_view why) override;
 
   // --- parents
   void start_parent();
@@ -185,7 +200,24 @@ class World final : public EdgeWitness {
   void copy(std::size_t index, Strike& strike);
   void trouble_network();
   void trouble_store();
+
+  // --- operators and other engines
+  FaultyCatalog& catalog() { return *catalogs_.back(); }
+  void add_catalog(std::shared_ptr<CatalogFile> file);
+  void trouble_operator();
+  void lose_catalog(Strike& strike);
+  void restore_catalog(Strike& strike);
+  void restore_data(Strike& strike);
+  void copy_data(Strike& strike);
+  void journal_went_back();
+  std::optional<std::string> some_table(Strike& strike) const;
+  // Another engine's commit of metadata that `change` has made of the present one; it may say no.
+  void foreign_metadata(const std::string& table,
+                        const std::function<bool(nlohmann::json& metadata)>& change);
   void foreign_commit(Strike& strike);
+  void foreign_columns(Strike& strike);
+  void foreign_table(Strike& strike);
+  void return_system_names();
 
   WorldOptions options_;
   Course course_;
@@ -199,9 +231,18 @@ class World final : public EdgeWitness {
   std::unique_ptr<FakeDisk> disk_;
   FakeStore store_;
   std::unique_ptr<store::ObjectStore> s3_;  // in front of it, where the course says so
-  FaultyCatalog catalog_;
+  // The last one is that of the present data directory; plants refer to all of them.
+  std::vector<std::unique_ptr<FaultyCatalog>> catalogs_;
+  std::shared_ptr<CatalogFile> catalog_backup_;
+  struct DataBackup {
+    std::map<std::string, std::string> files;  // of the journal's directory
+    std::shared_ptr<CatalogFile> catalog;
+  };
+  std::optional<DataBackup> data_backup_;
   lake::ParquetEncoder encoder_;
   std::vector<Edge> edges_;
+  std::unique_ptr<People> people_;
+  std::int64_t people_write_at_ms_ = 0;
   std::vector<std::unique_ptr<V1Child>> v1_children_;
   std::vector<std::int64_t> v1_writes_at_ms_;
   std::vector<std::unique_ptr<Replayer>> replayers_;
@@ -213,12 +254,14 @@ class World final : public EdgeWitness {
   std::int64_t parent_starts_at_ms_ = -1;
   std::int64_t store_returns_at_ms_ = -1;
   std::int64_t listing_complete_at_ms_ = -1;
+  std::int64_t system_names_return_at_ms_ = -1;
   std::int64_t network_heals_at_ms_ = -1;
   std::int64_t disk_has_room_at_ms_ = -1;
   bool healing_ = false;
   bool disk_may_fail_ = false;  // a fault is planned or was met in this life of the parent
   bool rotten_ = false;         // bits flipped on the present disk
   bool halted_ = false;         // landing has stopped; its operator sees that
+  bool refuses_later_ = false;  // it has refused its journal since it serves
   std::uint32_t journals_lost_ = 0;
   std::shared_ptr<bool> stopped_;  // while the parent stops of its own accord: whether it has
   std::uint64_t visits_ = 0;

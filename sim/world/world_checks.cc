@@ -1,7 +1,9 @@
 // What must hold in a history, but for what the oracle sees at commits.
+#include <algorithm>
 #include <cstdlib>
 #include <iterator>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "sim/world/world.h"
@@ -57,6 +59,18 @@ void World::on_new_epoch(const ModelOutbox& outbox, std::string_view why) {
        std::string(why));
   // What was told under the old epoch is judged at the end by its changes, under any epoch.
   edge.told_durable = Lsn();
+}
+
+void World::on_renamed(const ModelOutbox& outbox, std::string_view why) {
+  Edge& edge = edge_of(outbox);
+  tell("a copy is called " + outbox.source() + " now: " + std::string(why));
+  counts_.coverage.insert("a copy takes another name");
+  edge.told_durable = Lsn();
+  if (!edge.copied || edge.copied->is_copy || edge.copied->starts != edge.starts ||
+      edge.copied->restarts != counts_.restarts) {
+    return;  // whoever comes first behind a restart counts as the original
+  }
+  violate(Invariant::kView, outbox.source() + " was there before its copy, and had to give way");
 }
 
 // What survived the crash: every change of which an edge was told that it is durable.
@@ -148,6 +162,10 @@ void World::check_status(const parent::ParentStatus& status) {
     violate(Invariant::kStarts, status.landing_halted->text);
   }
   halted_ = halted_ || halted;
+  // A parent that served children before it could look at the tables says so in its status.
+  refuses_later_ = refuses_later_ || std::ranges::any_of(status.degraded, [](const Error& why) {
+                     return why.kind == ErrorKind::kCorrupt;
+                   });
 }
 
 // Both sides have folded the same changes, each on its own.
@@ -178,7 +196,8 @@ void World::check_quiet() {
   const std::uint64_t before = network_.events_run();
   network_.run_for(quiet_ms);
   const std::uint64_t events = network_.events_run() - before;
-  std::uint64_t connections = v1_children_.size();
+  // Whoever has a real database looks at it now and then.
+  std::uint64_t connections = v1_children_.size() + (people_ ? 2 : 0);
   for (const Edge& edge : edges_) connections += edge.life ? 1 : 0;
   const std::uint64_t allowed = quiet_events_a_second * (quiet_ms / 1'000) * (connections + 1);
   if (events > allowed) {
@@ -188,9 +207,48 @@ void World::check_quiet() {
   }
 }
 
+// Copies were told apart.
+void World::check_names() {
+  if (!course_.knows_copies) return;
+  std::set<std::string> names;
+  for (const Edge& edge : edges_) {
+    if (names.insert(edge.outbox->source()).second) continue;
+    violate(Invariant::kView, "two databases stream as " + edge.outbox->source() + " in the end");
+  }
+}
+
+// Who folds the changes of a source has its rows.
+void World::check_view(const Edge& edge) {
+  const std::string& source = edge.outbox->source();
+  if (std::ranges::count(edges_, source, [](const Edge& e) { return e.outbox->source(); }) != 1) {
+    return;  // copies that nobody told apart
+  }
+  auto there = oracle_.view(source), written = edge.outbox->view();
+  std::erase_if(written, [](const auto& table) { return table.second.empty(); });
+  for (const auto& [table, rows] : written) {
+    for (const auto& [id, row] : rows) {
+      const auto found = there[table].find(id);
+      if (found == there[table].end() || found->second != row) {
+        return violate(Invariant::kView, "at the end: " + source + " has a row " + id + " in " +
+                                             table + " that whoever folds the changes has not");
+      }
+    }
+  }
+  for (const auto& [table, rows] : there) {
+    for (const auto& [id, row] : rows) {
+      if (written[table].contains(id)) continue;
+      return violate(Invariant::kView, "at the end: " + source + " has no row " + id + " in " +
+                                           table + ", whoever folds the changes has");
+    }
+  }
+}
+
 void World::judge_at_the_end() {
+  oracle_.settle([this](const std::string& table) { return catalog().foreign_load(table); });
+  check_names();
   for (const auto& edge : edges_) {
     oracle_.judge(*edge.outbox, "at the end");
+    check_view(edge);
     counts_.changes += edge.outbox->changes();
     const bool another = edge.outbox->epoch() != edge.outbox->first_epoch();
     if (another && !edge.database) counts_.new_epochs += edge.outbox->epoch().value - 1;
@@ -202,7 +260,14 @@ void World::judge_at_the_end() {
       violate(Invariant::kStarts, edge.outbox->source() + ": " + *edge.life->failure());
     }
   }
-  if (parent_ && course_.has_lives()) {
+  if (people_ && !people_->failure().empty()) {
+    violate(Invariant::kStarts, "people: " + people_->failure());
+  }
+  if (people_ && people_->failure().empty()) {
+    const std::string differs = people_->check(oracle_.view(People::source));
+    if (!differs.empty()) violate(Invariant::kView, "at the end: people: " + differs);
+  }
+  if (parent_ && course_.has_lives() && !course_.knows_copies) {
     if (const auto found = parent_->parent().ingest().stats().copies_found; found != 0) {
       violate(Invariant::kEpochs,
               std::to_string(found) + " databases were called copies, and nothing was copied");
@@ -213,6 +278,11 @@ void World::judge_at_the_end() {
     if (child->refusals_without_id() != 0) {
       violate(Invariant::kLiveness, child->source() + " was refused without its correlation id " +
                                         std::to_string(child->refusals_without_id()) + " times");
+    }
+    if (child->refusals_of_another() != 0) {
+      violate(Invariant::kLiveness, child->source() +
+                                        " was refused under another batch's sequence " +
+                                        std::to_string(child->refusals_of_another()) + " times");
     }
     for (std::uint64_t lsn = 1; lsn <= child->changes(); ++lsn) {
       if (child->has_lsn(lsn) ? oracle_.has_landed(child->source(), Epoch(0), Lsn(lsn))

@@ -9,7 +9,7 @@ namespace evodb::sim {
 void World::start_parent() {
   EVODB_ASSERT(!parent_, "one parent at a time");
   parent_starts_at_ms_ = -1;
-  halted_ = false;
+  halted_ = refuses_later_ = false;
   // Sometimes the process or the machine stops in the middle of what follows.
   if (auto amid = strike(Fault::kCrashAmidWrite)) {
     disk_->crash_at(disk_->mutations() + 1 + amid->random.below(400));
@@ -20,11 +20,12 @@ void World::start_parent() {
       ParentLife::Surroundings{network_,
                                random_,
                                *disk_,
-                               {ground_, lakehouse_store(), plant_.catalog(catalog_), course_,
+                               {ground_, lakehouse_store(), plant_.catalog(catalog()), course_,
                                 plan_, [this](const Strike& s) { note(s); }},
                                encoder_,
                                course_,
-                               plant_});
+                               plant_,
+                               [this](const std::string& line) { tell("its log: " + line); }});
   const auto started = parent_->start();
   if (!started) return on_failed_start(started.error());
   check_synced();
@@ -46,11 +47,10 @@ void World::on_failed_start(const Error& error) {
 }
 
 bool World::find_rot() {
-  if (!rotten_ || !parent_ || !parent_->failure() ||
-      parent_->failure()->kind != ErrorKind::kCorrupt) {
-    return false;
-  }
-  tell("it refuses its journal: " + parent_->failure()->text);
+  if (!rotten_ || !parent_) return false;
+  const bool refuses = parent_->failure() && parent_->failure()->kind == ErrorKind::kCorrupt;
+  if (!refuses && !refuses_later_) return false;
+  tell("it refuses its journal");
   move_journal_aside();
   return true;
 }
@@ -99,6 +99,8 @@ void World::hand_over_parent() {
 void World::lose_journal() {
   if (parent_) crash_parent(false, random_);
   tell("the journal is gone");
+  // A copy of it that came back now would land anew what its successor has landed.
+  data_backup_.reset();
   for (const auto& path : disk_->paths()) disk_->remove(path);
   for (auto& edge : edges_) edge.told_durable = Lsn();
   rotten_ = false;

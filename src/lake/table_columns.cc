@@ -196,6 +196,10 @@ void TableColumns::add_before(Column& column) {
     column.before_name = before_name_of(column.name, digits);
     if (!folded_names_.contains(fold_case(column.before_name))) break;
   }
+  // Another engine has dropped its column more often than that.
+  for (int n = 2; folded_names_.contains(fold_case(column.before_name)); ++n) {
+    column.before_name = before_name_of(column.name, 16) + "_" + std::to_string(n);
+  }
   folded_names_.insert(fold_case(column.before_name));
   column.before_id = next_id();
 }

@@ -374,6 +374,14 @@ class Opening {
 
   // --- catalog and store, brought together ------------------------------------------------------
 
+  // A listing did not show the newest pointer: whoever wrote what is in the catalog has claimed the
+  // lakehouse after whoever put this one, or went on itself. To go back would lose rows.
+  static bool is_ahead(const Folder& folder, const Pointer& pointer) {
+    const Read& c = **folder.in_catalog;
+    return folder.key && c.state.watermark && c.state.watermark->writer >= folder.key->writer &&
+           is_not_before(c, pointer);
+  }
+
   bool is_taken(const std::string& name) const {
     return std::ranges::any_of(entries_, [&](const TableEntry& e) { return e.name == name; });
   }
@@ -421,9 +429,7 @@ class Opening {
       if (!folder.entry && empty && *empty) return forget(name, folder);
       return sick(head.error());
     }
-    // Or a listing did not show the newest pointer yet: to go back to an older one would lose rows.
-    if (in_catalog && (descends(**folder.in_catalog, *head) ||
-                       is_not_before(**folder.in_catalog, pointer))) {
+    if (in_catalog && (descends(**folder.in_catalog, *head) || is_ahead(folder, pointer))) {
       return keep(folder, (*folder.in_catalog)->state);
     }
     // Forward, or registered.
@@ -563,14 +569,24 @@ Result<bool> is_well(store::ObjectStore& store, Catalog& catalog, const FoundTab
 }
 
 Result<void> still_claimed(store::ObjectStore& store, const Claim& claim) {
+  const Error taken{ErrorKind::kFenced, "another parent has taken over this warehouse"};
   const auto held = store.get(claim.key());
   if (!held && held.error().kind != ErrorKind::kNotFound) return fail(held.error());
-  if (held && claim.is(*held)) return {};
-  return fail(ErrorKind::kFenced, "another parent has taken over this warehouse");
+  if (!held || !claim.is(*held)) return fail(taken);
+  // Whoever takes over puts its own claim first, and then removes those before.
+  for (const auto& object : EVODB_TRY(store.list(std::string(claims_prefix)))) {
+    const auto writer = parse_claim_key(object.key);
+    if (writer && *writer > claim.record().writer) return fail(taken);
+  }
+  return {};
 }
 
 Result<void> tend_lakehouse(store::ObjectStore& store, Catalog& catalog, Claim& claim) {
-  EVODB_TRY(still_claimed(store, claim));
+  const auto held = store.get(claim.key());
+  if (!held && held.error().kind != ErrorKind::kNotFound) return fail(held.error());
+  if (!held || !claim.is(*held)) {
+    return fail(ErrorKind::kFenced, "another parent has taken over this warehouse");
+  }
   EVODB_TRY(catalog.list());  // kStale where it is another file
   std::optional<Error> first;
   for (const Claim::Pointed& table : claim.pointed()) {
