@@ -101,6 +101,8 @@ prove: setup prove-sim crash-points build
 # What CI has no time for: a minute for each fuzz target, and two gigabytes of other people's tools.
 prove-long: prove readers world
 	$(MAKE) fuzz FUZZ_SECONDS=60
+	scripts/sanitized-system thread --all
+	scripts/sanitized-system address --all
 
 # Mostly waiting, each of the three: together they take as long as the longest.
 prove-system: setup build
