@@ -1,7 +1,6 @@
 // Bugs of an edge's side: its outbox, and what it does with acknowledgements.
 #include "sim/plants/plant_list.h"
 #include "sim/plants/wraps.h"
-#include "wire/change.h"
 
 namespace evodb::sim {
 namespace {
@@ -91,33 +90,6 @@ struct Relabels final : OutboxWrap {
   }
 };
 
-// A trim takes whatever rows there are for those that were acknowledged.
-struct TrimsUnproven final : OutboxWrap {
-  using OutboxWrap::OutboxWrap;
-  struct Folds final : capture::ChangeSink {
-    Folds(const capture::OutboxState& from, Lsn through_) : through(through_) {
-      writer.reset(from.trimmed, from.trimmed_chain);
-    }
-    bool take(const capture::OutboxChange& c) override {
-      if (c.lsn > through) return false;
-      writer.add_change(c.op, 0, c.table_fingerprint, c.lsn, TxnId(), c.committed_at, c.key,
-                        c.before, c.after, c.reason);
-      return true;
-    }
-    wire::BatchWriter writer;
-    Lsn through;
-  };
-  Result<void> trim(Epoch epoch, Lsn through, ChainHash chain) override {
-    auto trimmed = real_.trim(epoch, through, chain);
-    if (trimmed || trimmed.error().kind != ErrorKind::kStale) return trimmed;
-    const auto state = EVODB_TRY(real_.state());
-    if (through <= state.trimmed || through > state.head) return trimmed;
-    Folds folds(state, through);
-    EVODB_TRY(real_.read(state.trimmed, folds));
-    return real_.trim(state.epoch, through, folds.writer.chain());
-  }
-};
-
 // A file that lies there now counts as the one that was known.
 class MemoryNotCompared final : public Plant {
  public:
@@ -141,8 +113,6 @@ std::vector<PlantInfo> edge_plants() {
        make_one<OutboxPlant<SkipsUnacknowledged>>},
       {"transaction-split", "every change is a transaction of its own", "swarm",
        make_one<OutboxPlant<Relabels>>},
-      {"trim-not-proven", "a trim takes the rows of another life of the log", "people",
-       make_one<OutboxPlant<TrimsUnproven>>},
       {"memory-not-compared", "a file that was put back goes on as the log that was known",
        "people", make_one<MemoryNotCompared>},
   };
