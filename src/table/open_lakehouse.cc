@@ -132,7 +132,7 @@ class Opening {
     EVODB_TRY(adopt_unknown());
     // What was written by a version that made no claims may have a higher epoch than any of them.
     if (highest_writer_ >= writer_) {
-      writer_ = EVODB_TRY(catalog_.claim(WriterEpoch(highest_writer_.value + 1)));
+      EVODB_TRY(claim_above(highest_writer_.value, opened_.claim->record().parent));
       entries_.clear();
       folders_.clear();
       opened_ = {};
@@ -223,6 +223,15 @@ class Opening {
 
   // --- the claim --------------------------------------------------------------------------------
 
+  // A higher epoch, because the store knows one that our catalog does not. Where the catalog knows
+  // it, too, somebody else has claimed it since: the fenced write says so (kFenced), and whoever was
+  // replaced while it tried again takes nothing back.
+  Result<void> claim_above(std::uint64_t epoch, const std::string& parent) {
+    EVODB_TRY(catalog_.set_property(writer_, parent_id_property, parent));
+    writer_ = EVODB_TRY(catalog_.claim(WriterEpoch(epoch + 1)));
+    return {};
+  }
+
   Result<void> make_claim() {
     std::uint64_t highest = 0;
     std::vector<std::string> older;
@@ -253,14 +262,14 @@ class Opening {
                     : before.has_value() ? before->parent
                                          : random_id(random_).substr(0, 16);
     record.nonce = random_id(random_);
-    if (highest >= writer_.value) writer_ = EVODB_TRY(catalog_.claim(WriterEpoch(highest + 1)));
+    if (highest >= writer_.value) EVODB_TRY(claim_above(highest, record.parent));
     for (int tries = 0;; ++tries) {
       record.writer = writer_;
       if (EVODB_TRY(put_mine(store_, claim_key(writer_), encode(record)))) break;
       if (tries == claims_max) {
         return fail(ErrorKind::kRetry, "other parents keep claiming this warehouse");
       }
-      writer_ = EVODB_TRY(catalog_.claim(WriterEpoch(writer_.value + 1)));
+      EVODB_TRY(claim_above(writer_.value, record.parent));
     }
     // Before the pointers are read: who has not lost its claim by now has put its pointer.
     for (const std::string& key : older) EVODB_TRY(store_.remove(key));
@@ -568,25 +577,31 @@ Result<bool> is_well(store::ObjectStore& store, Catalog& catalog, const FoundTab
   return !entry && EVODB_TRY(is_empty(store, folder));
 }
 
-Result<void> still_claimed(store::ObjectStore& store, const Claim& claim) {
-  const Error taken{ErrorKind::kFenced, "another parent has taken over this warehouse"};
+namespace {
+
+Error taken_over() { return {ErrorKind::kFenced, "another parent has taken over this warehouse"}; }
+
+Result<void> claim_is_there(store::ObjectStore& store, const Claim& claim) {
   const auto held = store.get(claim.key());
   if (!held && held.error().kind != ErrorKind::kNotFound) return fail(held.error());
-  if (!held || !claim.is(*held)) return fail(taken);
+  if (held && claim.is(*held)) return {};
+  return fail(taken_over());
+}
+
+}  // namespace
+
+Result<void> still_claimed(store::ObjectStore& store, const Claim& claim) {
+  EVODB_TRY(claim_is_there(store, claim));
   // Whoever takes over puts its own claim first, and then removes those before.
   for (const auto& object : EVODB_TRY(store.list(std::string(claims_prefix)))) {
     const auto writer = parse_claim_key(object.key);
-    if (writer && *writer > claim.record().writer) return fail(taken);
+    if (writer && *writer > claim.record().writer) return fail(taken_over());
   }
   return {};
 }
 
 Result<void> tend_lakehouse(store::ObjectStore& store, Catalog& catalog, Claim& claim) {
-  const auto held = store.get(claim.key());
-  if (!held && held.error().kind != ErrorKind::kNotFound) return fail(held.error());
-  if (!held || !claim.is(*held)) {
-    return fail(ErrorKind::kFenced, "another parent has taken over this warehouse");
-  }
+  EVODB_TRY(claim_is_there(store, claim));
   EVODB_TRY(catalog.list());  // kStale where it is another file
   std::optional<Error> first;
   for (const Claim::Pointed& table : claim.pointed()) {

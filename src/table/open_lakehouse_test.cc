@@ -180,6 +180,28 @@ TEST_F(OpenLakehouse, WhoeverWasReplacedSaysNothing) {
   EXPECT_TRUE(commit(second, 1));
 }
 
+// It may still be reading the tables, and try again after an error, when the next one has come.
+TEST_F(OpenLakehouse, WhoeverWasReplacedTakesNothingBackByTryingAgain) {
+  auto old = *open("a.db");
+  auto next = *open("a.db");
+  const auto again = open_lakehouse(store, *old.catalog, random, old.writer);
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().kind, ErrorKind::kFenced) << again.error().text;
+  EXPECT_TRUE(still_claimed(store, *next.opened.claim));
+  EXPECT_TRUE(commit(next, 0));
+}
+
+// Where nobody came, it goes on as often as it must.
+TEST_F(OpenLakehouse, MayBeOpenedAgainByWhoeverHasOpenedIt) {
+  auto parent = *open("a.db");
+  for (int i = 0; i < 2; ++i) {
+    auto again = open_lakehouse(store, *parent.catalog, random, parent.writer);
+    ASSERT_TRUE(again) << again.error().text;
+    parent.opened = *std::move(again);
+  }
+  EXPECT_TRUE(commit(parent, 0));
+}
+
 TEST_F(OpenLakehouse, APointerThatIsPutLateIsNotTheNewest) {
   auto first = *open("a.db");
   ASSERT_TRUE(commit(first, 0));
