@@ -16,6 +16,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "base/bytes.h"
 #include "sim/cli/prove.h"
 #include "sim/cli/shrink.h"
 #include "sim/cli/workers.h"
@@ -56,12 +57,6 @@ std::optional<std::vector<HistoryOptions>> read_corpus(const std::string& path) 
   return histories;
 }
 
-std::string hex(std::uint64_t v) {
-  char text[20];
-  std::snprintf(text, sizeof text, "%016" PRIx64, v);
-  return text;
-}
-
 // What came of all histories together.
 struct Total {
   WorldCounts counts;
@@ -98,7 +93,7 @@ Json json_of(const Total& total, double seconds) {
   const WorldCounts& c = total.counts;
   return {{"histories", total.histories},
           {"histories_per_s", static_cast<double>(total.histories) / seconds},
-          {"trace_hash", hex(total.hash)},
+          {"trace_hash", base::hex16(total.hash)},
           {"faults", faults},
           {"coverage_points", c.coverage.size()},
           {"violations", violations},
@@ -115,7 +110,8 @@ Json json_of(const Total& total, double seconds) {
 void print_text(const Total& total, double seconds) {
   const WorldCounts& c = total.counts;
   std::printf("%" PRIu64 " histories in %.1f s (%.1f a second), trace hash %s\n", total.histories,
-              seconds, static_cast<double>(total.histories) / seconds, hex(total.hash).c_str());
+              seconds, static_cast<double>(total.histories) / seconds,
+              base::hex16(total.hash).c_str());
   std::printf("  %" PRIu64 " changes written, %" PRIu64 " rows landed in %" PRIu64
               " commits; %" PRIu64 " starts of a parent, %" PRIu64 " new epochs\n",
               c.changes, c.rows, c.commits, c.restarts, c.new_epochs);
@@ -273,7 +269,7 @@ int run(int argc, char** argv) {
       std::printf("%s\n", line.c_str());
       std::fflush(stdout);
     });
-    std::printf("trace hash %s, %zu violations\n", hex(report.trace_hash).c_str(),
+    std::printf("trace hash %s, %zu violations\n", base::hex16(report.trace_hash).c_str(),
                 report.findings.size());
     return report.findings.empty() ? 0 : 1;
   }

@@ -180,6 +180,8 @@ class World final : public EdgeWitness {
   bool find_rot();
   void move_journal_aside();
   void replace_parent(Strike& strike);
+  // On this disk, soon; the one that runs goes on for a while without new connections.
+  void start_another_parent(std::unique_ptr<FakeDisk> volume, Strike& strike);
   void bury_zombies(bool all);
 
   // --- trouble

@@ -138,16 +138,7 @@ void World::copy_data(Strike& strike) {
   tell("a copy of the data directory is started elsewhere, and the parent goes on");
   auto volume = disk_->platter(CrashModel::kKilled, strike.random);
   auto file = copy_of(catalog().file());
-  parent_->loop().stop_listening();
-  if (strike.chance(50)) {
-    for (const Edge& edge : edges_) network_.cut("parent", edge.outbox->source());
-  }
-  zombies_.push_back({std::move(disk_), std::move(parent_), now() + strike.ms_below(5'000)});
-  disk_ = std::move(volume);
-  disk_may_fail_ = false;
-  disk_has_room_at_ms_ = -1;
-  stopped_.reset();
-  parent_starts_at_ms_ = now() + strike.ms_below(1'500);
+  start_another_parent(std::move(volume), strike);
   add_catalog(std::move(file));
   oracle_.on_catalog_changed();
   journal_went_back();

@@ -115,6 +115,10 @@ void World::replace_parent(Strike& strike) {
   const CrashModel models[] = {CrashModel::kLost, CrashModel::kTorn, CrashModel::kReordered};
   auto volume = disk_->platter(models[strike.random.below(3)], strike.random);
   disk_->fail_all_mutations(Error{ErrorKind::kInternal, "the volume was detached"});
+  start_another_parent(std::move(volume), strike);
+}
+
+void World::start_another_parent(std::unique_ptr<FakeDisk> volume, Strike& strike) {
   parent_->loop().stop_listening();
   if (strike.chance(50)) {
     for (const Edge& edge : edges_) network_.cut("parent", edge.outbox->source());

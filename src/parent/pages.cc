@@ -1,10 +1,11 @@
 #include "parent/pages.h"
 
-#include <cinttypes>
 #include <cstdio>
 #include <utility>
 
 #include <nlohmann/json.hpp>
+
+#include "base/bytes.h"
 
 namespace evodb::parent {
 
@@ -21,12 +22,6 @@ gate::HttpResponse json_response(int status, const Json& json) {
 
 gate::HttpResponse method_not_allowed(std::string_view allowed) {
   return {.status = 405, .body = "use " + std::string(allowed) + " here\n"};
-}
-
-std::string hex_id(std::uint64_t id) {
-  char text[17];
-  std::snprintf(text, sizeof text, "%016" PRIx64, id);
-  return text;
 }
 
 std::string text_of(const std::optional<Error>& error) { return error ? error->text : ""; }
@@ -108,7 +103,7 @@ Json to_json(const ParentStatus& s) {
         {"malformed", i.malformed},
         {"inflight_bytes", i.inflight_bytes}}},
       {"journal",
-       {{"id", hex_id(s.journal_id)},
+       {{"id", base::hex16(s.journal_id)},
         {"first", s.journal_first.value},
         {"durable", s.journal_durable.value},
         {"landed", s.journal_landed.value},
