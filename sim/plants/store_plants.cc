@@ -189,6 +189,11 @@ class NotFenced final : public Plant {
       newest_ = EVODB_TRY(real_.claim(at_least));
       return newest_;
     }
+    Result<table::WriterEpoch> claim_above(table::WriterEpoch held,
+                                           table::WriterEpoch at_least) override {
+      newest_ = EVODB_TRY(real_.claim_above(held, at_least));
+      return newest_;
+    }
     Result<void> swap(table::WriterEpoch, const std::string& table,
                       const std::optional<std::string>& expected,
                       const std::string& metadata_location) override {

@@ -204,6 +204,10 @@ class CatalogWrap : public table::Catalog {
   Result<table::WriterEpoch> claim(table::WriterEpoch at_least) override {
     return real_.claim(at_least);
   }
+  Result<table::WriterEpoch> claim_above(table::WriterEpoch held,
+                                      table::WriterEpoch at_least) override {
+    return real_.claim_above(held, at_least);
+  }
   Result<std::vector<table::TableEntry>> list() override { return real_.list(); }
   Result<std::optional<std::string>> load(const std::string& table) override {
     return real_.load(table);

@@ -97,6 +97,10 @@ class CountedCatalog final : public table::Catalog {
   Result<table::WriterEpoch> claim(table::WriterEpoch at_least) override {
     return write<table::WriterEpoch>("claim", [&] { return real_->claim(at_least); });
   }
+  Result<table::WriterEpoch> claim_above(table::WriterEpoch held,
+                                      table::WriterEpoch at_least) override {
+    return write<table::WriterEpoch>("claim", [&] { return real_->claim_above(held, at_least); });
+  }
   Result<std::vector<table::TableEntry>> list() override {
     return read<std::vector<table::TableEntry>>("list tables", [&] { return real_->list(); });
   }

@@ -129,6 +129,14 @@ Result<table::WriterEpoch> FaultyCatalog::claim(table::WriterEpoch at_least) {
   return claimed;
 }
 
+Result<table::WriterEpoch> FaultyCatalog::claim_above(table::WriterEpoch held,
+                                                      table::WriterEpoch at_least) {
+  EVODB_TRY(in_place());
+  // The rows are one object for all parents here: whose a claim is, only its epoch tells.
+  EVODB_TRY(open_->rows->set_property(held, "exists", "true"));
+  return claim(at_least);
+}
+
 std::int64_t SimStoreRunner::travel_ms(std::int64_t max) {
   const std::int64_t ms = delay_ms(max);
   auto late = lakehouse_.plan.strikes(Fault::kStoreLate);

@@ -74,6 +74,8 @@ class FaultyCatalog final : public table::Catalog {
 
   using Catalog::claim;
   Result<table::WriterEpoch> claim(table::WriterEpoch at_least) override;
+  Result<table::WriterEpoch> claim_above(table::WriterEpoch held,
+                                         table::WriterEpoch at_least) override;
   Result<std::vector<table::TableEntry>> list() override;
   Result<std::optional<std::string>> load(const std::string& table) override;
   Result<void> swap(table::WriterEpoch writer, const std::string& table,

@@ -307,11 +307,16 @@ TEST_P(WorkloadTest, TablesRebuiltFromChangesEqualTheTables) {
   const char* const wanted = std::getenv("EVODB_CAPTURE_SEEDS");
   const std::uint64_t seeds = wanted != nullptr ? std::stoull(wanted) : 10;
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
-    // Open: a foreign key of a table to itself that cascades (clang's order of evaluation found it).
-    if (wanted == nullptr && GetParam().foreign_keys && seed == 9) continue;
+    if (wanted == nullptr && GetParam().foreign_keys && seed == 9) continue;  // the next test
     run_history(seed, GetParam(), 250);
     if (HasFailure()) return;
   }
+}
+
+// Open: foreign keys of a table to itself that cascade. --gtest_also_run_disabled_tests runs it; which
+// history a seed is depends on the compiler's order of evaluation, this one is clang's.
+TEST_P(WorkloadTest, DISABLED_AKeyOfATableToItselfThatCascades) {
+  if (GetParam().foreign_keys) run_history(9, GetParam(), 250);
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, WorkloadTest,

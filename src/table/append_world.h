@@ -47,6 +47,10 @@ class FaultyCatalog final : public Catalog {
 
   using Catalog::claim;
   Result<WriterEpoch> claim(WriterEpoch at_least) override { return real_->claim(at_least); }
+  Result<WriterEpoch> claim_above(WriterEpoch held,
+                               WriterEpoch at_least) override {
+    return real_->claim_above(held, at_least);
+  }
   Result<std::vector<TableEntry>> list() override { return real_->list(); }
   Result<std::optional<std::string>> load(const std::string& table) override {
     if (failing_loads > 0) {

@@ -36,6 +36,9 @@ class Catalog {
   // before, and at least `at_least`.
   virtual Result<WriterEpoch> claim(WriterEpoch at_least) = 0;
   Result<WriterEpoch> claim() { return claim(WriterEpoch()); }
+  // The same for whoever holds `held`; kFenced where somebody else has claimed since. A claim made
+  // through this object whose answer was lost (kOutcomeUnknown) is not somebody else's.
+  virtual Result<WriterEpoch> claim_above(WriterEpoch held, WriterEpoch at_least) = 0;
   virtual Result<std::vector<TableEntry>> list() = 0;
   virtual Result<std::optional<std::string>> load(const std::string& table) = 0;
   // `expected` empty: create, the table must not exist. Errors: kStale (somebody else's commit came

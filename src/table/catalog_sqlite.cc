@@ -12,6 +12,7 @@
 #include <sqlite3.h>
 
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "base/sqlite_log.h"
 #include "table/catalog.h"
 
@@ -20,6 +21,7 @@ namespace {
 
 constexpr int busy_timeout_ms = 5'000;
 constexpr char writer_epoch_key[] = "evodb.writer-epoch";
+constexpr char claimant_key[] = "evodb.claimant";  // epoch and claimant_ of who claimed last
 
 // As Iceberg's JdbcCatalog and PyIceberg's SqlCatalog create them.
 constexpr char create_tables[] =
@@ -32,6 +34,12 @@ constexpr char create_tables[] =
     "catalog_name VARCHAR(255) NOT NULL, namespace VARCHAR(255) NOT NULL, "
     "property_key VARCHAR(255) NOT NULL, property_value VARCHAR(1000) NOT NULL, "
     "PRIMARY KEY (catalog_name, namespace, property_key));";
+
+std::uint64_t any_number() {
+  std::uint64_t number = 0;
+  sqlite3_randomness(sizeof number, &number);
+  return number;
+}
 
 class Statement {
  public:
@@ -100,10 +108,20 @@ class SqliteCatalog final : public Catalog {
   Result<WriterEpoch> claim(WriterEpoch at_least) override {
     const std::lock_guard lock(mutex_);
     std::uint64_t epoch = 0;
+    EVODB_TRY(transaction([&] { return write_claim(at_least, epoch); }));
+    return WriterEpoch(epoch);
+  }
+
+  Result<WriterEpoch> claim_above(WriterEpoch held, WriterEpoch at_least) override {
+    const std::lock_guard lock(mutex_);
+    std::uint64_t epoch = 0;
     EVODB_TRY(transaction([&]() -> Result<void> {
-      epoch = std::max(EVODB_TRY(stored_epoch()) + 1, at_least.value);
-      EVODB_TRY(write_property("exists", "true"));
-      return write_property(writer_epoch_key, std::to_string(epoch));
+      if (auto ours = check_writer(held); !ours) {
+        if (ours.error().kind != ErrorKind::kFenced) return ours;
+        const auto last = EVODB_TRY(read_property(claimant_key));
+        if (last != claimant_at(EVODB_TRY(stored_epoch()))) return ours;  // its answer was not lost
+      }
+      return write_claim(at_least, epoch);
     }));
     return WriterEpoch(epoch);
   }
@@ -343,6 +361,17 @@ class SqliteCatalog final : public Catalog {
     return epoch;
   }
 
+  std::string claimant_at(std::uint64_t epoch) const {
+    return std::to_string(epoch) + " " + base::hex16(claimant_);
+  }
+
+  Result<void> write_claim(WriterEpoch at_least, std::uint64_t& epoch) {
+    epoch = std::max(EVODB_TRY(stored_epoch()) + 1, at_least.value);
+    EVODB_TRY(write_property("exists", "true"));
+    EVODB_TRY(write_property(claimant_key, claimant_at(epoch)));
+    return write_property(writer_epoch_key, std::to_string(epoch));
+  }
+
   Result<void> check_writer(WriterEpoch writer) {
     const std::uint64_t stored = EVODB_TRY(stored_epoch());
     if (stored == writer.value) return {};
@@ -360,6 +389,7 @@ class SqliteCatalog final : public Catalog {
   }
 
   const std::string path_, catalog_, space_, vfs_;
+  const std::uint64_t claimant_ = any_number();  // tells this object from all that ever claimed
   std::mutex mutex_;
   sqlite3* db_ = nullptr;
   bool went_back_ = false;  // to a state before our claim

@@ -77,6 +77,19 @@ TEST_F(SqliteCatalogTest, AFileThatIsRemovedOrReplacedIsNoticedBeforeAnythingIsC
   }
 }
 
+TEST_F(SqliteCatalogTest, AClaimIsRaisedByWhoeverHoldsItAndWhenItsAnswerWasLost) {
+  auto ours = open();
+  const WriterEpoch held = *ours->claim();
+  const WriterEpoch raised = *ours->claim_above(held, WriterEpoch(7));
+  EXPECT_EQ(raised, WriterEpoch(7));
+  // Whoever did not hear of 7 asks with what it holds.
+  EXPECT_EQ(*ours->claim_above(held, WriterEpoch(7)), WriterEpoch(8));
+  auto theirs = open();
+  const WriterEpoch other = *theirs->claim();
+  EXPECT_EQ(ours->claim_above(WriterEpoch(8), WriterEpoch(20)).error().kind, ErrorKind::kFenced);
+  EXPECT_TRUE(theirs->set_property(other, "k", "v"));
+}
+
 TEST_F(SqliteCatalogTest, AFileThatWentBackIsNoticed) {
   auto catalog = open();
   (void)catalog->claim();

@@ -132,7 +132,7 @@ class Opening {
     EVODB_TRY(adopt_unknown());
     // What was written by a version that made no claims may have a higher epoch than any of them.
     if (highest_writer_ >= writer_) {
-      EVODB_TRY(claim_above(highest_writer_.value, opened_.claim->record().parent));
+      EVODB_TRY(claim_above(highest_writer_.value));
       entries_.clear();
       folders_.clear();
       opened_ = {};
@@ -223,12 +223,11 @@ class Opening {
 
   // --- the claim --------------------------------------------------------------------------------
 
-  // A higher epoch, because the store knows one that our catalog does not. Where the catalog knows
-  // it, too, somebody else has claimed it since: the fenced write says so (kFenced), and whoever was
-  // replaced while it tried again takes nothing back.
-  Result<void> claim_above(std::uint64_t epoch, const std::string& parent) {
-    EVODB_TRY(catalog_.set_property(writer_, parent_id_property, parent));
-    writer_ = EVODB_TRY(catalog_.claim(WriterEpoch(epoch + 1)));
+  // Because the store knows an epoch that our catalog does not. Where the catalog knows it, too,
+  // somebody else has claimed it since (kFenced): whoever was replaced while it tried again takes
+  // nothing back.
+  Result<void> claim_above(std::uint64_t epoch) {
+    writer_ = EVODB_TRY(catalog_.claim_above(writer_, WriterEpoch(epoch + 1)));
     return {};
   }
 
@@ -262,14 +261,14 @@ class Opening {
                     : before.has_value() ? before->parent
                                          : random_id(random_).substr(0, 16);
     record.nonce = random_id(random_);
-    if (highest >= writer_.value) EVODB_TRY(claim_above(highest, record.parent));
+    if (highest >= writer_.value) EVODB_TRY(claim_above(highest));
     for (int tries = 0;; ++tries) {
       record.writer = writer_;
       if (EVODB_TRY(put_mine(store_, claim_key(writer_), encode(record)))) break;
       if (tries == claims_max) {
         return fail(ErrorKind::kRetry, "other parents keep claiming this warehouse");
       }
-      EVODB_TRY(claim_above(writer_.value, record.parent));
+      EVODB_TRY(claim_above(writer_.value));
     }
     // Before the pointers are read: who has not lost its claim by now has put its pointer.
     for (const std::string& key : older) EVODB_TRY(store_.remove(key));
