@@ -116,6 +116,7 @@ class FlushWorld {
     }));
     identity_.writer = loaded.claim->record().writer;
     identity_.claim = loaded.claim;
+    if (loaded.landed) landed = std::move(loaded.landed);
     commits_ = std::make_shared<table::CommitCache>(1u << 20);
     lake_ = lake::Lake::create({}, identity_);
     for (auto& found : loaded.tables) {

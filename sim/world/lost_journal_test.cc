@@ -90,7 +90,8 @@ class LostJournal : public lake::LakeWorld {
       EXPECT_FALSE(started->waits("well_changes")) << why;
       if (journal == 77) continue;  // what a commit reads is read by the first commit
       EXPECT_TRUE(started->waits("ill_changes")) << why;
-      EXPECT_TRUE(started->catalog.landed->contains("well_changes", "shop", Epoch(1), Lsn(2)));
+      EXPECT_TRUE(
+          started->catalog.landed->contains("evodb/well_changes", "shop", Epoch(1), Lsn(2)));
       EXPECT_NE(catalog_->property("evodb.journal-id").value(), "78") << "or none would scan again";
     }
   }
@@ -158,8 +159,37 @@ TEST_F(LostJournal, ATableThatIsWholeAgainIsScanned) {
   EXPECT_EQ(parent::can_be_scanned(store_, *catalog_, "ill_changes", unscanned), true);
   const auto after = start_with(78).value();
   EXPECT_FALSE(after.waits("ill_changes"));
-  EXPECT_TRUE(after.catalog.landed->contains("ill_changes", "shop", Epoch(1), Lsn(1)));
+  EXPECT_TRUE(after.catalog.landed->contains("evodb/ill_changes", "shop", Epoch(1), Lsn(1)));
   EXPECT_EQ(catalog_->property("evodb.journal-id").value(), "78");
+}
+
+// A file of the first version, which knew tables by their names, beside a journal of an older one.
+TEST_F(LostJournal, WhatIsKnownByNamesIsReadAnewFromTheTables) {
+  (void)start_with(78).value();
+  std::string bytes = base::read_whole_file(disk, "j/landed.filter").value();
+  bytes[4] = 1;
+  const auto put_old = [&] {
+    ASSERT_TRUE(base::write_file_atomically(disk, "j/landed.filter", bytes));
+    ASSERT_TRUE((*parent::load_landed_filter(disk, "j"))->is_by_name());
+  };
+  put_old();
+  store_.set_away(true);
+  EXPECT_FALSE(start_with(78)) << "nothing lands before the store is back";
+  store_.set_away(false);
+  // A table that cannot be read waits, and the next start reads all of them again.
+  const std::string key = key_of_ill(".parquet");
+  const std::string data = *store_.peek(key);
+  ASSERT_TRUE(store_.remove(key));
+  const auto first = start_with(78).value();
+  EXPECT_TRUE(first.tables.unscanned.contains("evodb/ill_changes"));
+  EXPECT_TRUE(first.tables.landed->contains("evodb/well_changes", "shop", Epoch(1), Lsn(2)));
+  ASSERT_TRUE((*parent::load_landed_filter(disk, "j"))->is_by_name());
+  store_.set_object(key, data);
+  const auto second = start_with(78).value();
+  const auto kept = parent::load_landed_filter(disk, "j").value();
+  EXPECT_FALSE(kept->is_by_name());
+  EXPECT_TRUE(kept->contains("evodb/ill_changes", "shop", Epoch(1), Lsn(1)));
+  EXPECT_TRUE(kept->contains("evodb/well_changes", "shop", Epoch(1), Lsn(2)));
 }
 
 TEST_F(LostJournal, AStoreThatIsAwayIsWaitedFor) {

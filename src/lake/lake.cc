@@ -235,7 +235,7 @@ bool LakeImpl::on_change(const RecordContext& record, BoundTable& bound, wire::B
   }
   if (filter_ && !bound.filter_known) {
     bound.filter_known = true;
-    bound.landed = filter_->find(table.name(), record.source, record.epoch);
+    bound.landed = filter_->find(table.location_key(), record.source, record.epoch);
   }
   if (table.has_landed(identity_.journal, record.end) ||
       (filter_ && bound.landed.contains(change.lsn))) {
@@ -254,7 +254,8 @@ void LakeImpl::reject(const RecordContext& record, const wire::ChangeView& chang
   LakeTable& rejects = tables_.rejects();
   if (rejects.waits()) return put_aside();
   if (rejects.has_landed(identity_.journal, record.end) ||
-      (filter_ && filter_->contains(rejects.name(), record.source, record.epoch, change.lsn))) {
+      (filter_ &&
+       filter_->contains(rejects.location_key(), record.source, record.epoch, change.lsn))) {
     rejects.count_skipped();
     ++skipped_;
     return;

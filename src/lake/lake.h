@@ -107,8 +107,7 @@ class Lake {
   // must be kept elsewhere by whoever feeds us (see last_is_aside()), and is not persisted.
   virtual void add_waiting_table(const std::string& name, const std::string& location_key,
                                  const Error& why) = 0;
-  // After the loss of a journal: what each table already holds (a table is named as in the
-  // catalog).
+  // After the loss of a journal: what each table already holds. REQUIRES: !filter->is_by_name().
   virtual void set_landed_filter(std::unique_ptr<LandedFilter> filter) = 0;
 
   virtual bool has_room() const = 0;

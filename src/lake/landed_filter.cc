@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "base/assert.h"
 #include "base/bytes.h"
 #include "base/hash.h"
 
@@ -10,7 +11,8 @@ namespace evodb::lake {
 namespace {
 
 constexpr std::string_view magic = "EVLF";
-constexpr std::uint32_t version = 1;
+constexpr std::uint32_t version = 2;
+constexpr std::uint32_t version_by_name = 1;
 constexpr std::size_t header_bytes = 12;
 constexpr std::size_t name_bytes_max = 4096;
 
@@ -112,7 +114,8 @@ bool read_held(base::ByteReader& in, Epoch epoch, Held* held) {
 }  // namespace
 
 struct LandedFilter::Impl {
-  std::map<std::string, Sources, std::less<>> tables;
+  std::map<std::string, Sources, std::less<>> tables;  // by location_key
+  bool by_name = false;
 };
 
 bool LandedFilter::Landed::contains(Lsn lsn) const {
@@ -124,10 +127,11 @@ bool LandedFilter::Landed::contains(Lsn lsn) const {
 LandedFilter::LandedFilter() : impl_(std::make_unique<Impl>()) {}
 LandedFilter::~LandedFilter() = default;
 
-void LandedFilter::add(std::string_view table, std::string_view source, Epoch epoch, Lsn lsn) {
-  auto in_table = impl_->tables.find(table);
+void LandedFilter::add(std::string_view location_key, std::string_view source, Epoch epoch,
+                       Lsn lsn) {
+  auto in_table = impl_->tables.find(location_key);
   if (in_table == impl_->tables.end()) {
-    in_table = impl_->tables.emplace(std::string(table), Sources()).first;
+    in_table = impl_->tables.emplace(std::string(location_key), Sources()).first;
   }
   auto held = in_table->second.find(SourceKeyView{source, epoch});
   if (held == in_table->second.end()) {
@@ -137,10 +141,10 @@ void LandedFilter::add(std::string_view table, std::string_view source, Epoch ep
   if (epoch == unordered_epoch) add_to(held->second.exact, lsn.value);
 }
 
-LandedFilter::Landed LandedFilter::find(std::string_view table, std::string_view source,
+LandedFilter::Landed LandedFilter::find(std::string_view location_key, std::string_view source,
                                         Epoch epoch) const {
   Landed landed;
-  const auto in_table = impl_->tables.find(table);
+  const auto in_table = impl_->tables.find(location_key);
   if (in_table == impl_->tables.end()) return landed;
   const auto held = in_table->second.find(SourceKeyView{source, epoch});
   if (held == in_table->second.end()) return landed;
@@ -150,6 +154,7 @@ LandedFilter::Landed LandedFilter::find(std::string_view table, std::string_view
 }
 
 bool LandedFilter::empty() const { return impl_->tables.empty(); }
+bool LandedFilter::is_by_name() const { return impl_->by_name; }
 
 std::vector<LandedFilter::Highest> LandedFilter::highest() const {
   std::map<SourceKey, Lsn, SourceLess> all;
@@ -176,6 +181,7 @@ std::map<std::string, LsnIntervals> LandedFilter::unordered() const {
 }
 
 std::string LandedFilter::encode() const {
+  EVODB_ASSERT(!impl_->by_name, "what is known by names is scanned again, not kept");
   std::string payload;
   base::put_varint(payload, impl_->tables.size());
   for (const auto& [table, sources] : impl_->tables) {
@@ -208,12 +214,13 @@ Result<std::unique_ptr<LandedFilter>> LandedFilter::decode(std::string_view byte
   std::string_view name;
   std::uint32_t found_version = 0, crc = 0;
   if (!head.bytes(magic.size(), &name) || name != magic || !head.u32(&found_version) ||
-      found_version != version || !head.u32(&crc) ||
+      (found_version != version && found_version != version_by_name) || !head.u32(&crc) ||
       crc != base::crc32c(bytes.substr(header_bytes))) {
     return broken();
   }
   base::ByteReader in(bytes.substr(header_bytes));
   auto filter = std::make_unique<LandedFilter>();
+  filter->impl_->by_name = found_version == version_by_name;
   std::uint64_t tables = 0;
   if (!in.varint(&tables)) return broken();
   for (std::uint64_t t = 0; t < tables; ++t) {

@@ -6,12 +6,14 @@
 // Built once by scanning the tables (`_source, _epoch, _lsn`), kept in a checksummed file beside
 // the journal for that journal's life.
 //
-//   filter.add("orders_changes", "till-7", Epoch(1), Lsn(99));
-//   const auto landed = filter.find("orders_changes", "till-7", Epoch(1));   // once a record
-//   if (landed.contains(lsn)) ...                                            // for each change
+// A table is known by its location_key, for other engines may rename it in the catalog.
 //
-// Memory: one entry a (table, source, epoch); for unordered ones 48 bytes an interval. File: magic
-// "EVLF", u32 version, u32 CRC32C of the rest, tables. Threads: one; const calls from any.
+//   filter.add("evodb/orders_changes", "till-7", Epoch(1), Lsn(99));
+//   const auto landed = filter.find("evodb/orders_changes", "till-7", Epoch(1));   // once a record
+//   if (landed.contains(lsn)) ...                                                  // for each change
+//
+// Memory: one entry a (table, source, epoch); for unordered ones 48 bytes an interval. File:
+// docs/formats/landed-filter.md. Threads: one; const calls from any.
 #pragma once
 
 #include <cstdint>
@@ -47,12 +49,16 @@ class LandedFilter {
   ~LandedFilter();
 
   // One row of a table, in any order.
-  void add(std::string_view table, std::string_view source, Epoch epoch, Lsn lsn);
-  Landed find(std::string_view table, std::string_view source, Epoch epoch) const;
-  bool contains(std::string_view table, std::string_view source, Epoch epoch, Lsn lsn) const {
-    return find(table, source, epoch).contains(lsn);
+  void add(std::string_view location_key, std::string_view source, Epoch epoch, Lsn lsn);
+  Landed find(std::string_view location_key, std::string_view source, Epoch epoch) const;
+  bool contains(std::string_view location_key, std::string_view source, Epoch epoch,
+                Lsn lsn) const {
+    return find(location_key, source, epoch).contains(lsn);
   }
   bool empty() const;
+  // Read from a file of the first version: what it says of all tables together holds, but a table
+  // is known there by its name in the catalog of then. Scan them again before anything lands.
+  bool is_by_name() const;
 
   // The highest LSN of each (source, epoch) in any table: what ingest is told.
   struct Highest {
@@ -64,6 +70,7 @@ class LandedFilter {
   // What any table holds of each unordered source.
   std::map<std::string, LsnIntervals> unordered() const;
 
+  // REQUIRES: !is_by_name().
   std::string encode() const;
   // Errors: kCorrupt.
   static Result<std::unique_ptr<LandedFilter>> decode(std::string_view bytes);

@@ -9,7 +9,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view payload(reinterpret_cast<const char*>(data), size);
   // The checksum would keep the fuzzer out.
   std::string file = "EVLF";
-  evodb::base::put_u32(file, 1);
+  evodb::base::put_u32(file, 2);
   evodb::base::put_u32(file, evodb::base::crc32c(payload));
   file += payload;
   (void)evodb::lake::LandedFilter::decode(payload);

@@ -3,6 +3,9 @@
 #include <random>
 #include <set>
 
+#include "base/bytes.h"
+#include "base/hash.h"
+
 namespace evodb::lake {
 namespace {
 
@@ -85,6 +88,41 @@ TEST(LandedFilter, TellsTheHighestLsnOfEachSourceOverAllTables) {
   ASSERT_EQ(highest.size(), 2u);
   EXPECT_EQ(highest[0].lsn, Lsn(9));
   EXPECT_EQ(highest[1].epoch, Epoch(2));
+}
+
+TEST(LandedFilter, ItsFileIsAsTheFormatsPageSays) {
+  LandedFilter filter;
+  filter.add("evodb/t", "s", Epoch(1), Lsn(300));
+  filter.add("evodb/t", "v1", Epoch(0), Lsn(7));
+  filter.add("evodb/t", "v1", Epoch(0), Lsn(8));
+  const std::string payload(
+      "\x01\x07"
+      "evodb/t"
+      "\x02"
+      "\x01s"
+      "\x01\xac\x02"
+      "\x02v1"
+      "\x00\x01\x07\x01",
+      22);
+  std::string want("EVLF\x02\0\0\0", 8);
+  base::put_u32(want, base::crc32c(payload));
+  EXPECT_EQ(filter.encode(), want + payload);
+}
+
+// Version 1 knew the tables by their names in the catalog, which other engines may change.
+TEST(LandedFilter, AFileOfTheFirstVersionSaysThatItsTablesAreNames) {
+  LandedFilter filter;
+  filter.add("t", "s", Epoch(1), Lsn(7));
+  std::string bytes = filter.encode();
+  bytes[4] = 1;
+  const auto decoded = LandedFilter::decode(bytes);
+  ASSERT_TRUE(decoded);
+  EXPECT_TRUE((*decoded)->is_by_name());
+  ASSERT_EQ((*decoded)->highest().size(), 1u);
+  EXPECT_EQ((*decoded)->highest()[0].lsn, Lsn(7));
+  EXPECT_FALSE(filter.is_by_name());
+  bytes[4] = 3;
+  EXPECT_FALSE(LandedFilter::decode(bytes));
 }
 
 TEST(LandedFilter, DamageIsNoticed) {

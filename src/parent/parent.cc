@@ -88,6 +88,9 @@ void Parent::Impl::take_identity(RecoveredCatalog& found) {
   identity = std::move(found);
   for (const std::string& note : identity.notes) say(note);
   if (identity.landed) landed_filter = std::move(identity.landed);
+  if (identity.tables && identity.tables->landed) {
+    landed_filter = std::move(identity.tables->landed);
+  }
 }
 
 void Parent::Impl::find_tables() {
@@ -126,6 +129,8 @@ void Parent::Impl::on_tables(Result<LoadedTables>& states) {
   for (const std::string& note : states->notes) say(note);
   claim = std::move(states->claim);
   identity.writer = claim->record().writer;
+  if (states->landed) landed_filter = std::move(states->landed);
+  identity.unscanned.merge(states->unscanned);
   auto lake = wraps.lake(lake::Lake::create(
       options.lake, {identity.parent_id, identity.writer, journal->id(), claim}));
   std::vector<TableToTidy> names;

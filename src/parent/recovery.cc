@@ -98,13 +98,13 @@ Result<void> keep_end(base::Disk& disk, const std::string& directory,
 
 // What one table holds, by (table, source, epoch). With an error, `unread` is the first data file
 // that could not be read, or empty; what the others hold was added all the same.
-Result<void> scan_table(store::ObjectStore& store, const std::string& name,
+Result<void> scan_table(store::ObjectStore& store, const std::string& location_key,
                         const std::string& metadata_location, lake::LandedFilter& filter,
                         std::string& unread) {
   const auto scan_file = [&](const std::string& location) -> Result<void> {
     const std::string bytes = EVODB_TRY(store.get(EVODB_TRY(store.key_of(location))));
     return lake::scan_identities(bytes, [&](std::string_view source, Epoch epoch, Lsn lsn) {
-      filter.add(name, source, epoch, lsn);
+      filter.add(location_key, source, epoch, lsn);
     });
   };
   unread.clear();
@@ -129,7 +129,8 @@ Result<std::unique_ptr<lake::LandedFilter>> scan_tables(
     // What a sick one holds nobody can tell now. Nothing lands in it before that is known.
     if (sick || !state.watermark) continue;  // or somebody else's table in our namespace
     std::string unread;
-    const auto scanned = scan_table(store, state.name, state.metadata_location, *filter, unread);
+    const auto scanned =
+        scan_table(store, state.location_key, state.metadata_location, *filter, unread);
     if (scanned) continue;
     if (!table::store_answers(store)) return fail(ErrorKind::kRetry, scanned.error().text);
     unscanned[state.location_key] = {
@@ -139,6 +140,17 @@ Result<std::unique_ptr<lake::LandedFilter>> scan_tables(
         unread};
   }
   return filter;
+}
+
+// Is what every table holds in a filter of these scans?
+bool all_known(const std::vector<table::FoundTable>& tables, const UnscannedTables& unscanned) {
+  return unscanned.empty() &&
+         std::ranges::none_of(tables, [](const auto& found) { return found.sick.has_value(); });
+}
+
+Result<void> keep_filter(base::Disk& disk, const std::string& directory,
+                         const lake::LandedFilter& filter) {
+  return base::write_file_atomically(disk, landed_path(directory), filter.encode());
 }
 
 // True if this journal and its checkpoint hold every mark that the tables' changes gave: then it
@@ -245,18 +257,15 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
     // between the two scans again.
     recovered.landed = EVODB_TRY(scan_tables(reads, opened->tables, recovered.unscanned));
     if (!recovered.landed->empty()) {
-      EVODB_TRY(base::write_file_atomically(disk, landed_path(journal_directory),
-                                            recovered.landed->encode()));
+      EVODB_TRY(keep_filter(disk, journal_directory, *recovered.landed));
     }
   }
   // This journal may have been the catalog's once before, and have lost its end since.
   EVODB_TRY(keep_end(disk, journal_directory, journal));
   // What a sick table holds is not known yet: the next start scans again.
-  const bool all_known = recovered.unscanned.empty() &&
-                         std::ranges::none_of(opened->tables, [](const table::FoundTable& found) {
-                           return found.sick.has_value();
-                         });
-  if (all_known) EVODB_TRY(catalog.set_property(recovered.writer, journal_property, ours));
+  if (all_known(opened->tables, recovered.unscanned)) {
+    EVODB_TRY(catalog.set_property(recovered.writer, journal_property, ours));
+  }
   return recovered;
 }
 
@@ -271,7 +280,7 @@ Result<bool> can_be_scanned(store::ObjectStore& store, table::Catalog& catalog,
   if (named) (void)EVODB_TRY(store.get(EVODB_TRY(store.key_of(before.unread))));
   lake::LandedFilter ignored;
   std::string unread;
-  return scan_table(store, table, *location, ignored, unread).has_value();
+  return scan_table(store, "", *location, ignored, unread).has_value();
 }
 
 Result<void> check_watermarks(const JournalExtent& journal,
@@ -291,6 +300,16 @@ Result<void> check_watermarks(const JournalExtent& journal,
   return {};
 }
 
+namespace {
+
+// A filter of the first version knows tables by names that they may have no more.
+Result<bool> must_be_scanned(base::Disk& disk, const std::string& directory) {
+  const auto filter = EVODB_TRY(load_landed_filter(disk, directory));
+  return filter && filter->is_by_name();
+}
+
+}  // namespace
+
 Result<LoadedTables> load_checked_tables(base::Disk& disk, const std::string& journal_directory,
                                          const JournalExtent& journal, store::ObjectStore& store,
                                          table::Catalog& catalog, table::WriterEpoch& writer,
@@ -303,12 +322,21 @@ Result<LoadedTables> load_checked_tables(base::Disk& disk, const std::string& jo
   if (!opened) return fail(std::move(opened).error());
   const Position end = EVODB_TRY(lowest_unchecked_end(disk, journal_directory, journal));
   EVODB_TRY(check_watermarks({journal.id, end}, opened->tables));
+  LoadedTables loaded{
+      std::move(opened->claim), std::move(opened->tables), std::move(opened->notes), nullptr, {}};
+  if (EVODB_TRY(must_be_scanned(disk, journal_directory))) {
+    loaded.landed = EVODB_TRY(scan_tables(reads, loaded.tables, loaded.unscanned));
+    if (all_known(loaded.tables, loaded.unscanned)) {
+      if (auto kept = keep_filter(disk, journal_directory, *loaded.landed); !kept) {
+        return fail(ErrorKind::kRetry, std::move(kept).error().text);
+      }
+    }
+  }
   // Before anything lands: what lands then lies behind that end and proves nothing against it.
   if (auto gone = forget_unchecked_end(disk, journal_directory); !gone) {
     return fail(ErrorKind::kRetry, std::move(gone).error().text);
   }
-  return LoadedTables{std::move(opened->claim), std::move(opened->tables),
-                      std::move(opened->notes)};
+  return loaded;
 }
 
 }  // namespace evodb::parent

@@ -40,13 +40,6 @@ Result<RecoveredJournal> recover_journal(base::Disk& disk, const std::string& di
                                          const ingest::IngestOptions& ingest_options,
                                          base::Random& random, RoomWraps* wraps = nullptr);
 
-// The lakehouse, claimed, and every table's state held against the journal.
-struct LoadedTables {
-  std::shared_ptr<table::Claim> claim;
-  std::vector<table::FoundTable> tables;
-  std::vector<std::string> notes;  // what was found otherwise than expected
-};
-
 // What an earlier loss of a journal left beside this one, or null.
 Result<std::unique_ptr<lake::LandedFilter>> load_landed_filter(base::Disk& disk,
                                                                const std::string& directory);
@@ -57,6 +50,17 @@ struct UnscannedTable {
   std::string unread;  // the data file that could not be read, a location; or empty
 };
 using UnscannedTables = std::map<std::string, UnscannedTable>;  // by location_key
+
+// The lakehouse, claimed, and every table's state held against the journal.
+struct LoadedTables {
+  std::shared_ptr<table::Claim> claim;
+  std::vector<table::FoundTable> tables;
+  std::vector<std::string> notes;  // what was found otherwise than expected
+  // What the tables hold, and which could not be read, where that had to be asked anew; or null:
+  // then what is known of it holds. On disk, unless some could not be read.
+  std::unique_ptr<lake::LandedFilter> landed;
+  UnscannedTables unscanned;
+};
 
 struct RecoveredCatalog {
   std::string parent_id;
