@@ -109,6 +109,43 @@ TEST_P(PoliteOutboxTest, ReadingGoesOnWhileTheLogCannotBeClaimed) {
   EXPECT_EQ(app.run("UPDATE t SET n = 1; COMMIT"), SQLITE_OK);
 }
 
+TEST_P(PoliteOutboxTest, IsNotCaughtUpBeforeTheSchemaWasCompared) {
+  make();
+  {
+    App app(path_);
+    app.run(
+        app.text("SELECT group_concat('DROP TRIGGER ' || name, ';') FROM sqlite_schema "
+                 "WHERE type = 'trigger'"));
+    app.run("INSERT INTO t VALUES(1000, 1, 'unseen')");
+  }
+  OtherProcess reader(path_);
+  ASSERT_EQ(reader.run("BEGIN; SELECT count(*) FROM t"), SQLITE_OK);
+  auto outbox =
+      must(SqliteOutbox::open(path_, {.clock = &wall_, .polite = PoliteOptions{.idle_ms = 20}}));
+  ASSERT_TRUE(outbox->state());
+  for (int i = 0; i < 5; ++i) {
+    const auto refreshed = outbox->refresh_if_schema_changed();
+    ASSERT_FALSE(refreshed) << "a reader stands in the way of new triggers";
+    EXPECT_EQ(refreshed.error().kind, ErrorKind::kRetry) << refreshed.error().text;
+    const auto changed = outbox->changed();
+    EXPECT_TRUE(changed) << changed.error().text;
+    EXPECT_TRUE(outbox->resending());
+    EXPECT_FALSE(outbox->rest());
+    wall_.advance_ms(12);
+  }
+  ASSERT_EQ(reader.run("COMMIT"), SQLITE_OK);
+  for (int i = 0; outbox->resending() && i < 1'000; ++i) {
+    wall_.advance_ms(30);
+    static_cast<void>(outbox->refresh_if_schema_changed());
+    static_cast<void>(outbox->changed());
+  }
+  EXPECT_FALSE(outbox->resending());
+  App app(path_);
+  EXPECT_GT(app.number("SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'"), 0);
+  EXPECT_EQ(app.number("SELECT count(*) FROM evodb_outbox WHERE op = 6"), 1);
+  EXPECT_EQ(app.number("SELECT count(*) FROM evodb_outbox WHERE op = 3 AND v0 = 1000"), 1);
+}
+
 TEST_P(PoliteOutboxTest, ATrimWaitsUntilItIsWorthAWrite) {
   make();
   auto outbox = open({.trim_bytes = 1u << 30, .idle_ms = 100'000, .long_idle_ms = 100'000});

@@ -117,11 +117,11 @@ void SqliteOutbox::abandon() {
 
 std::optional<RestedOutbox> SqliteOutbox::rest() {
   if (!claimed_ || stale_ || unsound_ || resending_ || unswept_ || abandoned_ ||
-      stopped_for_space_ || refresh_at_ms_) {
+      stopped_for_space_ || refresh_at_ms_ || !schema_is_seen()) {
     return std::nullopt;
   }
   claimed_ = false;  // closing it does not say that nobody works on it
-  return RestedOutbox{memory_, group_ends_, read_up_to_, seen_schema_version_};
+  return RestedOutbox{memory_, group_ends_, read_up_to_, *seen_schema_version_};
 }
 
 void SqliteOutbox::mark_closed() {
@@ -202,7 +202,7 @@ void SqliteOutbox::adopt(LogMemory now) {
   // Under the same numbers other definitions may stand there.
   tables_.clear();
   group_ends_.clear();
-  seen_schema_version_ = -1;
+  seen_schema_version_.reset();
   refresh_at_ms_.reset();
   resender_.emplace();
   resending_ = true;
@@ -363,7 +363,9 @@ Result<bool> SqliteOutbox::changed() {
       const auto more = sweep();
       if (!more && !may_pass(more.error().kind)) return fail(more.error());
     }
-    return send_again();
+    const bool due = EVODB_TRY(refresh_is_due());
+    const bool appended = EVODB_TRY(send_again());
+    return due || appended;
   }
   bool settled = false;
   {
@@ -385,7 +387,10 @@ Result<bool> SqliteOutbox::changed() {
   }
   if (!settled) EVODB_TRY(settle());
   seen_data_version_ = version;
-  static_cast<void>(EVODB_TRY(send_again()));
+  // That others wrote is said once: nothing that passes may hide it.
+  if (const auto sent = send_again(); !sent && !may_pass(sent.error().kind)) {
+    return fail(sent.error());
+  }
   return true;
 }
 
@@ -407,7 +412,7 @@ Result<bool> SqliteOutbox::resend_step() {
   const ResendStep step = EVODB_TRY(or_reinstall(resender_->step(db_, clock_, resend_chunk_)));
   resending_ = step.pending;
   if (step.stale) {
-    seen_schema_version_ = -1;
+    seen_schema_version_.reset();
     return fail(ErrorKind::kRetry, "'" + db_.path() + "': its schema changed, look at it first");
   }
   return step.pending;
@@ -426,21 +431,29 @@ void SqliteOutbox::empty_log() {
   if (writer_) db_.polite()->let_readers_in();
 }
 
+Result<bool> SqliteOutbox::refresh_is_due() const {
+  if (!refresh_at_ms_) return false;
+  const std::int64_t now_ms = EVODB_TRY(wall_clock_ms(db_));
+  // Further away than any wait lasts: the clock went back.
+  return now_ms >= *refresh_at_ms_ || *refresh_at_ms_ - now_ms > waiting_ms;
+}
+
 Result<bool> SqliteOutbox::refresh_if_schema_changed() {
+  // Until it is compared nothing is known, whichever call fails on the way.
+  const auto seen = std::exchange(seen_schema_version_, std::nullopt);
   const std::int64_t version =
       EVODB_TRY(consistently(db_, [&] { return db_.integer("PRAGMA main.schema_version"); }));
-  bool due = version != seen_schema_version_;
-  if (!due && refresh_at_ms_) {
-    const std::int64_t now_ms = EVODB_TRY(wall_clock_ms(db_));
-    due = now_ms >= *refresh_at_ms_;
+  const bool due = version != seen || EVODB_TRY(refresh_is_due());
+  if (!due) {
+    seen_schema_version_ = seen;
+    return false;
   }
-  if (!due) return false;
   // What a refresh adds to a log that lost some would hide that.
   const RefreshReport done = EVODB_TRY(or_reinstall(refresh(db_, [this] { return check_log(); })));
   refresh_at_ms_ = done.again_at_ms;
   resending_ = true;
   // A refresh that wrote changed the schema itself; the next call looks once more.
-  seen_schema_version_ = done.changed ? -1 : version;
+  if (!done.changed) seen_schema_version_ = version;
   return done.changed;
 }
 

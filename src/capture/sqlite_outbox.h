@@ -60,7 +60,7 @@ struct RestedOutbox {
   LogMemory memory;
   std::deque<Lsn> group_ends;
   Lsn read_up_to;
-  std::int64_t schema_version = -1;
+  std::int64_t schema_version = 0;
 };
 
 struct SqliteOutboxOptions {
@@ -103,16 +103,20 @@ class SqliteOutbox final : public Outbox {
   // Whether the database may have changed since the last call (true the first time). Cheap enough
   // to ask every few milliseconds: it reads one page, or in WAL mode only shared memory. Where it
   // changed, the log is compared with what is known of it, and begun anew if it is another one.
-  // Goes on with resends while little waits to be read.
+  // Goes on with resends while little waits to be read. True also where nobody wrote, but the time
+  // has come to look at a table again that waits (capture_plan.h): refresh_if_schema_changed() is
+  // due.
   Result<bool> changed();
   // One chunk of what is queued to be sent again, however much waits. True: there is more. Errors:
   // kRetry also where the schema changed and refresh_if_schema_changed() must come first.
   Result<bool> resend_step();
-  // Whether something is queued, as far as this process knows. Until then it is not caught up.
-  bool resending() const { return resending_; }
+  // Whether something is queued, as far as this process knows, or may have to be: the schema was
+  // not compared yet. Until then it is not caught up.
+  bool resending() const { return resending_ || !schema_is_seen(); }
 
   // If the schema changed since the last call: regenerates what capture must know of it (see
-  // install.h). True if that wrote anything. Cheap where nothing changed.
+  // install.h). True if that wrote anything. Cheap where nothing changed. After an error the schema
+  // counts as not looked at: resending() says so, and rest() gives nothing.
   Result<bool> refresh_if_schema_changed();
 
   // The file may have changed without SQLite's knowing: its pages are read again, and the next
@@ -179,6 +183,9 @@ class SqliteOutbox final : public Outbox {
   }
   void adopt(LogMemory now);
   void follow(const std::string& why, LogMemory now);
+  bool schema_is_seen() const { return seen_schema_version_.has_value(); }
+  // A table that waited is due.
+  Result<bool> refresh_is_due() const;
   // One write transaction: claims the log for this process, or begins it anew.
   Result<void> settle();
   Result<void> renew(CaptureState& state, Epoch at_least, const std::string& why);
@@ -217,8 +224,8 @@ class SqliteOutbox final : public Outbox {
   Statement rows_, sweep_;
   std::int64_t seen_data_version_ = -1;  // what was looked at, at that version
   std::optional<std::int64_t> others_version_;
-  std::int64_t seen_schema_version_ = -1;
-  std::optional<std::int64_t> refresh_at_ms_;  // RefreshReport::again_at_ms
+  std::optional<std::int64_t> seen_schema_version_;  // nothing: it was not compared yet
+  std::optional<std::int64_t> refresh_at_ms_;        // RefreshReport::again_at_ms
   std::optional<Resender> resender_;
   bool resending_ = true;
   Lsn read_up_to_;  // the newest change that was given to a sink

@@ -116,7 +116,7 @@ Result<void> SqliteOutbox::go_on_with_space() {
   memory_.paused = state.paused;
   if (resume) {
     resending_ = true;
-    seen_schema_version_ = -1;
+    seen_schema_version_.reset();
     tell("there is space again; capture goes on, and every table is sent again");
   } else if (!how.empty()) {
     tell("there is space again; writes to captured tables work");

@@ -407,5 +407,72 @@ TEST(SqliteOutboxOnABadDisk, IdsThatDoNotGrowAreDamage) {
 INSTANTIATE_TEST_SUITE_P(Journals, SqliteOutboxTest, ::testing::Values("wal", "delete"),
                          [](const auto& param) { return std::string(param.param); });
 
+// What waits is due by the clock, not by the next write.
+struct WaitingTableTest : ::testing::Test {
+  WaitingTableTest() {
+    must(disk.make_directories("d"));
+    EXPECT_EQ(sqlite3_open_v2("d/a.db", &app, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+                              sqlite.name().c_str()),
+              SQLITE_OK);
+    run("PRAGMA journal_mode = wal; CREATE TABLE t(id INTEGER PRIMARY KEY)");
+    must(install({.db = "d/a.db", .source = "s", .vfs = sqlite.name()}, clock, random));
+    outbox = must(SqliteOutbox::open("d/a.db", {.vfs = sqlite.name(), .clock = &clock}));
+    settle();
+  }
+  ~WaitingTableTest() override {
+    outbox.reset();
+    sqlite3_close(app);
+  }
+  void run(const std::string& sql) {
+    ASSERT_EQ(sqlite3_exec(app, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK)
+        << sqlite3_errmsg(app);
+  }
+  // As a follower, until there is nothing more to do.
+  int settle() {
+    int looks = 0;
+    for (; must(outbox->changed()); ++looks) must(outbox->refresh_if_schema_changed());
+    return looks;
+  }
+  std::set<std::string> tables() {
+    Collector collector;
+    must(outbox->read(Lsn(), collector));
+    std::set<std::string> found;
+    for (const SeenChange& c : collector.seen) found.insert(c.table);
+    return found;
+  }
+
+  sim::FakeClock clock;
+  sim::SeededRandom random{1};
+  sim::FakeDisk disk;
+  sim::SqliteDisk sqlite{disk, clock, random};
+  sqlite3* app = nullptr;
+  std::unique_ptr<SqliteOutbox> outbox;
+};
+
+TEST_F(WaitingTableTest, IsCapturedWhenItsTimeComesThoughNobodyWrites) {
+  run("CREATE TABLE users_backup(id INTEGER PRIMARY KEY); INSERT INTO users_backup VALUES(1)");
+  EXPECT_GT(settle(), 0);
+  EXPECT_FALSE(outbox->resending());
+  EXPECT_FALSE(outbox->rest()) << "somebody must look when its time comes";
+  clock.advance_ms(4'900);
+  EXPECT_EQ(settle(), 0);
+  clock.advance_ms(200);
+  EXPECT_GT(settle(), 0);
+  EXPECT_THAT(tables(), ElementsAre("users_backup"));
+  clock.advance_ms(100'000);
+  EXPECT_EQ(settle(), 0);
+}
+
+TEST_F(WaitingTableTest, IsCapturedAlsoWhereTheClockGoesBackMeanwhile) {
+  run("CREATE TABLE users_backup(id INTEGER PRIMARY KEY); INSERT INTO users_backup VALUES(1)");
+  settle();
+  clock.jump_wall_ms(-86'400'000);
+  for (int i = 0; i < 6; ++i) {
+    clock.advance_ms(1'000);
+    settle();
+  }
+  EXPECT_THAT(tables(), ElementsAre("users_backup"));
+}
+
 }  // namespace
 }  // namespace evodb::capture

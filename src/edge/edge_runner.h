@@ -42,7 +42,8 @@ struct FollowedOutbox {
   std::unique_ptr<capture::Outbox> outbox;
   std::function<Result<bool>()> changed;
   std::function<Result<void>()> refresh;
-  // Rows that are there already are still being put into it: it is not caught up.
+  // Rows that are there already are still being put into it, or may have to be, as its schema was not
+  // compared yet: it is not caught up.
   std::function<bool()> resending;
   // Counts the files that were opened one after the other; may be empty: there is only one.
   std::function<std::uint64_t()> opened;

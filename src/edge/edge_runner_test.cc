@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <future>
 #include <thread>
@@ -103,6 +104,45 @@ TEST_F(RunnerTest, UntilCaughtUpItSendsAllAndTrimsIt) {
   // Nothing is left: it says so once a parent has welcomed it.
   auto again = *EdgeRunner::create(o);
   ASSERT_TRUE(again->run());
+}
+
+TEST_F(RunnerTest, UntilCaughtUpWaitsUntilTriggersThatSomebodyDroppedAreBack) {
+  EdgeOptions o = options();
+  o.until_caught_up = true;
+  ASSERT_TRUE((*EdgeRunner::create(o))->run());
+  for (const char* what : {"insert", "delete", "update", "rekey"}) {
+    sql(std::string("DROP TRIGGER evodb_1_") + what);
+  }
+  sql("INSERT INTO t(x) VALUES('unseen')");
+  sqlite3* reader = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &reader), SQLITE_OK);
+  const auto read = [&](const char* text) {
+    EXPECT_EQ(sqlite3_exec(reader, text, nullptr, nullptr, nullptr), SQLITE_OK);
+  };
+  read("BEGIN; SELECT count(*) FROM t");  // until it ends nobody writes politely
+  std::atomic<int> connected = 0;
+  o.progress_ms = 10;
+  o.on_progress = [&](const EdgeProgress& p) { connected += p.uplink.connected ? 1 : 0; };
+  std::atomic<bool> over = false;
+  auto runner = *EdgeRunner::create(o);
+  std::thread running([&] {
+    const auto report = runner->run();
+    EXPECT_TRUE(report) << report.error().text;
+    over = true;
+  });
+  while (connected < 30 && !over) usleep(1'000);
+  EXPECT_FALSE(over) << "all that was recorded is acknowledged, but not all was recorded";
+  read("COMMIT");
+  running.join();
+  sqlite3_close(reader);
+  const auto last = ask([](FakeParent& p) {
+    const auto& entries = p.lives["app"].rbegin()->second.entries;
+    std::vector<Op> ops;
+    for (const auto& [lsn, entry] : entries) ops.push_back(entry.op);
+    return ops;
+  });
+  EXPECT_THAT(last,
+              ::testing::ElementsAre(Op::kSnapshot, Op::kReset, Op::kSnapshot, Op::kSnapshot));
 }
 
 TEST_F(RunnerTest, FollowsWhatOthersWriteUntilItIsStopped) {

@@ -354,9 +354,10 @@ void PathOutbox::rest_if_alone() {
   capture::save_memory(path_, rested_->memory);
   // Closing writes, but so may others since the last look: then it is opened once more, to look.
   const auto found = look_at(path_);
-  rest_unsure_ = !found || found->first != file_ || found->second != stamp_;
-  if (found && found->first == file_) stamp_ = found->second;
   const auto log = look_at(path_ + "-wal");
+  rest_unsure_ =
+      !found || found->first != file_ || found->second != stamp_ || (log && log->second.size > 0);
+  if (found && found->first == file_) stamp_ = found->second;
   rest_log_ = log ? std::optional(*log) : std::nullopt;
   // Somebody has it open whom the list of locks does not show.
   if (log && log->second.size > 0) {

@@ -75,7 +75,7 @@ class PathOutbox final : public capture::Outbox {
   // As SqliteOutbox's. Looks at the path, too.
   Result<bool> changed();
   Result<void> refresh();
-  // Rows that are there already are still being put into it.
+  // See SqliteOutbox::resending().
   bool resending() const { return outbox_ ? outbox_->resending() : !rested_; }
   bool resting() const { return rested_.has_value(); }
   // Counts the files that were opened: who watches one must watch another.

@@ -159,8 +159,7 @@ def test_committed_at_is_when_the_row_was_changed_and_txn_what_became_visible_to
         db.end()
 
 
-@pytest.mark.parametrize("then", ["written to", pytest.param("left alone", marks=pytest.mark.xfail(
-    reason="open: while nothing is written nobody looks whether its time has come"))])
+@pytest.mark.parametrize("then", ["written to", "left alone"])
 def test_a_table_that_looks_temporary_lands_when_it_stays(tmp_path, parent, then):
     db = Captured(tmp_path, parent("buffer.max_age_ms=100").start(), HURRIED)
     app = sqlite3.connect(db.path, timeout=10, isolation_level=None)
