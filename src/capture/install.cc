@@ -195,11 +195,34 @@ Result<std::uint64_t> count_pending_rows(const Database& db) {
   return pending;
 }
 
+// Between two chunks of ours, as long as the last one took: who waits for the lock asks for it again
+// and again, and finds it free half of the time.
+class Turns {
+ public:
+  Turns(const Database& db, base::Clock& clock)
+      : db_(db), clock_(clock), began_(clock.monotonic()) {}
+  // The last chunk is done, another one follows.
+  void give() {
+    const std::int64_t took_ms = clock_.monotonic().value - began_.value;
+    db_.sleep_ms(std::clamp(took_ms, pause_ms_min, pause_ms_max));
+    began_ = clock_.monotonic();
+  }
+
+ private:
+  // Whoever has waited longest with SQLite's own busy handler asks each 100 ms.
+  static constexpr std::int64_t pause_ms_min = 4, pause_ms_max = 250;
+  const Database& db_;
+  base::Clock& clock_;
+  base::MonotonicMillis began_;
+};
+
 // What is there already, in chunks; what would make the file much larger is left to the edge.
 Result<void> send_rows(const Database& db, base::Clock& clock, InstallReport& report) {
   Resender resender;
+  Turns turns(db, clock);
   std::size_t bytes = 0;
   for (bool pending = true; pending && bytes < resend_ahead_bytes;) {
+    if (bytes > 0) turns.give();
     const ResendStep step = EVODB_TRY(resender.step(db, &clock, {}));
     if (step.stale) break;  // a schema change since: refresh() judges it, whoever calls it next
     report.snapshot_rows += step.rows;

@@ -287,6 +287,13 @@ bool Database::has_moved() const {
   return code == SQLITE_OK && moved != 0;
 }
 
+void Database::sleep_ms(std::int64_t ms) const {
+  constexpr int us_a_ms = 1'000;
+  sqlite3_vfs* vfs = nullptr;
+  sqlite3_file_control(handle_.get(), "main", SQLITE_FCNTL_VFS_POINTER, &vfs);
+  if (vfs != nullptr) vfs->xSleep(vfs, static_cast<int>(ms) * us_a_ms);
+}
+
 std::string Database::resolved_path() const {
   const char* const name = sqlite3_db_filename(handle_.get(), "main");
   return name != nullptr ? name : *path_;

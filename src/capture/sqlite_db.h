@@ -132,6 +132,8 @@ class Database {
   // Errors: kInvalid, the file or its permissions allow no writing.
   Result<void> check_writable() const;
   const std::string& path() const { return *path_; }
+  // As the VFS of this database sleeps.
+  void sleep_ms(std::int64_t ms) const;
   void set_busy_timeout(int ms) const { sqlite3_busy_timeout(handle_.get(), ms); }
   // Null unless opened as `polite`.
   PoliteVfs* polite() const { return polite_.get(); }

@@ -170,7 +170,6 @@ def test_a_large_table_is_sent_beside_its_application_and_once(tmp_path, parent,
     assert now[0][0] == rows + busy.written
 
 
-@pytest.mark.xfail(reason="open: chunks without a pause between them keep a waiting writer out")
 def test_an_application_writes_while_capture_is_installed(tmp_path):
     path = tmp_path / "app.db"
     app = sqlite3.connect(path, isolation_level=None)
