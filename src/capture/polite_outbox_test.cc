@@ -198,6 +198,43 @@ TEST_P(PoliteOutboxTest, AnOutboxOverItsLimitStopsCaptureUntilThereIsSpaceAndBeg
   EXPECT_EQ(App(path_).number("SELECT count(*) FROM evodb_state WHERE key = 'full'"), 0);
 }
 
+TEST_P(PoliteOutboxTest, WhatAnOutboxHoldsIsWeighedThoughNobodyReadIt) {
+  make();
+  SqliteOutboxOptions options;
+  options.clock = &wall_;
+  options.polite.emplace();
+  options.polite->reserve_bytes = 0;
+  options.space.max_bytes = 2u << 20;
+  auto outbox = must(SqliteOutbox::open(path_, options));
+  must(outbox->state());
+  const auto look = [&] {
+    for (int i = 0; i < 2; ++i) {  // under a rollback journal not right behind a write of others
+      wall_.advance_ms(1'500);
+      must(outbox->changed());
+    }
+  };
+  const auto captured = [&] {
+    return App(path_).number("SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'") > 0;
+  };
+  const auto insert = [&](int rows, int bytes) {
+    App(path_).run("WITH RECURSIVE i(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM i WHERE x < " +
+                   std::to_string(rows) + ") INSERT INTO t(n, filler) SELECT 0, " +
+                   "hex(zeroblob(" + std::to_string(bytes / 2) + ")) FROM i");
+  };
+  // Many small ones were read, and tell nothing of the large ones behind them.
+  insert(2'000, 10);
+  look();
+  Taken taken;
+  must(outbox->read(Lsn(), taken));
+  EXPECT_TRUE(captured());
+  insert(30, 20'000);
+  look();
+  EXPECT_TRUE(captured()) << "some 700 KB";
+  insert(1, 1'500'000);
+  look();
+  EXPECT_FALSE(captured()) << "2.2 MB";
+}
+
 TEST_P(PoliteOutboxTest, OrLetsWritesFailAndSaysWhy) {
   make();
   const auto open_with = [&](std::uint64_t max_bytes) {

@@ -201,6 +201,7 @@ void SqliteOutbox::adopt(LogMemory now) {
   unsound_.reset();
   // Under the same numbers other definitions may stand there.
   tables_.clear();
+  held_ = {};
   group_ends_.clear();
   seen_schema_version_.reset();
   refresh_at_ms_.reset();
@@ -217,6 +218,7 @@ void SqliteOutbox::follow(const std::string& why, LogMemory now) {
 }
 
 std::uint64_t SqliteOutbox::bytes_each() const {
+  if (held_.changes() > 0) return held_.total() / held_.changes();
   return measured_rows_ == 0 ? change_bytes_guess : measured_bytes_ / measured_rows_;
 }
 

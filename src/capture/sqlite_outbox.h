@@ -31,6 +31,7 @@
 #include <utility>
 #include <vector>
 
+#include "capture/held_bytes.h"
 #include "capture/log_memory.h"
 #include "capture/outbox.h"
 #include "capture/outbox_row.h"
@@ -150,6 +151,8 @@ class SqliteOutbox final : public Outbox {
 
   // --- space: sqlite_outbox_space.cc
   Result<void> look_after_space();
+  // What the changes in (after, head] take, from a sample, whether somebody has read them or not.
+  Result<std::uint64_t> weigh(Lsn after, Lsn head);
   Result<void> stop_for_space(const std::string& why);
   Result<void> go_on_with_space();
   Result<void> prepare();
@@ -215,6 +218,7 @@ class SqliteOutbox final : public Outbox {
   std::size_t look_changes_max_ = 2'000;  // of one slice under a rollback journal
   std::unique_ptr<SpaceReserve> space_;
   std::optional<base::MonotonicMillis> space_seen_at_;
+  HeldBytes held_;
   bool stopped_for_space_ = false;  // as far as this process knows
   const int busy_timeout_ms_;
   base::Clock* const clock_;
@@ -241,7 +245,7 @@ class SqliteOutbox final : public Outbox {
   OutboxRow row_;
   std::unordered_map<std::int64_t, std::unique_ptr<KnownTable>> tables_;
   std::deque<Lsn> group_ends_;                            // ascending: the labels given so far
-  std::uint64_t measured_rows_ = 0, measured_bytes_ = 0;  // for held_bytes
+  std::uint64_t measured_rows_ = 0, measured_bytes_ = 0;  // of what was read
 };
 
 }  // namespace evodb::capture

@@ -2,6 +2,8 @@
 //
 // `evodb_state.full` says that this is why capture stopped ('pause', beside `paused`) or that
 // writes fail ('block'), so that another edge process goes on from there. It has no part in `sum`.
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "capture/capture_plan.h"
@@ -13,6 +15,21 @@ namespace {
 constexpr std::int64_t look_ms = 1'000;
 // On a full disk an outbox of less is not what fills it.
 constexpr std::uint64_t worth_stopping_bytes = 1u << 20;
+
+// A sample ends with the row that reaches any of these.
+constexpr std::uint64_t sample_rows_max = 64;
+constexpr std::uint64_t sample_bytes_max = 1u << 20;
+// Of a row in SQLite's file, about, besides its texts and blobs.
+constexpr std::uint64_t row_bytes = 24, value_bytes = 8;
+
+// The i-th of points that are spread evenly over 0 to n - 1 however many of them are taken: multiples
+// of the golden ratio, without their whole part.
+std::uint64_t spread(std::uint64_t i, std::uint64_t n) {
+  constexpr double golden = 0.618033988749894848;
+  const double at = golden * static_cast<double>(i);
+  return std::min(n - 1,
+                  static_cast<std::uint64_t>((at - std::floor(at)) * static_cast<double>(n)));
+}
 
 constexpr const char* full_key = "SELECT value FROM main.evodb_state WHERE key = 'full'";
 constexpr const char* block_trigger = "evodb_full";
@@ -34,6 +51,24 @@ std::string mib(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " Mi
 
 }  // namespace
 
+Result<std::uint64_t> SqliteOutbox::weigh(Lsn after, Lsn head) {
+  const std::uint64_t held = head.value - after.value;
+  std::uint64_t rows = 0, bytes = 0;
+  for (std::uint64_t i = 0; i < std::min(held, sample_rows_max) && bytes < sample_bytes_max; ++i) {
+    const std::uint64_t at = after.value + 1 + (held <= sample_rows_max ? i : spread(i, held));
+    const auto row = EVODB_TRY(db_.kept("SELECT * FROM main.evodb_outbox WHERE id = ?1"));
+    row->bind(1, static_cast<std::int64_t>(at));
+    const bool found = EVODB_TRY(row->step());
+    if (!found) continue;
+    ++rows;
+    bytes += row_bytes;
+    for (int column = outbox_value_column; column < row->column_count(); ++column) {
+      if (!row->value(column).is_null()) bytes += value_bytes + row->payload_bytes(column);
+    }
+  }
+  return rows == 0 ? 0 : bytes * held / rows;
+}
+
 Result<void> SqliteOutbox::look_after_space() {
   if (!space_ || abandoned_ || stale_) return {};
   const auto now = clock_->monotonic();
@@ -48,7 +83,13 @@ Result<void> SqliteOutbox::look_after_space() {
   const bool reserved = space_->keep();
   const Lsn head = EVODB_TRY(consistently(db_, [&] { return outbox_head(db_); }));
   const Lsn mark = memory_.trimmed;
-  const std::uint64_t held = head > mark ? (head.value - mark.value) * bytes_each() : 0;
+  held_.forget(mark);
+  if (head > held_.end()) {
+    const auto bytes = consistently(db_, [&] { return weigh(held_.end(), head); });
+    if (!bytes && !may_pass(bytes.error().kind)) return fail(bytes.error());
+    if (bytes) held_.add(head, *bytes);  // else the next look finds more at once
+  }
+  const std::uint64_t held = held_.total();
   const bool over = limit_.max_bytes > 0 && held >= limit_.max_bytes;
   const bool no_disk = space_->disk_is_full();
 
