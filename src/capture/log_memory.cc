@@ -7,20 +7,20 @@ namespace {
 
 LogVerdict other(std::string why) { return {LogChange::kOther, std::move(why)}; }
 
-std::string lsn_text(Lsn lsn) { return std::to_string(lsn.value); }
+std::string lsn_in_words(Lsn lsn) { return std::to_string(lsn.value); }
 
 }  // namespace
 
 Result<LogVerdict> check_itself(const Database& db, const CaptureState& state) {
   const Lsn head = EVODB_TRY(outbox_head(db));
   if (head < state.trimmed) {
-    return other("evodb_outbox was emptied: it ends at LSN " + lsn_text(head) +
-                 ", and changes up to " + lsn_text(state.trimmed) + " were acknowledged");
+    return other("evodb_outbox was emptied: it ends at LSN " + lsn_in_words(head) +
+                 ", and changes up to " + lsn_in_words(state.trimmed) + " were acknowledged");
   }
   if (state.anchor != 0) {
     const bool anchored = EVODB_TRY(has_row(db, state.trimmed, state.anchor));
     if (!anchored) {
-      return other("evodb_outbox was emptied: the row of LSN " + lsn_text(state.trimmed) +
+      return other("evodb_outbox was emptied: the row of LSN " + lsn_in_words(state.trimmed) +
                    " is not the one that capture keeps there");
     }
   }
@@ -42,14 +42,14 @@ Result<LogVerdict> compare(const Database& db, const CaptureState& state, const 
   }
   if (state.trimmed < memory.trimmed) {
     return other("the database was restored or replaced: its log begins behind LSN " +
-                 lsn_text(state.trimmed) + ", and changes up to " + lsn_text(memory.trimmed) +
+                 lsn_in_words(state.trimmed) + ", and changes up to " + lsn_in_words(memory.trimmed) +
                  " were acknowledged");
   }
   if (state.trimmed == memory.trimmed && state.trimmed_chain != memory.trimmed_chain) {
     return other(
         "the database was restored or replaced: other changes than its own were "
         "acknowledged up to LSN " +
-        lsn_text(state.trimmed));
+        lsn_in_words(state.trimmed));
   }
   if (definitions < memory.definitions) {
     return LogVerdict{LogChange::kBroken,
@@ -62,7 +62,7 @@ Result<LogVerdict> compare(const Database& db, const CaptureState& state, const 
     const bool there = EVODB_TRY(has_row(db, memory.seen, memory.seen_hash));
     if (!there) {
       return other("the database was restored or replaced, or its log was cut: the change of LSN " +
-                   lsn_text(memory.seen) + " is not the one that was there");
+                   lsn_in_words(memory.seen) + " is not the one that was there");
     }
   }
   if (state.life != memory.life) {

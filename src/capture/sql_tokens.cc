@@ -10,12 +10,12 @@ bool is_comment(std::string_view sql, std::size_t at) {
   return rest.starts_with("--") || rest.starts_with("/*");
 }
 
+}  // namespace
+
 bool is_word_byte(char c) {
   const auto byte = static_cast<unsigned char>(c);
   return std::isalnum(byte) != 0 || c == '_' || c == '$' || byte >= 0x80;
 }
-
-}  // namespace
 
 std::size_t skip_token(std::string_view sql, std::size_t at) {
   const char c = sql[at];

@@ -21,6 +21,9 @@ bool split_list(std::string_view sql, std::vector<std::string>* parts, std::size
 // Without white space at both ends.
 void trim_spaces(std::string& text);
 
+// Of a name that is not quoted, as SQLite reads it.
+bool is_word_byte(char c);
+
 // Whether `word`, in capitals, stands at `at` by itself.
 bool is_word_at(std::string_view sql, std::size_t at, std::string_view word);
 

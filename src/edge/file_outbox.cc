@@ -17,7 +17,6 @@ constexpr std::uint8_t has_key = 1, has_before = 2, has_after = 4;
 constexpr std::uint8_t has_checksum = 8;  // four bytes at the end; not in files of before 0.2
 
 std::int64_t as_stored(std::uint64_t v) { return static_cast<std::int64_t>(v); }
-std::uint64_t as_read(std::int64_t v) { return static_cast<std::uint64_t>(v); }
 
 // SQLite checks nothing of what it stores: everything of a change but its rows goes in as well.
 struct Envelope {

@@ -40,6 +40,9 @@ struct FileOutboxOptions {
   std::string vfs;  // a registered sqlite3_vfs; "": the machine's files
 };
 
+// SQLite's integers have a sign, ours have none.
+inline std::uint64_t as_read(std::int64_t v) { return static_cast<std::uint64_t>(v); }
+
 class FileOutbox final : public AppendableOutbox {
  public:
   // `first_epoch` is for a file that does not exist yet.

@@ -17,8 +17,6 @@ constexpr const char* schema[] = {
     "INTEGER NOT NULL, tbl INTEGER NOT NULL, rows BLOB NOT NULL)",
 };
 
-std::uint64_t as_read(std::int64_t v) { return static_cast<std::uint64_t>(v); }
-
 }  // namespace
 
 Result<std::unique_ptr<FileOutbox>> FileOutbox::open(const std::string& path,

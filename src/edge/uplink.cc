@@ -11,7 +11,6 @@
 namespace evodb::edge {
 namespace {
 
-constexpr std::int64_t busy_retry_ms = 20;
 // The third epoch in a row that brings nothing waits so long: each may be a snapshot of everything.
 constexpr int epochs_in_vain_max = 2;
 constexpr int grown_since_hello_max = 3;

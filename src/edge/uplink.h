@@ -44,6 +44,8 @@ enum class CopyRule : std::uint8_t {
   kRename,  // goes on as SOURCE-copy-XXXXXXXX, as a new epoch
 };
 
+inline constexpr std::int64_t busy_retry_ms = 20;  // after an outbox said that it is in use
+
 struct UplinkOptions {
   LinkOptions link;  // of it open_ms_max is also the time from hello to welcome
   std::string token;

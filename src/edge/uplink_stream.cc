@@ -12,7 +12,6 @@ constexpr std::size_t inflight_batches_max = 256;
 constexpr std::uint64_t turn_bytes_max = 2u << 20;
 constexpr std::uint64_t turn_changes_max = 8'192;
 constexpr std::uint64_t least_batch_bytes = 4'096;  // credit below it does not make batches smaller
-constexpr std::int64_t busy_retry_ms = 20;
 constexpr std::int64_t wants_no_trim_ms = 100;
 
 }  // namespace

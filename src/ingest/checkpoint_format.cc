@@ -14,7 +14,7 @@ constexpr std::uint32_t version = 2;
 // Runs of unordered sources had ages, when these were forgotten after a while.
 constexpr std::uint32_t version_with_ages = 1;
 constexpr std::size_t crc_offset = 8;
-constexpr std::uint8_t flag_chain_known = 1, flag_rebuilt = 2;
+constexpr std::uint8_t flag_chain_known = 1, flag_mark_rebuilt = 2;
 
 std::unexpected<Error> malformed(const char* what) {
   return fail(ErrorKind::kCorrupt, std::string("the checkpoint of marks is damaged: ") + what);
@@ -27,8 +27,8 @@ bool read_mark(base::ByteReader& in, CheckpointMark* mark) {
       !in.u64(&mark->chain.value) || !in.varint(&mark->txn.value)) {
     return false;
   }
-  mark->rebuilt = (flags & flag_rebuilt) != 0;
-  return flags <= (flag_chain_known | flag_rebuilt);
+  mark->rebuilt = (flags & flag_mark_rebuilt) != 0;
+  return flags <= (flag_chain_known | flag_mark_rebuilt);
 }
 
 bool read_unordered(base::ByteReader& in, bool ages, CheckpointContents::Unordered* source) {
@@ -90,7 +90,7 @@ void CheckpointWriter::add_mark(const CheckpointMark& mark) {
   base::put_string(out_, mark.source);
   char raw[4 * base::varint_bytes_max + 1 + sizeof mark.chain.value];
   char* p = base::store_varint(raw, mark.epoch.value);
-  *p++ = static_cast<char>(mark.rebuilt ? flag_rebuilt : flag_chain_known);
+  *p++ = static_cast<char>(mark.rebuilt ? flag_mark_rebuilt : flag_chain_known);
   p = base::store_varint(p, mark.durable.value);
   p = base::store_varint(p, mark.persisted.value);
   base::store_fixed(p, mark.chain.value);

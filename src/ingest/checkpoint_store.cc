@@ -9,8 +9,8 @@
 namespace evodb::ingest {
 namespace {
 
-constexpr char magic[] = "EVODBCKP";
-constexpr std::uint32_t version = 1;
+constexpr char file_magic[] = "EVODBCKP";
+constexpr std::uint32_t file_version = 1;
 // Where the fields of a file's header lie.
 constexpr std::size_t version_at = 8;            // u32, behind the magic
 constexpr std::size_t crc_at = version_at + 4;   // u32, over all that follows it
@@ -51,9 +51,9 @@ Result<void> write_checkpoint(base::Disk& disk, const std::string& directory,
                               journal::JournalId journal, std::string_view bytes) {
   EVODB_TRY(disk.make_directories(directory));
   std::vector<Named> before = EVODB_TRY(find_checkpoints(disk, directory));
-  std::string file(magic, version_at);
+  std::string file(file_magic, version_at);
   file.reserve(header_bytes + bytes.size());
-  base::put_u32(file, version);
+  base::put_u32(file, file_version);
   base::put_u32(file, 0);
   base::put_u64(file, journal.value);
   base::put_u64(file, bytes.size());
@@ -78,14 +78,14 @@ Result<std::optional<LoadedCheckpoint>> load_checkpoint(base::Disk& disk,
     const std::string path = directory + "/" + it->name;
     const std::string file = EVODB_TRY(base::read_whole_file(disk, path));
     const bool whole =
-        file.size() >= header_bytes && file.starts_with(std::string_view(magic, version_at)) &&
+        file.size() >= header_bytes && file.starts_with(std::string_view(file_magic, version_at)) &&
         base::load_fixed<std::uint32_t>(file.data() + crc_at) == crc_of(file) &&
         base::load_fixed<std::uint64_t>(file.data() + size_at) == file.size() - header_bytes;
     if (!whole) {
       damaged = path;
       continue;
     }
-    if (base::load_fixed<std::uint32_t>(file.data() + version_at) != version) {
+    if (base::load_fixed<std::uint32_t>(file.data() + version_at) != file_version) {
       return fail(ErrorKind::kInvalid, path + ": a later format; use the version that wrote it");
     }
     if (base::load_fixed<std::uint64_t>(file.data() + journal_at) != journal.value) continue;

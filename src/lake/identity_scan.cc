@@ -13,7 +13,7 @@
 namespace evodb::lake {
 namespace {
 
-constexpr std::int64_t run_rows = 4096;
+constexpr std::int64_t scan_rows = 4096;
 
 // The leaf with this field id and type, or -1.
 int find_leaf(const parquet::SchemaDescriptor& schema, int field_id, parquet::Type::type type) {
@@ -30,7 +30,7 @@ int find_leaf(const parquet::SchemaDescriptor& schema, int field_id, parquet::Ty
 template <class DType>
 bool read_run(parquet::ColumnReader& reader, std::int64_t n, typename DType::c_type* values) {
   auto& typed = static_cast<parquet::TypedColumnReader<DType>&>(reader);
-  std::array<std::int16_t, run_rows> levels;
+  std::array<std::int16_t, scan_rows> levels;
   std::int64_t done = 0;
   while (done < n) {
     std::int64_t got = 0;
@@ -49,15 +49,15 @@ bool scan_group(parquet::RowGroupReader& group, const std::array<int, 3>& leaves
   const auto lsns = group.Column(leaves[2]);
   // A page's text is gone with the next page; ReadBatch stops at a page's end, and so the others
   // follow its pace.
-  std::array<std::int64_t, run_rows> epoch, lsn;
-  std::array<parquet::ByteArray, run_rows> source;
-  std::array<std::int16_t, run_rows> levels;
+  std::array<std::int64_t, scan_rows> epoch, lsn;
+  std::array<parquet::ByteArray, scan_rows> source;
+  std::array<std::int16_t, scan_rows> levels;
   auto& text = static_cast<parquet::TypedColumnReader<parquet::ByteArrayType>&>(*sources);
   std::int64_t left = group.metadata()->num_rows();
   while (left > 0) {
     std::int64_t got = 0;
     const std::int64_t n =
-        text.ReadBatch(std::min(left, run_rows), levels.data(), nullptr, source.data(), &got);
+        text.ReadBatch(std::min(left, scan_rows), levels.data(), nullptr, source.data(), &got);
     if (n == 0 || got != n) return false;
     if (!read_run<parquet::Int64Type>(*epochs, n, epoch.data()) ||
         !read_run<parquet::Int64Type>(*lsns, n, lsn.data())) {

@@ -6,13 +6,13 @@
 namespace evodb::parent {
 namespace {
 
-constexpr char magic[] = "EVODBHOV";
-constexpr std::size_t header_bytes = 16;  // magic, version, CRC32C of what follows
+constexpr char hand_over_magic[] = "EVODBHOV";
+constexpr std::size_t hand_over_header_bytes = 16;  // magic, version, CRC32C of what follows
 
 }  // namespace
 
 std::string encode_hand_over(const HandOverContents& contents) {
-  std::string out(magic, 8);
+  std::string out(hand_over_magic, 8);
   base::put_u32(out, hand_over_version);
   base::put_u32(out, 0);
   base::put_u64(out, contents.journal_id);
@@ -25,7 +25,8 @@ std::string encode_hand_over(const HandOverContents& contents) {
   }
   base::put_string(out, contents.connections);
   base::put_string(out, contents.sessions);
-  base::store_fixed(out.data() + 12, base::crc32c(std::string_view(out).substr(header_bytes)));
+  base::store_fixed(out.data() + 12,
+                    base::crc32c(std::string_view(out).substr(hand_over_header_bytes)));
   return out;
 }
 
@@ -33,7 +34,8 @@ Result<HandOverContents> decode_hand_over(std::string_view bytes) {
   const auto damaged = [](const char* what) {
     return fail(ErrorKind::kInvalid, std::string("what was handed over is damaged: ") + what);
   };
-  if (bytes.size() < header_bytes || !bytes.starts_with(magic)) return damaged("no header");
+  if (bytes.size() < hand_over_header_bytes || !bytes.starts_with(hand_over_magic))
+    return damaged("no header");
   if (const auto version = base::load_fixed<std::uint32_t>(bytes.data() + 8);
       version != hand_over_version) {
     return fail(ErrorKind::kInvalid, "it was handed over in version " + std::to_string(version) +
@@ -41,11 +43,11 @@ Result<HandOverContents> decode_hand_over(std::string_view bytes) {
                                          std::to_string(hand_over_version));
   }
   if (base::load_fixed<std::uint32_t>(bytes.data() + 12) !=
-      base::crc32c(bytes.substr(header_bytes))) {
+      base::crc32c(bytes.substr(hand_over_header_bytes))) {
     return damaged("the checksum does not hold");
   }
   HandOverContents contents;
-  base::ByteReader in(bytes.substr(header_bytes));
+  base::ByteReader in(bytes.substr(hand_over_header_bytes));
   std::uint64_t count = 0;
   if (!in.u64(&contents.journal_id) || !in.u64(&contents.journal_end.value) || !in.varint(&count) ||
       count > in.remaining()) {

@@ -11,7 +11,7 @@
 namespace evodb::parent {
 namespace {
 
-constexpr std::string_view magic = "EVODBSA1";
+constexpr std::string_view set_aside_magic = "EVODBSA1";
 constexpr std::uint64_t header_bytes = 20;
 // u32 length, u8 type, u64 position, u64 end; behind the payload a u32 CRC32C of all that.
 constexpr std::size_t head_bytes = 21;
@@ -109,11 +109,11 @@ Result<void> SetAside::recover() {
   file_ = EVODB_TRY(disk_.open(path(), base::OpenMode::kReadWrite));
   std::string header(header_bytes, '\0');
   const bool whole = EVODB_TRY(file_->pread(0, header.data(), header_bytes)) == header_bytes &&
-                     std::string_view(header).starts_with(magic) &&
+                     std::string_view(header).starts_with(set_aside_magic) &&
                      base::load_fixed<std::uint32_t>(header.data() + 16) ==
                          base::crc32c(std::string_view(header).substr(0, 16));
-  const bool ours =
-      whole && base::load_fixed<std::uint64_t>(header.data() + magic.size()) == journal_.value;
+  const bool ours = whole && base::load_fixed<std::uint64_t>(
+                                 header.data() + set_aside_magic.size()) == journal_.value;
   if (!ours) return clear();
   end_ = header_bytes;
   for (Found found; EVODB_TRY(read_record(*file_, end_, &found));) {
@@ -127,7 +127,7 @@ Result<void> SetAside::recover() {
 }
 
 Result<void> SetAside::create() {
-  std::string header(magic);
+  std::string header(set_aside_magic);
   base::put_u64(header, journal_.value);
   base::put_u32(header, base::crc32c(header));
   EVODB_TRY(base::write_file_atomically(disk_, path(), header));

@@ -35,7 +35,7 @@ std::string amz_date(UnixMillis now) {
 }
 
 // Header values are signed without their outer spaces, inner runs of spaces folded into one.
-std::string trimmed(std::string_view value) {
+std::string with_single_spaces(std::string_view value) {
   std::string out;
   for (const char c : value) {
     if (c == ' ' && (out.empty() || out.back() == ' ')) continue;
@@ -114,7 +114,7 @@ Pairs sign(const Credentials& credentials, const SignedRequest& request, UnixMil
   std::sort(headers.begin(), headers.end());
   std::string canonical_headers, signed_names;
   for (const auto& [name, value] : headers) {
-    canonical_headers += name + ":" + trimmed(value) + "\n";
+    canonical_headers += name + ":" + with_single_spaces(value) + "\n";
     signed_names += (signed_names.empty() ? "" : ";") + name;
   }
 

@@ -196,13 +196,15 @@ class RecordReader {
   const AvroValue& record_;
 };
 
-std::unexpected<Error> corrupt(const std::string& why) { return fail(ErrorKind::kCorrupt, why); }
+std::unexpected<Error> bad_manifest(const std::string& why) {
+  return fail(ErrorKind::kCorrupt, why);
+}
 
 Result<ManifestEntry> read_entry(const AvroFile& file, const AvroValue& row,
                                  const ManifestFile& listed) {
   RecordReader outer(file, row);
   const std::int32_t status = outer.require_int(0);
-  if (status < 0 || status > 2) return corrupt("a manifest entry has an unknown status");
+  if (status < 0 || status > 2) return bad_manifest("a manifest entry has an unknown status");
   ManifestEntry entry;
   entry.status = static_cast<EntryStatus>(status);
   entry.snapshot_id = outer.optional_long(1).value_or(listed.added_snapshot_id);
@@ -214,11 +216,11 @@ Result<ManifestEntry> read_entry(const AvroFile& file, const AvroValue& row,
     if (!entry.sequence_number) entry.sequence_number = listed.sequence_number;
     if (!entry.file_sequence_number) entry.file_sequence_number = listed.sequence_number;
   }
-  if (!entry.sequence_number) return corrupt("a manifest entry lacks its sequence number");
+  if (!entry.sequence_number) return bad_manifest("a manifest entry lacks its sequence number");
   if (!entry.file_sequence_number) entry.file_sequence_number = entry.sequence_number;
 
   const AvroValue* data_file = outer.record(2);
-  if (data_file == nullptr) return corrupt("a manifest entry has no data file");
+  if (data_file == nullptr) return bad_manifest("a manifest entry has no data file");
   RecordReader in(file, *data_file);
   entry.content = in.int_or_zero(134);
   entry.file.location = in.require_bytes(100);
@@ -238,9 +240,10 @@ Result<ManifestEntry> read_entry(const AvroFile& file, const AvroValue& row,
   in.list(132, entry.file.split_offsets);
   in.list(135, entry.equality_ids);
   if (const auto order = in.optional_long(140)) entry.sort_order_id = in.narrow(order);
-  if (outer.broken || in.broken) return corrupt("a manifest entry lacks a field or mistypes one");
+  if (outer.broken || in.broken)
+    return bad_manifest("a manifest entry lacks a field or mistypes one");
   if (entry.file.location.empty() || entry.file.record_count < 0 || entry.file.file_bytes < 0) {
-    return corrupt("a manifest entry has no path or a negative size");
+    return bad_manifest("a manifest entry has no path or a negative size");
   }
   return entry;
 }
@@ -275,7 +278,7 @@ Result<ManifestFile> read_line(const AvroFile& file, const AvroValue& row) {
   if (in.broken || out.location.empty() || out.bytes < 0 || out.added_files < 0 ||
       out.existing_files < 0 || out.deleted_files < 0 || out.added_rows < 0 ||
       out.existing_rows < 0 || out.deleted_rows < 0) {
-    return corrupt("a line of a manifest list lacks a field or mistypes one");
+    return bad_manifest("a line of a manifest list lacks a field or mistypes one");
   }
   return out;
 }

@@ -8,7 +8,7 @@
 namespace evodb::table {
 namespace {
 
-std::string folder_of(const std::string& location) {
+std::string directory_of(const std::string& location) {
   return location.substr(0, location.rfind('/') + 1);
 }
 
@@ -74,7 +74,7 @@ std::vector<std::string> TableMetadata::retain_snapshots(std::uint32_t snapshots
     while (!names.empty()) {
       const std::string_view name = names.substr(0, names.find(','));
       if (!name.empty() && name.find('/') == std::string_view::npos) {
-        dropped.push_back(folder_of(next.manifest_list) + std::string(name));
+        dropped.push_back(directory_of(next.manifest_list) + std::string(name));
       }
       names.remove_prefix(std::min(names.size(), name.size() + 1));
     }

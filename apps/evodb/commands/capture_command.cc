@@ -11,7 +11,7 @@ namespace evodb::app {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 int install(const capture::InstallOptions& options) {
   base::SystemClock clock;
@@ -36,8 +36,8 @@ int install(const capture::InstallOptions& options) {
   return kExitOk;
 }
 
-Json to_json(const capture::CaptureStatus& s) {
-  Json tables = Json::array();
+OrderedJson to_json(const capture::CaptureStatus& s) {
+  OrderedJson tables = OrderedJson::array();
   for (const auto& table : s.tables) {
     tables.push_back({{"name", table.name},
                       {"captured", table.captured},
@@ -65,7 +65,8 @@ int show_status(const std::string& db, bool as_json) {
   if (!s) return report(s.error());
   if (as_json) {
     // `replace`: a table's name may be any bytes.
-    std::printf("%s\n", to_json(*s).dump(2, ' ', false, Json::error_handler_t::replace).c_str());
+    std::printf("%s\n",
+                to_json(*s).dump(2, ' ', false, OrderedJson::error_handler_t::replace).c_str());
     return kExitOk;
   }
   std::printf("%s: source %s, epoch %lu%s\n", db.c_str(), s->source.c_str(), s->epoch.value,

@@ -19,7 +19,7 @@ namespace evodb::app {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 struct EdgeArguments {
   std::string db, parent, source;
@@ -128,8 +128,8 @@ class Teller {
   bool connected_ = false, drawn_ = false;
 };
 
-Json to_json(const EdgeArguments& arguments, const std::string& source,
-             const edge::EdgeReport& report_of) {
+OrderedJson to_json(const EdgeArguments& arguments, const std::string& source,
+                    const edge::EdgeReport& report_of) {
   const edge::EdgeProgress& p = report_of.progress;
   const edge::UplinkStats& link = p.uplink;
   return {{"db", arguments.db},
@@ -189,7 +189,7 @@ int run_edge(const EdgeArguments& arguments) {
   if (arguments.json) {
     // `replace`: a source's name may be any bytes.
     std::printf("%s\n", to_json(arguments, done->renamed_to.value_or(*source), *done)
-                            .dump(-1, ' ', false, Json::error_handler_t::replace)
+                            .dump(-1, ' ', false, OrderedJson::error_handler_t::replace)
                             .c_str());
   }
   if (arguments.until_caught_up && !done->caught_up) {

@@ -17,6 +17,7 @@
 
 #include "base/assert.h"
 #include "base/posix/socket_address.h"
+#include "base/posix/socket_option.h"
 
 namespace evodb::base {
 namespace {
@@ -58,11 +59,6 @@ void set_timer(int fd, int flags, std::int64_t us) {  // 0: not any more
       .it_value = {static_cast<time_t>(us / 1'000'000), static_cast<long>(us % 1'000'000) * 1'000}};
   const int set = timerfd_settime(fd, flags, &at, nullptr);
   EVODB_ASSERT(set == 0, "a timer of ours");
-}
-
-void set_option(int fd, int level, int name, int value) {
-  // Refused by a socket that is no TCP one: nothing depends on it.
-  (void)setsockopt(fd, level, name, &value, sizeof value);
 }
 
 }  // namespace
@@ -336,7 +332,7 @@ Result<std::string> EpollLoop::listen(const std::string& address, StreamEvents& 
     return fail(ErrorKind::kInvalid, "cannot listen on " + address + ": " + why + advice);
   };
   if (fd < 0) return give_up("");
-  set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  set_socket_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
   tune(fd);  // what is accepted inherits it: seven calls less a connection
   if (bind(fd, reinterpret_cast<const sockaddr*>(&bound.storage), bound.size) != 0) {
     return give_up(errno == EADDRINUSE ? "; stop the process that has it, or choose another address"
@@ -465,13 +461,13 @@ void EpollLoop::release(StreamId id) {
 }
 
 void EpollLoop::tune(int fd) {
-  set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-  set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, options_.kernel_unsent_bytes_max);
-  set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-  set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, options_.keepalive_idle_s);
-  set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
-  set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 4);
-  set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, options_.dead_peer_ms_max);
+  set_socket_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  set_socket_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, options_.kernel_unsent_bytes_max);
+  set_socket_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_socket_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, options_.keepalive_idle_s);
+  set_socket_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
+  set_socket_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 4);
+  set_socket_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, options_.dead_peer_ms_max);
 }
 
 void EpollLoop::set_flag(StreamId id, Stream& s, std::uint8_t flag, bool on) {

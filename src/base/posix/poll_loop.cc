@@ -14,6 +14,7 @@
 
 #include "base/assert.h"
 #include "base/posix/socket_address.h"
+#include "base/posix/socket_option.h"
 
 namespace evodb::base {
 namespace {
@@ -28,10 +29,6 @@ bool make_nonblocking(int fd) {
   const int flags = fcntl(fd, F_GETFL);
   return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0 &&
          fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
-}
-
-void set_option(int fd, int level, int name, int value) {
-  (void)setsockopt(fd, level, name, &value, sizeof value);  // nothing depends on it
 }
 
 }  // namespace
@@ -213,9 +210,9 @@ Result<StreamId> PollLoop::dial(const std::string& host, std::uint16_t port, Str
     return fail(ErrorKind::kRetry,
                 "cannot make a socket: " + why + "; raise the limit of open files (ulimit -n)");
   }
-  set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  set_socket_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 #ifdef SO_NOSIGPIPE
-  set_option(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
+  set_socket_option(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
 #endif
   if (connect(fd, reinterpret_cast<const sockaddr*>(&to.storage), to.size) != 0 &&
       errno != EINPROGRESS && errno != EINTR) {

@@ -5,7 +5,6 @@
 namespace evodb::wire {
 namespace {
 
-constexpr std::size_t name_bytes_max = 0xffff;
 constexpr auto first_v1_cause = static_cast<std::uint8_t>(NackCause::kV1BufferFull);
 
 std::optional<std::string_view> view_of(const std::optional<std::string>& text) {
@@ -26,15 +25,15 @@ Result<void> check_entry(const WalEntry& entry) {
     return fail(ErrorKind::kInvalid,
                 name + ": wire v1 carries JSON text; set before_json and after_json");
   }
-  if (entry.table.size() > name_bytes_max || entry.row_id.size() > name_bytes_max) {
+  if (entry.table.size() > v1_name_bytes_max || entry.row_id.size() > v1_name_bytes_max) {
     return fail(ErrorKind::kOverLimit, name + ": a table or row id over 65,535 bytes");
   }
   return {};
 }
 
 Result<std::string> encode_batch(const CdcBatchMessage& m) {
-  if (m.source.size() > name_bytes_max ||
-      (m.correlation_id && m.correlation_id->size() > name_bytes_max)) {
+  if (m.source.size() > v1_name_bytes_max ||
+      (m.correlation_id && m.correlation_id->size() > v1_name_bytes_max)) {
     return fail(ErrorKind::kOverLimit, "a source or correlation id over 65,535 bytes");
   }
   std::string bytes;
@@ -66,7 +65,7 @@ Result<std::string> encode_ack(const AckMessage& m) {
   if (m.json) {
     return encode_v1_text(V1TextAck{m.timestamp, m.batch_sequence, status, m.correlation_id});
   }
-  if (m.correlation_id && m.correlation_id->size() > name_bytes_max) {
+  if (m.correlation_id && m.correlation_id->size() > v1_name_bytes_max) {
     return fail(ErrorKind::kOverLimit, "a correlation id over 65,535 bytes");
   }
   std::string bytes;
@@ -84,7 +83,7 @@ Result<std::string> encode_nack(const NackMessage& m) {
     return encode_v1_text(V1TextNack{m.timestamp, m.batch_sequence, reason, m.should_retry,
                                      m.retry_after_ms, m.text, m.correlation_id});
   }
-  if (m.correlation_id && m.correlation_id->size() > name_bytes_max) {
+  if (m.correlation_id && m.correlation_id->size() > v1_name_bytes_max) {
     return fail(ErrorKind::kOverLimit, "a correlation id over 65,535 bytes");
   }
   std::string bytes;

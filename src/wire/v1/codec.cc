@@ -15,9 +15,8 @@ constexpr std::uint8_t version = 1;
 constexpr std::uint8_t flag_compressed = 1;
 constexpr std::uint8_t flag_correlation_id = 2;
 constexpr std::uint8_t flag_retry = 4;
-constexpr std::size_t checksum_offset = 36;
+constexpr std::size_t crc_offset = 36;
 constexpr std::size_t entry_bytes_min = 29;
-constexpr std::size_t name_bytes_max = 0xffff;
 constexpr std::size_t nack_text_bytes_max = 1024;
 
 // IEEE 802.3, reflected, polynomial 0x04C11DB7: the CRC of zip and PNG.
@@ -38,9 +37,9 @@ std::uint32_t crc32_add(std::uint32_t crc, std::string_view bytes) {
 }
 
 // REQUIRES: a batch header's bytes.
-std::uint32_t checksum_of(std::string_view message) {
+std::uint32_t crc_of(std::string_view message) {
   static constexpr char zero[4] = {};
-  std::uint32_t crc = crc32_add(0xffffffffu, message.substr(0, checksum_offset));
+  std::uint32_t crc = crc32_add(0xffffffffu, message.substr(0, crc_offset));
   crc = crc32_add(crc, std::string_view(zero, sizeof zero));
   return ~crc32_add(crc, message.substr(v1_batch_header_bytes));
 }
@@ -89,7 +88,7 @@ void put_correlation_id(std::string& out, const std::optional<std::string_view>&
 }
 
 std::uint8_t correlation_flag(const std::optional<std::string_view>& id) {
-  EVODB_ASSERT(!id || id->size() <= name_bytes_max, "a correlation id over 65,535 bytes");
+  EVODB_ASSERT(!id || id->size() <= v1_name_bytes_max, "a correlation id over 65,535 bytes");
   return id ? flag_correlation_id : 0;
 }
 
@@ -219,8 +218,7 @@ Result<void> V1BatchReader::status() const {
 
 bool V1BatchReader::checksum_matches() const {
   return message_.size() >= v1_batch_header_bytes &&
-         base::load_fixed<std::uint32_t>(message_.data() + checksum_offset) ==
-             checksum_of(message_);
+         base::load_fixed<std::uint32_t>(message_.data() + crc_offset) == crc_of(message_);
 }
 
 void encode_v1_ack(std::string& out, const V1Ack& ack) {
@@ -245,7 +243,7 @@ void encode_v1_nack(std::string& out, const V1Nack& nack) {
 void encode_v1_batch(std::string& out, const V1BatchHeader& header,
                      std::span<const V1Entry> entries) {
   const std::size_t start = out.size();
-  EVODB_ASSERT(header.source.size() <= name_bytes_max, "a source id over 65,535 bytes");
+  EVODB_ASSERT(header.source.size() <= v1_name_bytes_max, "a source id over 65,535 bytes");
   put_head(out, V1Type::kBatch,
            static_cast<std::uint8_t>(correlation_flag(header.correlation_id) |
                                      (header.retry ? flag_retry : 0)),
@@ -262,8 +260,9 @@ void encode_v1_batch(std::string& out, const V1BatchHeader& header,
   const std::size_t payload = out.size();
   base::put_u32(out, static_cast<std::uint32_t>(entries.size()));
   for (const V1Entry& entry : entries) {
-    EVODB_ASSERT(entry.table.size() <= name_bytes_max && entry.row_id.size() <= name_bytes_max,
-                 "a table name or row id over 65,535 bytes");
+    EVODB_ASSERT(
+        entry.table.size() <= v1_name_bytes_max && entry.row_id.size() <= v1_name_bytes_max,
+        "a table name or row id over 65,535 bytes");
     base::put_u64(out, entry.sequence);
     base::put_fixed(out, entry.timestamp.value);
     base::put_u8(out, static_cast<std::uint8_t>(entry.op));
@@ -275,7 +274,7 @@ void encode_v1_batch(std::string& out, const V1BatchHeader& header,
   }
   base::store_fixed(out.data() + payload_length, static_cast<std::uint32_t>(out.size() - payload));
   const std::string_view message = std::string_view(out).substr(start);
-  base::store_fixed(out.data() + start + checksum_offset, checksum_of(message));
+  base::store_fixed(out.data() + start + crc_offset, crc_of(message));
 }
 
 Result<V1Ack> decode_v1_ack(std::string_view message) {

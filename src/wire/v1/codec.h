@@ -23,6 +23,9 @@
 
 namespace evodb::wire {
 
+// Of a source, table, row id or correlation id: the length before it has 16 bits.
+inline constexpr std::size_t v1_name_bytes_max = 0xffff;
+
 inline constexpr std::size_t v1_batch_header_bytes = 40;
 
 enum class V1Type : std::uint8_t { kBatch = 1, kAck = 2, kNack = 3 };

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "wire/v1/members.h"
 #include "wire/v1/text.h"
 
 namespace evodb::wire {
@@ -9,8 +10,6 @@ namespace {
 
 // Written in the order of the old server's own messages.
 using Ordered = nlohmann::ordered_json;
-
-constexpr std::string_view op_names[] = {"INSERT", "UPDATE", "DELETE"};
 
 std::string to_text(const Ordered& json) {
   return json.dump(-1, ' ', false, Ordered::error_handler_t::replace);
@@ -84,7 +83,7 @@ struct TextEncoder {
       if (&entry != &m.entries.front()) text += ',';
       text += to_text({{"sequence", entry.sequence},
                        {"timestamp", entry.timestamp.value},
-                       {"operation", op_names[op]},
+                       {"operation", v1::op_names[op]},
                        {"table", entry.table},
                        {"rowId", entry.row_id}});
       text.pop_back();
