@@ -506,6 +506,16 @@ class Opening {
   OpenedLakehouse opened_;
 };
 
+// Does a column that was there go by another name or type now, or is it gone? Only another engine
+// does that. What it adds is nobody's concern before a commit.
+bool has_other_columns(const TableState& now, const TableState& before) {
+  if (now.watermark != before.watermark) return false;  // we have committed on top, and so seen it
+  return std::ranges::any_of(before.schema.fields, [&](const Field& was) {
+    const auto is = std::ranges::find(now.schema.fields, was.id, &Field::id);
+    return is == now.schema.fields.end() || is->name != was.name || is->type != was.type;
+  });
+}
+
 Result<std::string> newest_pointer(store::ObjectStore& store, const std::string& location_key) {
   std::string newest;
   const std::string prefix = std::string(pointers_prefix) + location_key + "/";
@@ -539,6 +549,11 @@ Result<void> tend_table(store::ObjectStore& store, Catalog& catalog, Claim& clai
     return fail(ErrorKind::kStale, "table " + known.table +
                                        " was set back to an older state, or "
                                        "is another table now");
+  }
+  // A table without the columns that every table of ours has waits until they are back, and commits
+  // nothing that would see it.
+  if (before && has_other_columns(there->state, before->state)) {
+    return fail(ErrorKind::kStale, "another engine has changed columns of table " + known.table);
   }
   const std::string key = EVODB_TRY(store.key_of(*now));
   const Claim::NewPointer pointer = claim.pointer_of(serial, there->state, key);

@@ -67,8 +67,8 @@ Result<bool> is_well(store::ObjectStore& store, Catalog& catalog, const FoundTab
 
 // Now and then, while a parent runs: is the catalog still the one that we know, with our tables in
 // it? And what other engines committed gets its pointers. Errors: kStale (a table was dropped,
-// renamed or set back, or the catalog's file replaced: open the lakehouse again), kFenced (another
-// parent has claimed it), kRetry.
+// renamed or set back, a column of it renamed, dropped or re-typed, or the catalog's file replaced:
+// open the lakehouse again), kFenced (another parent has claimed it), kRetry.
 Result<void> tend_lakehouse(store::ObjectStore& store, Catalog& catalog, Claim& claim);
 
 // Whether nobody has taken over since. Errors: kFenced (another parent has), kRetry and the like.

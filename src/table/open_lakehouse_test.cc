@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "table/append_world.h"
 
@@ -258,6 +259,50 @@ TEST_F(OpenLakehouse, NothingIsRemovedWhereAnotherCatalogWroteUntilThisOneHas) {
   EXPECT_FALSE(next.opened.claim->may_remove("evodb/t"));
   auto later = *open("a.db");
   EXPECT_TRUE(later.opened.claim->may_remove("evodb/t"));
+}
+
+// evodb-sim, profile other-engines, seeds 2010 and 2020: a table that waits for its columns commits
+// nothing that would find them back.
+TEST_F(OpenLakehouse, ColumnsThatAnotherEngineChangesAreNoticedWhenItIsTended) {
+  auto parent = *open("a.db");
+  ASSERT_TRUE(commit(parent, 0));
+  int commits = 0;
+  const auto change = [&](const std::function<void(nlohmann::json & fields)>& how) {
+    const std::string current = parent.catalog->load("t").value().value();
+    auto metadata = nlohmann::json::parse(store.get(store.key_of(current).value()).value());
+    auto schema = metadata["schemas"].back();
+    schema["schema-id"] = schema["schema-id"].get<int>() + 1;
+    how(schema["fields"]);
+    metadata["schemas"].push_back(schema);
+    metadata["current-schema-id"] = schema["schema-id"];
+    metadata["metadata-log"].push_back({{"metadata-file", current}, {"timestamp-ms", 1}});
+    const std::string key =
+        "evodb/t/metadata/other-" + std::to_string(commits++) + ".metadata.json";
+    ASSERT_TRUE(store.put(key, metadata.dump(), store::PutMode::kIfAbsent));
+    ASSERT_TRUE(parent.catalog->swap(parent.writer, "t", current, store.location(key)));
+  };
+  const auto tend = [&] { return tend_lakehouse(store, *parent.catalog, *parent.opened.claim); };
+  const auto reopen = [&] {
+    parent.writer = *parent.catalog->claim();
+    parent.opened = *open_lakehouse(store, *parent.catalog, random, parent.writer);
+  };
+  change([](auto& fields) {
+    fields.push_back({{"id", 90}, {"name", "more"}, {"required", false}, {"type", "int"}});
+  });
+  EXPECT_TRUE(tend()) << "what is added is seen by the commit that it concerns";
+  change([](auto& fields) { std::swap(fields[0], fields[1]); });
+  EXPECT_TRUE(tend());
+  change([](auto& fields) { fields[0]["name"] = "other"; });
+  EXPECT_EQ(tend().error().kind, ErrorKind::kStale);
+  reopen();
+  EXPECT_TRUE(tend());
+  change([](auto& fields) { fields[0]["name"] = "and back"; });
+  EXPECT_EQ(tend().error().kind, ErrorKind::kStale);
+  reopen();
+  change([](auto& fields) { fields.erase(0); });
+  EXPECT_EQ(tend().error().kind, ErrorKind::kStale);
+  reopen();
+  EXPECT_TRUE(tend());
 }
 
 TEST_F(OpenLakehouse, AnotherWarehouseIsRefused) {

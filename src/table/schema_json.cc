@@ -44,14 +44,14 @@ Json fields_to_json(const std::vector<Field>& fields) {
   return out;
 }
 
-std::unexpected<Error> broken(const std::string& why) {
+std::unexpected<Error> broken_schema(const std::string& why) {
   return fail(ErrorKind::kCorrupt, "the table's schema is broken: " + why);
 }
 
-Result<std::int32_t> id_of(const Json& json, std::string_view name) {
+Result<std::int32_t> field_id_of(const Json& json, std::string_view name) {
   const auto id = json_long(json, name);
   if (!id || *id < 1 || *id > field_id_max)
-    return broken("no field id at '" + std::string(name) + "'");
+    return broken_schema("no field id at '" + std::string(name) + "'");
   return static_cast<std::int32_t>(*id);
 }
 
@@ -60,11 +60,11 @@ Result<std::vector<Field>> fields_from_json(const Json& json, int depth);
 // Nothing: a type that EvoDB does not write.
 Result<std::optional<Field>> field_from_json(const Json& json, int depth) {
   Field field;
-  field.id = EVODB_TRY(id_of(json, "id"));
+  field.id = EVODB_TRY(field_id_of(json, "id"));
   const auto name = json_string(json, "name");
   const Json* type = json_member(json, "type");
   const Json* required = json_member(json, "required");
-  if (!name || type == nullptr) return broken("a field has no name or no type");
+  if (!name || type == nullptr) return broken_schema("a field has no name or no type");
   field.name = *name;
   field.required = required != nullptr && required->is_boolean() && required->get<bool>();
   if (type->is_string()) {
@@ -77,7 +77,7 @@ Result<std::optional<Field>> field_from_json(const Json& json, int depth) {
     return std::nullopt;
   }
   const auto kind = json_string(*type, "type");
-  if (!kind) return broken("the field '" + field.name + "' has no type");
+  if (!kind) return broken_schema("the field '" + field.name + "' has no type");
   if (*kind == "struct") {
     field.type = Type::kStruct;
     field.children = EVODB_TRY(fields_from_json(*type, depth + 1));
@@ -86,17 +86,17 @@ Result<std::optional<Field>> field_from_json(const Json& json, int depth) {
   if (*kind == "map" && json_string(*type, "key") == "string" &&
       json_string(*type, "value") == "string") {
     field.type = Type::kMapStringString;
-    field.key_id = EVODB_TRY(id_of(*type, "key-id"));
-    field.value_id = EVODB_TRY(id_of(*type, "value-id"));
+    field.key_id = EVODB_TRY(field_id_of(*type, "key-id"));
+    field.value_id = EVODB_TRY(field_id_of(*type, "value-id"));
     return field;
   }
   return std::nullopt;
 }
 
 Result<std::vector<Field>> fields_from_json(const Json& json, int depth) {
-  if (depth > nesting_max) return broken("it nests too deep");
+  if (depth > nesting_max) return broken_schema("it nests too deep");
   const Json* fields = json_member(json, "fields");
-  if (fields == nullptr || !fields->is_array()) return broken("a struct has no fields");
+  if (fields == nullptr || !fields->is_array()) return broken_schema("a struct has no fields");
   std::vector<Field> out;
   for (const Json& item : *fields) {
     auto field = EVODB_TRY(field_from_json(item, depth));
@@ -122,7 +122,7 @@ bool has_name(const Json& fields, const std::string& name) {
 // Adds to `fields` what `wanted` has more; the new ones behind those they stand behind there.
 Result<bool> add_missing(Json& fields, const std::vector<Field>& wanted,
                          std::int32_t last_column_id, int depth) {
-  if (depth > nesting_max) return broken("it nests too deep");
+  if (depth > nesting_max) return broken_schema("it nests too deep");
   bool changed = false;
   std::size_t place = 0;
   for (const Field& field : wanted) {
@@ -132,13 +132,13 @@ Result<bool> add_missing(Json& fields, const std::vector<Field>& wanted,
     if (it == fields.end()) {
       const std::string named =
           "the new column '" + field.name + "' (id " + std::to_string(field.id) + ")";
-      if (field.required) {
-        return fail(ErrorKind::kInvalid, named + " is required: files that exist do not have it");
-      }
       if (field.id <= last_column_id) {
         return fail(ErrorKind::kStale, named + " takes an id that was used already (the last is " +
                                            std::to_string(last_column_id) +
                                            "): load the table again and assign new ids");
+      }
+      if (field.required) {
+        return fail(ErrorKind::kInvalid, named + " is required: files that exist do not have it");
       }
       if (has_name(fields, field.name)) {
         return fail(ErrorKind::kStale, named +
@@ -223,7 +223,7 @@ Json schema_to_json(const Schema& schema) {
 Result<Schema> schema_from_json(const Json& json) {
   Schema schema;
   const std::int64_t id = json_long(json, "schema-id").value_or(0);
-  if (id < 0 || id > INT32_MAX) return broken("its id is out of range");
+  if (id < 0 || id > INT32_MAX) return broken_schema("its id is out of range");
   schema.schema_id = static_cast<std::int32_t>(id);
   schema.fields = EVODB_TRY(fields_from_json(json, 0));
   for (const Json& field : json_array(json, "fields")) {
@@ -239,7 +239,7 @@ Result<std::optional<Json>> evolve_schema(const Json& current, const Schema& wan
                                           std::int32_t last_column_id) {
   Json next = current;
   if (!next.is_object() || !next.contains("fields") || !next["fields"].is_array()) {
-    return broken("it has no fields");
+    return broken_schema("it has no fields");
   }
   if (!EVODB_TRY(add_missing(next["fields"], wanted.fields, last_column_id, 0))) {
     return std::nullopt;

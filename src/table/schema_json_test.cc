@@ -69,6 +69,9 @@ TEST(EvolveSchema, WhatCannotBeIsRefusedWithTheColumnsName) {
   wanted = sample();
   wanted.fields.push_back({.id = 7, .name = "r", .required = true});
   EXPECT_EQ(error_of(wanted).kind, ErrorKind::kInvalid);
+  wanted.fields.back().id = 6;
+  EXPECT_EQ(error_of(wanted).kind, ErrorKind::kStale)
+      << "it was there, and somebody has dropped it";
 }
 
 TEST(SchemaJson, ColumnsOfOtherTypesAreLeftOutUnlessRequired) {
