@@ -14,6 +14,7 @@
 namespace evodb::sim {
 namespace {
 
+std::string show(std::int32_t value) { return std::to_string(value); }
 std::string show(std::int64_t value) { return std::to_string(value); }
 std::string show(double value) { return show_real(value); }
 std::string show(const parquet::ByteArray& value) {
@@ -78,6 +79,7 @@ void read_column(const parquet::ColumnDescriptor& leaf, std::string path,
   const std::size_t count = rows.size() - from;
   const std::int16_t present = leaf.max_definition_level();
   switch (leaf.physical_type()) {
+    case parquet::Type::INT32: return read_leaf<parquet::Int32Type>(reader, count, present, put);
     case parquet::Type::INT64: return read_leaf<parquet::Int64Type>(reader, count, present, put);
     case parquet::Type::DOUBLE: return read_leaf<parquet::DoubleType>(reader, count, present, put);
     case parquet::Type::BYTE_ARRAY:

@@ -67,6 +67,16 @@ void ColumnChunk::grow(std::size_t capacity_min) {
   page_ = {std::move(larger), capacity};
 }
 
+void ColumnChunk::put(const std::int32_t* values, std::uint32_t n) {
+  if (n == 0) return;
+  for (std::uint32_t i = 0; i < n; ++i) {
+    low_long_ = std::min<std::int64_t>(low_long_, values[i]);
+    high_long_ = std::max<std::int64_t>(high_long_, values[i]);
+  }
+  values_ += n;
+  std::memcpy(room(n * sizeof *values), values, n * sizeof *values);
+}
+
 void ColumnChunk::put(const std::int64_t* values, std::uint32_t n) {
   if (n == 0) return;
   for (std::uint32_t i = 0; i < n; ++i) {
@@ -166,6 +176,10 @@ void ColumnChunk::put_statistics() {
   };
   if (values_ > nans_) {
     switch (metadata_.descr()->physical_type()) {
+      case parquet::Type::INT32:
+        set(plain(static_cast<std::int32_t>(low_long_)),
+            plain(static_cast<std::int32_t>(high_long_)));
+        break;
       case parquet::Type::INT64: set(plain(low_long_), plain(high_long_)); break;
       case parquet::Type::BOOLEAN: set(plain(low_long_ != 0), plain(high_long_ != 0)); break;
       case parquet::Type::DOUBLE:

@@ -52,6 +52,7 @@ class ColumnChunk {
   ~ColumnChunk();
 
   // Values of the column's own type only.
+  void put(const std::int32_t* values, std::uint32_t n);
   void put(const std::int64_t* values, std::uint32_t n);
   void put(const double* values, std::uint32_t n);
   void put(const bool* values, std::uint32_t n);

@@ -3,6 +3,7 @@
 #include "lake/lake.h"
 #include "lake/lake_world.h"
 #include "lake/naming.h"
+#include "table/bounds.h"
 
 namespace evodb::lake {
 namespace {
@@ -50,6 +51,66 @@ TEST_F(Columns, EachHasOneForTheRowBeforeWithItsTypeAndKeepsItOverRestarts) {
   flush_all();
   for (const auto& [name, id] : ids) EXPECT_EQ(id_of("goods_changes", "_before_" + name), id);
   EXPECT_EQ(rows("goods_changes").back().at("_before_name"), "tea");
+}
+
+TEST_F(Columns, AnIntOfAnotherEngineTakesWhatFitsAndTheRestIsUnfit) {
+  const auto def = table_of(
+      "k", {{.name = "id", .declared_type = "INTEGER"}, {.name = "n", .declared_type = "INTEGER"}});
+  send("s", 1, {insert(1, {i(1)})}, table_of("k", {def.columns[0]}));
+  flush_all();
+  auto& state = catalog.at("k_changes");
+  state.schema.fields.push_back({.id = ++state.last_column_id, .name = "n", .type = Type::kInt});
+  start();
+  const std::int64_t low = INT32_MIN, high = INT32_MAX;
+  send("s", 1,
+       {update(2, {i(1), i(high)}, {i(1), i(low)}), insert(3, {i(2), i(high + 1)}),
+        insert(4, {i(3), i(low - 1)}), insert(5, {i(4), t("five")}), insert(6, {i(5), i(-7)})},
+       def);
+  flush_all();
+  EXPECT_EQ(field("k_changes", "n")->type, Type::kInt);
+  EXPECT_EQ(field("k_changes", "_before_n")->type, Type::kInt);
+  const auto all = rows("k_changes");
+  const auto& updated = all[1];
+  EXPECT_EQ(updated.at("n"), "-2147483648");
+  EXPECT_EQ(updated.at("_before_n"), "2147483647");
+  EXPECT_FALSE(updated.contains("_unfit[n]"));
+  EXPECT_FALSE(all[2].contains("n"));
+  EXPECT_EQ(all[2].at("_unfit[n]"), "integer:2147483648");
+  EXPECT_EQ(all[3].at("_unfit[n]"), "integer:-2147483649");
+  EXPECT_EQ(all[4].at("_unfit[n]"), "text:five");
+  EXPECT_EQ(all[5].at("n"), "-7");
+  const auto& file = files.at("k_changes").back().metrics;
+  const std::int32_t id = id_of("k_changes", "n");
+  EXPECT_EQ(file.lower_bounds.at(id), table::bound_of_int(INT32_MIN));
+  EXPECT_EQ(file.upper_bounds.at(id), table::bound_of_int(-7));
+}
+
+TEST_F(Columns, WhatComesForAColumnOfATypeThatIsNotWrittenLandsBesideIt) {
+  send("s", 1, {insert(1, {i(1), Value(), Value(), Value()})});
+  flush_all();
+  auto& state = catalog.at("goods_changes");
+  state.schema.fields.push_back(
+      {.id = ++state.last_column_id, .name = "seen", .type = Type::kTimestampTz});
+  for (const std::uint64_t lsn : {2, 3}) {
+    start();
+    send("s", 1, {insert(lsn, {t("monday")})},
+         table_of("goods", {{.name = "seen", .declared_type = "TEXT"}}));
+    flush_all();
+    EXPECT_EQ(rows("goods_changes").back().at(renamed("seen", 8)), "monday");
+  }
+  EXPECT_EQ(id_of("goods_changes", "seen"), 0) << "it is not among those that are written";
+}
+
+TEST_F(Columns, ATableWhoseIdentityWasDroppedAndAddedAgainWaits) {
+  send("s", 1, {insert(1, {i(1), Value(), Value(), Value()})});
+  flush_all();
+  auto& state = catalog.at("goods_changes");
+  for (const char* name : {"_txn", "_lsn"}) {
+    EXPECT_FALSE(lake->any_waits());
+    std::ranges::find(state.schema.fields, name, &Field::name)->id = ++state.last_column_id;
+    start();
+  }
+  EXPECT_TRUE(lake->any_waits());
 }
 
 TEST_F(Columns, AnUpdateWithoutTheRowBeforeSaysSoUnlessItIsOfWireV1) {

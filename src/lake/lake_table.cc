@@ -37,6 +37,13 @@ inline bool put_fitting(ColumnBuffer& column, std::uint32_t row, const ValueView
       if (value.storage_class != StorageClass::kInteger) return false;
       column.put_long(row, value.integer);
       return true;
+    case table::Type::kInt:
+      if (value.storage_class != StorageClass::kInteger || value.integer < INT32_MIN ||
+          value.integer > INT32_MAX) {
+        return false;
+      }
+      column.put_long(row, value.integer);
+      return true;
     case table::Type::kDouble:
       if (value.storage_class != StorageClass::kReal) return false;
       column.put_double(row, value.real);

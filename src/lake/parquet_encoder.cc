@@ -55,6 +55,12 @@ void put_bounds(const parquet::FileMetaData& file, int i, const ParquetLeaf& lea
                 table::DataFile& out) {
   std::optional<std::string> low, high;
   switch (leaf.type) {
+    case table::Type::kInt:
+      if (const auto range = value_range<parquet::Int32Type, std::int32_t>(file, i)) {
+        low = table::bound_of_int(range->first);
+        high = table::bound_of_int(range->second);
+      }
+      break;
     case table::Type::kLong:
     case table::Type::kTimestampTz:
       if (const auto range = value_range<parquet::Int64Type, std::int64_t>(file, i)) {

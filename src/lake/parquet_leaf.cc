@@ -115,6 +115,9 @@ void write_column(const ParquetLeaf& leaf, const RowRange& range, ColumnChunk& c
     write_some<T>(range, chunk, full, level_of, value);
   };
   switch (leaf.type) {
+    case table::Type::kInt:
+      return write.template operator()<std::int32_t>(
+          [&](std::uint32_t row) { return static_cast<std::int32_t>(column.fixed(row)); });
     case table::Type::kLong:
       return write.template operator()<std::int64_t>(
           [&](std::uint32_t row) { return static_cast<std::int64_t>(column.fixed(row)); });

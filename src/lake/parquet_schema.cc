@@ -23,6 +23,7 @@ NodePtr primitive(const std::string& name, Repetition::type repetition, Type typ
   };
   switch (type) {
     case Type::kBoolean: return make(LogicalType::None(), parquet::Type::BOOLEAN);
+    case Type::kInt: return make(LogicalType::None(), parquet::Type::INT32);
     case Type::kLong: return make(LogicalType::None(), parquet::Type::INT64);
     case Type::kDouble: return make(LogicalType::None(), parquet::Type::DOUBLE);
     case Type::kString: return make(LogicalType::String(), parquet::Type::BYTE_ARRAY);

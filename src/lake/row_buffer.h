@@ -46,7 +46,7 @@ struct RowHead {
 };
 static_assert(sizeof(RowHead) == 48);
 
-// Values by row; a row without one is null. kLong and kDouble and kBoolean lie in 8 bytes each,
+// Values by row; a row without one is null. kInt, kLong, kDouble, kBoolean lie in 8 bytes each,
 // kString and kBinary behind each other. Which rows have one is written down from the first gap on:
 // most columns never have any.
 class ColumnBuffer {

@@ -21,7 +21,9 @@ struct SystemField {
   FieldOrigin origin;
 };
 
-// Field ids 1 to 7, in this order, in every table that we create.
+// Field ids 1 to 7, in this order, in every table that we create. By the first three a row is known,
+// and after the loss of a journal they are looked for by their ids.
+constexpr std::int32_t identity_fields = 3;
 constexpr std::array<SystemField, 7> system_fields = {{
     {"_source", "source", Type::kString, true, FieldOrigin::kSource},
     {"_epoch", "epoch", Type::kLong, true, FieldOrigin::kEpoch},
@@ -47,9 +49,10 @@ bool is_system_name(std::string_view name, bool rejects) {
   });
 }
 
+// Of these kInt is never ours, but another engine's.
 bool is_written(Type type) {
-  return type == Type::kBoolean || type == Type::kLong || type == Type::kDouble ||
-         type == Type::kString || type == Type::kBinary;
+  return type == Type::kBoolean || type == Type::kInt || type == Type::kLong ||
+         type == Type::kDouble || type == Type::kString || type == Type::kBinary;
 }
 
 bool contains(std::string_view text, std::initializer_list<std::string_view> words) {
@@ -133,6 +136,9 @@ std::optional<TableColumns> TableColumns::from_schema(const table::Schema& schem
   for (const SystemField& f : system_fields) {
     const Field* field = find_field(schema.fields, name_of(f, rejects));
     if (field == nullptr || field->type != f.type) return std::nullopt;
+    // Dropped and added again: what identifies the rows that are there is gone from view.
+    const auto id = static_cast<std::int32_t>(columns.system_.size()) + 1;
+    if (id <= identity_fields && field->id != id) return std::nullopt;
     columns.system_.push_back(*field);
   }
   // Tables of the first version have a struct of the rows before, with a child for each column. It
@@ -228,10 +234,11 @@ std::uint32_t TableColumns::bind(const wire::ColumnDef& def) {
     const auto it = name.empty() ? by_name_.end() : by_name_.find(name);
     if (it == by_name_.end() || !columns_[it->second].source_name.empty()) continue;
     Column& column = columns_[it->second];
+    if (!column.writable) continue;  // its values land beside it
     column.source_name = def.name;
     column.declared_type = def.declared_type;
     by_source_name_.emplace(def.name, it->second);
-    if (column.writable && column.before_id == 0) add_before(column);
+    if (column.before_id == 0) add_before(column);
     return it->second;
   }
   return none;
