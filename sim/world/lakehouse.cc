@@ -102,9 +102,12 @@ Result<void> FaultyCatalog::swap(table::WriterEpoch writer, const std::string& t
   switch (strike->random.below(3)) {
     case 0: (void)really_swap(open_, writer, table, expected, metadata_location); break;
     case 1:
-      ground_.after(strike->ms_below(late_ms_max), [=, this, file = open_] {
-        (void)really_swap(file, writer, table, expected, metadata_location);
-      });
+      // Not to a file that was written over since: whose call this was has its lock no more.
+      ground_.after(strike->ms_below(late_ms_max),
+                    [=, this, file = open_, of = open_->overwritten] {
+                      if (file->overwritten != of) return;
+                      (void)really_swap(file, writer, table, expected, metadata_location);
+                    });
       break;
     default: break;
   }

@@ -25,6 +25,7 @@ namespace evodb::sim {
 struct CatalogFile {
   std::unique_ptr<table::Catalog> rows;  // the shipped catalog, in memory
   table::WriterEpoch newest_writer;
+  std::uint64_t overwritten = 0;  // how often other rows have taken the place of these
 };
 std::shared_ptr<CatalogFile> new_catalog_file();
 // As `cp` makes one. `renamed`: a table's name in the copy, "" where it is to have none.
@@ -60,6 +61,7 @@ class FaultyCatalog final : public table::Catalog {
   void overwrite(std::shared_ptr<CatalogFile> other) {
     at_path_->rows = std::move(other->rows);
     at_path_->newest_writer = other->newest_writer;
+    ++at_path_->overwritten;
   }
 
   // Another engine's load and compare-and-swap: it knows nothing of our writers.
