@@ -43,6 +43,14 @@ function(evodb_precompile target)
                             <unordered_map> <utility> <variant> <vector>)
 endfunction()
 
+# A build from nothing is done sooner where several files are compiled as one; what a developer changes
+# is not. Names in anonymous namespaces must then differ within a room.
+function(evodb_unity target)
+  if(EVODB_UNITY)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
+  endif()
+endfunction()
+
 function(evodb_folder name path)
   cmake_parse_arguments(ARG "" "" "ROOMS;LIBRARIES" ${ARGN})
   set(folder ${CMAKE_SOURCE_DIR}/${path})
@@ -106,6 +114,7 @@ endfunction()
 
 function(evodb_room name)
   evodb_folder(${name} src/${name} ${ARGN})
+  evodb_unity(evodb_${name})
 endfunction()
 
 enable_testing()

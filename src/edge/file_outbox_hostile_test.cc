@@ -37,7 +37,7 @@ class HostileFile : public testing::Test {
     int taken = 0;
   };
   // What opening or reading says; "" if nothing is wrong.
-  std::string trouble() {
+  std::string refusal() {
     auto outbox = FileOutbox::open(path, "s", Epoch(7), {});
     if (!outbox) return outbox.error().text;
     Sink sink;
@@ -48,19 +48,19 @@ class HostileFile : public testing::Test {
   const std::string path = testing::TempDir() + "hostile-" + std::to_string(::getpid());
 };
 
-TEST_F(HostileFile, AGoodOneIsRead) { EXPECT_EQ(trouble(), ""); }
+TEST_F(HostileFile, AGoodOneIsRead) { EXPECT_EQ(refusal(), ""); }
 
 TEST_F(HostileFile, AnUnknownOpIsDamageAndNotSentForEver) {
   run("UPDATE changes SET op = 4 WHERE lsn = 2");
-  EXPECT_THAT(trouble(), HasSubstr("LSN 2 is damaged"));
+  EXPECT_THAT(refusal(), HasSubstr("LSN 2 is damaged"));
   run("UPDATE changes SET op = -1 WHERE lsn = 2");
-  EXPECT_THAT(trouble(), HasSubstr("LSN 2 is damaged"));
+  EXPECT_THAT(refusal(), HasSubstr("LSN 2 is damaged"));
 }
 
 TEST_F(HostileFile, ValuesThatNobodyCanDecodeAreDamage) {
   for (const char* rows : {"x'0401010e'", "x'0401020909'", "x'04ffffffffff0f0109'", "x'08'"}) {
     run(std::string("UPDATE changes SET rows = ") + rows + " WHERE lsn = 3");
-    EXPECT_THAT(trouble(), HasSubstr("LSN 3 is damaged")) << rows;
+    EXPECT_THAT(refusal(), HasSubstr("LSN 3 is damaged")) << rows;
   }
 }
 
@@ -68,11 +68,11 @@ TEST_F(HostileFile, AMarkBeyondWhatSqliteCanCountIsDamage) {
   run("DELETE FROM state WHERE key = 'sum'");  // as in a file of before there were checksums
   for (const char* value : {"-1", "9223372036854775807", "-1e300"}) {
     run(std::string("UPDATE state SET value = ") + value + " WHERE key = 'trimmed'");
-    EXPECT_THAT(trouble(), HasSubstr("that no outbox has")) << value;
+    EXPECT_THAT(refusal(), HasSubstr("that no outbox has")) << value;
   }
   run("UPDATE state SET value = 0 WHERE key = 'trimmed'; UPDATE changes SET lsn = -5 WHERE lsn = "
       "1");
-  EXPECT_THAT(trouble(), HasSubstr("that no outbox has"));
+  EXPECT_THAT(refusal(), HasSubstr("that no outbox has"));
 }
 
 }  // namespace

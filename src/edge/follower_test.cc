@@ -122,8 +122,7 @@ TEST(Follower, ARefreshThatFoundTheDatabaseLockedIsTriedUntilItWorks) {
   EXPECT_EQ(w.refreshed, before);
 }
 
-// --- with SQLite, other processes and the clock
-// ---------------------------------------------------
+// --- with SQLite, other processes and the clock --------------------------------------------------
 
 Result<std::int64_t> data_version(sqlite3* db) {
   sqlite3_stmt* s = nullptr;

@@ -98,7 +98,7 @@ TEST_F(OutboxWitnessTest, ALogThatGrewLongBeginsAnewAndIsStillWatched) {
   const Files before = files();
   spoil_last_frame();
   EXPECT_EQ(open().error().kind, ErrorKind::kCorrupt);
-  disk.put("d/o-wal", before.at("d/o-wal"));  // the damage is mended
+  disk.put("d/o-wal", before.at("d/o-wal"));  // the damage is gone
   outbox = std::move(*open());
   EXPECT_EQ(outbox->state()->head, Lsn(13));
 }

@@ -11,7 +11,7 @@
 // does not, or the parent asks for it, the outbox begins a new epoch. Nothing is trimmed in a
 // session before that comparison, nor at an LSN whose chain hash is not known.
 //
-// Errors that time may mend are retried for ever and stand in stats().last_error. Others end the
+// Errors that may pass are retried for ever and stand in stats().last_error. Others end the
 // uplink: UplinkObserver::on_fatal; start() tries again. Nothing is lost either way.
 //
 // Threads: the loop's. References given outlive the uplink. Memory: one batch, what the socket has

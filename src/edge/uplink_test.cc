@@ -573,8 +573,7 @@ TEST(Uplink, AnIdleUplinkHasOneTimer) {
   EXPECT_EQ(w.edge.timer_count(), 1u);  // keepalive
 }
 
-// --- everything at random
-// -------------------------------------------------------------------------
+// --- everything at random ------------------------------------------------------------------------
 
 TEST(Uplink, WhateverIsCutCrashedOrDelayedEachLsnArrivesInOrderExactlyOnce) {
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {

@@ -1,4 +1,4 @@
-// `evodb bench upgrade`: a parent gives its place to a new process, with many idle connections, and
+// `evodb bench upgrade`: a parent is replaced by a new process, with many idle connections, and
 // with traffic beside them. What the children notice is measured by them: a connection that ends,
 // an answer that is missing, an acknowledgement that is late.
 #include <signal.h>
