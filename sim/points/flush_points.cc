@@ -100,9 +100,11 @@ class FlushWorld {
   // As a parent: claims the catalog, loads the tables, reads the journal.
   Result<void> start() {
     std::unique_ptr<lake::LandedFilter> landed;
+    table::WriterEpoch writer;
     EVODB_TRY(catalog_retry([&]() -> Result<void> {
-      auto found = EVODB_TRY(parent::recover_catalog(
-          disk_, "j", {journal_->id(), journal_->durable_end()}, store_, *catalog_, random_));
+      auto found =
+          EVODB_TRY(parent::recover_catalog(disk_, "j", {journal_->id(), journal_->durable_end()},
+                                            store_, *catalog_, writer, random_));
       identity_ = {found.parent_id, found.writer, journal_->id()};
       landed = std::move(found.landed);
       return {};

@@ -1,6 +1,7 @@
 // What of one table cannot be read when a parent starts, for whatever reason, makes that table wait
 // and no other: docs/formats/iceberg.md, "A sick table".
 #include <algorithm>
+#include <filesystem>
 #include <string>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "sim/seams/fake_disk.h"
 #include "sim/seams/fake_store.h"
 #include "sim/seams/seeded_random.h"
+#include "table/append_world.h"
 
 namespace evodb::sim {
 namespace {
@@ -76,9 +78,9 @@ class LostJournal : public lake::LakeWorld {
   Result<Started> start_with(std::uint64_t journal) {
     const JournalExtent extent{journal::JournalId(journal), Position(1'000'000)};
     Started started;
+    table::WriterEpoch writer;
     started.catalog =
-        EVODB_TRY(parent::recover_catalog(disk, "j", extent, store_, *catalog_, random));
-    table::WriterEpoch writer = started.catalog.writer;
+        EVODB_TRY(parent::recover_catalog(disk, "j", extent, store_, *catalog_, writer, random));
     started.tables = EVODB_TRY(
         parent::load_checked_tables(disk, "j", extent, store_, *catalog_, writer, random));
     return started;
@@ -161,6 +163,46 @@ TEST_F(LostJournal, ATableThatIsWholeAgainIsScanned) {
   EXPECT_FALSE(after.waits("ill_changes"));
   EXPECT_TRUE(after.catalog.landed->contains("evodb/ill_changes", "shop", Epoch(1), Lsn(1)));
   EXPECT_EQ(catalog_->property("evodb.journal-id").value(), "78");
+}
+
+// evodb-sim, profile other-engines, seed 2042, and copies, seed 2006: it claimed the lakehouse back.
+TEST_F(LostJournal, WhoeverIsReplacedWhileItTriesAgainTakesNothingBack) {
+  const JournalExtent extent{journal::JournalId(77), Position(1'000'000)};
+  const auto recover = [&](table::WriterEpoch& writer) {
+    return parent::recover_catalog(disk, "j", extent, store_, *catalog_, writer, random);
+  };
+  table::WriterEpoch first, second;
+  ASSERT_TRUE(recover(first));
+  ASSERT_TRUE(recover(first)) << "its own claim is no hindrance";
+  ASSERT_TRUE(recover(second));
+  EXPECT_GT(second, first);
+  EXPECT_EQ(recover(first).error().kind, ErrorKind::kFenced);
+  ASSERT_TRUE(recover(second));
+}
+
+// evodb-sim, profile operator, seeds 910006 and 920074: it tried for ever with the claim that it had,
+// or took the epoch of the other file for that of another parent.
+TEST_F(LostJournal, ACatalogThatIsAnotherOneIsReadAnew) {
+  table::TemporaryFolder folder;
+  const auto path = [&](const std::string& name) { return folder.path() + "/" + name; };
+  auto file = table::open_sqlite_catalog(path("catalog.db"), "evodb", "evodb").value();
+  const JournalExtent extent{journal::JournalId(77), Position(1'000'000)};
+  table::WriterEpoch writer;
+  ASSERT_TRUE(parent::recover_catalog(disk, "j", extent, store_, *file, writer, random));
+  for (const std::uint64_t epoch : {1, 1'000}) {
+    auto other = table::open_sqlite_catalog(path("other.db"), "evodb", "evodb").value();
+    ASSERT_TRUE(other->claim(table::WriterEpoch(epoch)));
+    other.reset();
+    std::filesystem::rename(path("other.db"), path("catalog.db"));
+    EXPECT_EQ(
+        parent::load_checked_tables(disk, "j", extent, store_, *file, writer, random).error().kind,
+        ErrorKind::kStale);
+    const auto before = writer;
+    const auto again = parent::recover_catalog(disk, "j", extent, store_, *file, writer, random);
+    ASSERT_TRUE(again) << again.error().text;
+    EXPECT_GT(writer, before);
+    ASSERT_TRUE(parent::load_checked_tables(disk, "j", extent, store_, *file, writer, random));
+  }
 }
 
 // A file of the first version, which knew tables by their names, beside a journal of an older one.

@@ -38,12 +38,16 @@ Result<void> Parent::Impl::start(std::function<void(Result<std::string>)> opened
 }
 
 void Parent::Impl::find_catalog() {
-  seams.store.run([self = shared_from_this()](store::ObjectStore& store, table::Catalog& catalog) {
+  seams.store.run([self = shared_from_this(), writer = held_writer](
+                      store::ObjectStore& store, table::Catalog& catalog) mutable {
     auto found = std::make_shared<Result<RecoveredCatalog>>(
         recover_catalog(self->seams.disk, self->options.journal_directory,
-                        {self->journal->id(), self->recovered_end}, store, catalog,
+                        {self->journal->id(), self->recovered_end}, store, catalog, writer,
                         self->seams.random, self->adopted ? LoadTables::kLater : LoadTables::kNow));
-    self->seams.loop.post([self, found] { self->on_catalog(*found); });
+    self->seams.loop.post([self, found, writer] {
+      self->held_writer = writer;
+      self->on_catalog(*found);
+    });
   });
 }
 
@@ -51,8 +55,9 @@ void Parent::Impl::on_catalog(Result<RecoveredCatalog>& found) {
   if (stopping) return;
   if (!found) {
     not_recovered = because("cannot read the catalog or the tables", found.error());
-    if (found.error().kind != ErrorKind::kRetry &&
-        found.error().kind != ErrorKind::kOutcomeUnknown) {
+    const ErrorKind kind = found.error().kind;
+    if (kind != ErrorKind::kRetry && kind != ErrorKind::kOutcomeUnknown &&
+        kind != ErrorKind::kStale) {
       return on_open(fail(found.error()));
     }
     seams.loop.after(recovery.next_ms(), [self = shared_from_this()] { self->find_catalog(); });
@@ -94,14 +99,13 @@ void Parent::Impl::take_identity(RecoveredCatalog& found) {
 }
 
 void Parent::Impl::find_tables() {
-  seams.store.run([self = shared_from_this(), writer = identity.writer](store::ObjectStore& store,
-                                                                        table::Catalog& catalog) {
-    table::WriterEpoch claimed = writer;
+  seams.store.run([self = shared_from_this(), writer = held_writer](
+                      store::ObjectStore& store, table::Catalog& catalog) mutable {
     auto states = std::make_shared<Result<LoadedTables>>(load_checked_tables(
         self->seams.disk, self->options.journal_directory,
-        {self->journal->id(), self->recovered_end}, store, catalog, claimed, self->seams.random));
-    self->seams.loop.post([self, states, claimed] {
-      self->identity.writer = claimed;
+        {self->journal->id(), self->recovered_end}, store, catalog, writer, self->seams.random));
+    self->seams.loop.post([self, states, writer] {
+      self->held_writer = self->identity.writer = writer;
       self->on_tables(*states);
     });
   });
@@ -109,6 +113,11 @@ void Parent::Impl::find_tables() {
 
 void Parent::Impl::on_tables(Result<LoadedTables>& states) {
   if (stopping && !stop_waits_for_tables) return;
+  if (!states && states.error().kind == ErrorKind::kStale && !stopping) {
+    not_recovered = because("cannot read the tables", {ErrorKind::kRetry, states.error().text});
+    seams.loop.after(recovery.next_ms(), [self = shared_from_this()] { self->reopen(); });
+    return;
+  }
   if (!states && states.error().kind != ErrorKind::kRetry) {
     // Nothing lands any more, and nobody else is let in: its operator must choose.
     not_recovered = states.error();
@@ -280,22 +289,29 @@ void Parent::Impl::reopen() {
   if (stopping) return;
   const auto again = [self = shared_from_this()] { self->reopen(); };
   if (trim_running) return void(seams.loop.after(10, again));
-  seams.store.run([self = shared_from_this(), of = claim](store::ObjectStore& store,
-                                                          table::Catalog& catalog) {
-    auto found = std::make_shared<Result<RecoveredCatalog>>(self->read_anew(store, catalog, *of));
-    self->seams.loop.post([self, found] { self->on_reopened(*found); });
+  seams.store.run([self = shared_from_this(), writer = held_writer, of = claim](
+                      store::ObjectStore& store, table::Catalog& catalog) mutable {
+    auto found = std::make_shared<Result<RecoveredCatalog>>(
+        self->read_anew(store, catalog, writer, of.get()));
+    self->seams.loop.post([self, found, writer] {
+      self->held_writer = writer;
+      self->on_reopened(*found);
+    });
   });
 }
 
 Result<RecoveredCatalog> Parent::Impl::read_anew(store::ObjectStore& store, table::Catalog& catalog,
-                                                 const table::Claim& before) {
+                                                 table::WriterEpoch& writer,
+                                                 const table::Claim* before) {
   // A parent that was replaced must not take the lakehouse back, only because it found it changed.
   // Once: what follows makes a claim of its own in place of that one, and may be tried again.
-  if (!claim_was_held) EVODB_TRY(table::still_claimed(store, before));
+  if (!claim_was_held && before != nullptr) {
+    EVODB_TRY(table::still_claimed(store, *before));
+  }
   claim_was_held = true;
-  auto found =
-      EVODB_TRY(recover_catalog(seams.disk, options.journal_directory,
-                                {journal->id(), recovered_end}, store, catalog, seams.random));
+  auto found = EVODB_TRY(recover_catalog(seams.disk, options.journal_directory,
+                                         {journal->id(), recovered_end}, store, catalog, writer,
+                                         seams.random));
   if (!found.landed) {
     found.landed = EVODB_TRY(load_landed_filter(seams.disk, options.journal_directory));
   }
@@ -304,7 +320,7 @@ Result<RecoveredCatalog> Parent::Impl::read_anew(store::ObjectStore& store, tabl
 
 void Parent::Impl::on_reopened(Result<RecoveredCatalog>& found) {
   if (stopping) return;
-  if (!found && found.error().kind == ErrorKind::kFenced && !claim_was_held) {
+  if (!found && found.error().kind == ErrorKind::kFenced) {
     not_recovered = found.error();  // for good, as when it is tended
     return say(not_recovered->text);
   }

@@ -65,6 +65,7 @@ struct Parent::Impl : gate::GateHandlers,
   base::MonotonicMillis reloaded_at;
   bool stopping = false;
   RecoveredCatalog identity;
+  table::WriterEpoch held_writer;  // what this process has claimed last, or 0
   std::shared_ptr<table::Claim> claim;
   Position recovered_end;  // of the journal, when the tables were last to be compared with it
   base::MonotonicMillis started_at;
@@ -132,9 +133,9 @@ struct Parent::Impl : gate::GateHandlers,
 
   bool claim_was_held = false;  // when this reload began
 
-  // On a store thread, where nothing lands.
+  // On a store thread, where nothing lands. `before` may be null: nothing was opened yet.
   Result<RecoveredCatalog> read_anew(store::ObjectStore& store, table::Catalog& catalog,
-                                     const table::Claim& before);
+                                     table::WriterEpoch& writer, const table::Claim* before);
 
   void on_reopened(Result<RecoveredCatalog>& found);
 

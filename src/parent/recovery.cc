@@ -220,21 +220,44 @@ Result<std::unique_ptr<lake::LandedFilter>> load_landed_filter(base::Disk& disk,
   return EVODB_TRY(lake::LandedFilter::decode(bytes));
 }
 
+namespace {
+
+// Is it not the catalog any more that was claimed, but another file or an older copy?
+bool is_another(table::Catalog& catalog) {
+  const auto there = catalog.list();
+  return !there && there.error().kind == ErrorKind::kStale;
+}
+
+// Whoever was replaced while it tried again steps over nobody who has come since.
+Result<table::WriterEpoch> claim_again(table::Catalog& catalog, table::WriterEpoch held) {
+  const bool another = is_another(catalog);
+  EVODB_TRY(catalog.reopen());
+  if (held.value == 0 || another) return catalog.claim(table::WriterEpoch(held.value + 1));
+  auto claimed = catalog.claim_above(held, table::WriterEpoch());
+  if (claimed || claimed.error().kind != ErrorKind::kStale) return claimed;
+  // An older copy, which cannot tell. Epochs grow all the same.
+  EVODB_TRY(catalog.reopen());
+  return catalog.claim(table::WriterEpoch(held.value + 1));
+}
+
+}  // namespace
+
 Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& journal_directory,
                                          JournalExtent journal, store::ObjectStore& store,
-                                         table::Catalog& catalog, base::Random& random,
-                                         LoadTables load) {
+                                         table::Catalog& catalog, table::WriterEpoch& writer,
+                                         base::Random& random, LoadTables load) {
   RecoveredCatalog recovered;
-  EVODB_TRY(catalog.reopen());
-  recovered.writer = EVODB_TRY(catalog.claim());
+  writer = EVODB_TRY(claim_again(catalog, writer));
   const std::string ours = std::to_string(journal.id.value);
   const auto remembered = EVODB_TRY(catalog.property(journal_property));
   const auto parent_id = EVODB_TRY(catalog.property(table::parent_id_property));
   if (remembered == ours && parent_id) {
     recovered.parent_id = *parent_id;
+    recovered.writer = writer;
     if (load == LoadTables::kLater) return recovered;
-    auto tables = load_checked_tables(disk, journal_directory, journal, store, catalog,
-                                      recovered.writer, random);
+    auto tables = passing(
+        load_checked_tables(disk, journal_directory, journal, store, catalog, writer, random));
+    recovered.writer = writer;
     if (tables) {
       recovered.tables = *std::move(tables);
       return recovered;
@@ -248,7 +271,8 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
   // Another journal, or none, wrote what the catalog knows. What the tables hold is asked of the
   // store.
   PatientReads reads(store);
-  auto opened = passing(table::open_lakehouse(reads, catalog, random, recovered.writer));
+  auto opened = passing(table::open_lakehouse(reads, catalog, random, writer));
+  recovered.writer = writer;
   if (!opened) return fail(std::move(opened).error());
   recovered.parent_id = opened->claim->record().parent;
   recovered.notes = std::move(opened->notes);
@@ -315,10 +339,14 @@ Result<LoadedTables> load_checked_tables(base::Disk& disk, const std::string& jo
                                          table::Catalog& catalog, table::WriterEpoch& writer,
                                          base::Random& random) {
   PatientReads reads(store);
-  if (auto there = catalog.reopen(); !there) {
-    return fail(ErrorKind::kRetry, std::move(there).error().text);
-  }
-  auto opened = passing(table::open_lakehouse(reads, catalog, random, writer));
+  const auto another = [] {
+    return fail(ErrorKind::kStale, "the catalog was removed, replaced or set back");
+  };
+  if (is_another(catalog)) return another();
+  auto opened = table::open_lakehouse(reads, catalog, random, writer);
+  // Else somebody's commit came between.
+  if (!opened && is_another(catalog)) return another();
+  opened = passing(std::move(opened));
   if (!opened) return fail(std::move(opened).error());
   const Position end = EVODB_TRY(lowest_unchecked_end(disk, journal_directory, journal));
   EVODB_TRY(check_watermarks({journal.id, end}, opened->tables));

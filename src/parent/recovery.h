@@ -80,12 +80,15 @@ struct RecoveredCatalog {
 // A scan sees all that ever landed, also from before an earlier loss. What of one table cannot be
 // read makes that table sick or unscanned; only a store that gives nothing is an error. Errors:
 // kRetry (store or catalog away; call again), kCorrupt as load_checked_tables; others are final.
+// kFenced: another parent has claimed the lakehouse since this process did.
 // kLater: the tables' states are not asked for, so nothing waits for the store.
+// `writer` is what this process has claimed last (0: nothing yet), and then what it has claimed
+// since, after an error too.
 enum class LoadTables : std::uint8_t { kNow, kLater };
 Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& journal_directory,
                                          JournalExtent journal, store::ObjectStore& store,
-                                         table::Catalog& catalog, base::Random& random,
-                                         LoadTables load = LoadTables::kNow);
+                                         table::Catalog& catalog, table::WriterEpoch& writer,
+                                         base::Random& random, LoadTables load = LoadTables::kNow);
 
 // Would recover_catalog scan this table now? Reads no more than one file where that one still
 // fails. Errors: those of the object that cannot be read.
@@ -101,7 +104,7 @@ Result<void> check_watermarks(const JournalExtent& journal,
 // is all that is given. `writer` is as in table::open_lakehouse. What is compared is the lowest end
 // that was not compared yet (unchecked_end.h). Errors: kCorrupt as check_watermarks, or that file;
 // kFenced, kInvalid (another warehouse: says what to do); kRetry (the store, the catalog or the
-// disk; call again).
+// disk; call again); kStale (the catalog is not the one that was claimed: recover_catalog again).
 Result<LoadedTables> load_checked_tables(base::Disk& disk, const std::string& journal_directory,
                                          const JournalExtent& journal, store::ObjectStore& store,
                                          table::Catalog& catalog, table::WriterEpoch& writer,
