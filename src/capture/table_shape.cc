@@ -1,11 +1,15 @@
 #include "capture/table_shape.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "base/hash.h"
 #include "base/limits.h"
 #include "capture/index_sql.h"
 #include "capture/outbox_tables.h"
+#include "capture/trigger_reach.h"
+#include "capture/triggers.h"
 #include "wire/utf8.h"
 
 namespace evodb::capture {
@@ -239,6 +243,61 @@ std::string TableShape::fine_print() const {
 
 namespace {
 
+// What foreign keys with an action, and then triggers of the application's, lead from each table to.
+// By folded names.
+class Consequences {
+ public:
+  static Result<Consequences> read(const Database& db) {
+    Consequences all;
+    Statement keys = EVODB_TRY(
+        db.prepare("SELECT k.\"table\", t.name FROM main.sqlite_schema AS t, "
+                   "pragma_foreign_key_list(t.name, 'main') AS k WHERE t.type = 'table' AND "
+                   "(k.on_update NOT IN ('NO ACTION', 'RESTRICT') OR "
+                   "k.on_delete NOT IN ('NO ACTION', 'RESTRICT'))"));
+    while (EVODB_TRY(keys.step())) {
+      all.children_[fold_name(keys.text(0))].insert(fold_name(keys.text(1)));
+    }
+    if (all.children_.empty()) return all;
+    Statement triggers = EVODB_TRY(
+        db.prepare("SELECT name, tbl_name, sql FROM main.sqlite_schema WHERE type = 'trigger'"));
+    while (EVODB_TRY(triggers.step())) {
+      if (slot_of_trigger(triggers.text(0)) != 0) continue;
+      all.triggers_[fold_name(triggers.text(1))].emplace_back(triggers.text(2));
+    }
+    return all;
+  }
+
+  // Whether a change of `table` may lead back to it, beginning with a foreign key.
+  bool loop(const std::string& table, const std::vector<FoundTable>& tables) const {
+    std::set<std::string> reached = children_of(table);
+    std::vector<std::string> open(reached.begin(), reached.end());
+    while (!open.empty() && !reached.contains(table)) {
+      const std::string at = std::move(open.back());
+      open.pop_back();
+      std::set<std::string> next = children_of(at);
+      if (const auto fired = triggers_.find(at); fired != triggers_.end()) {
+        for (const FoundTable& other : tables) {
+          for (const std::string& sql : fired->second) {
+            if (names(sql, other.name)) next.insert(fold_name(other.name));
+          }
+        }
+      }
+      for (const std::string& name : next) {
+        if (reached.insert(name).second) open.push_back(name);
+      }
+    }
+    return reached.contains(table);
+  }
+
+ private:
+  std::set<std::string> children_of(const std::string& table) const {
+    const auto found = children_.find(table);
+    return found == children_.end() ? std::set<std::string>() : found->second;
+  }
+  std::map<std::string, std::set<std::string>> children_;  // by what they refer to
+  std::map<std::string, std::vector<std::string>> triggers_;
+};
+
 // `name`: only this one. "": all.
 Result<std::vector<FoundTable>> find(const Database& db, const std::string& name) {
   std::vector<FoundTable> tables;
@@ -273,7 +332,14 @@ Result<std::vector<FoundTable>> find(const Database& db, const std::string& name
 
 }  // namespace
 
-Result<std::vector<FoundTable>> find_tables(const Database& db) { return find(db, ""); }
+Result<std::vector<FoundTable>> find_tables(const Database& db) {
+  std::vector<FoundTable> tables = EVODB_TRY(find(db, ""));
+  const Consequences consequences = EVODB_TRY(Consequences::read(db));
+  for (FoundTable& found : tables) {
+    found.shape.loops = consequences.loop(fold_name(found.name), tables);
+  }
+  return tables;
+}
 
 Result<std::optional<FoundTable>> find_table(const Database& db, const std::string& name) {
   std::vector<FoundTable> tables = EVODB_TRY(find(db, name));

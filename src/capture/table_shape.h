@@ -62,6 +62,9 @@ struct TableShape {
   std::string pseudo_column_name;  // of the rowid as a captured column; "" if it is none
   std::vector<ColumnShape> columns;
   std::vector<UniqueKey> unique_keys;  // without the rowid's
+  // A change of one of its rows may change others of them, or the same one once more, before that
+  // change's own triggers fire: by foreign keys that lead back to it. find_tables() knows.
+  bool loops = false;
 
   // The definition that children send; its schema version is still 1.
   wire::TableDef definition() const;

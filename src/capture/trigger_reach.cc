@@ -18,11 +18,6 @@ std::string body_of(std::string_view trigger_sql) {
   return fold_name(sql);
 }
 
-bool is_word_byte(char c) {
-  return c == '_' || c == '$' || (c & 0x80) != 0 || (c >= 'a' && c <= 'z') ||
-         (c >= '0' && c <= '9');
-}
-
 // `text` and `name` are folded. Quoted or not: a string that reads so counts, too.
 bool mentions(std::string_view text, std::string_view name) {
   if (name.empty()) return true;
@@ -39,6 +34,10 @@ bool mentions(std::string_view text, std::string_view name) {
 }
 
 }  // namespace
+
+bool names(std::string_view trigger_sql, std::string_view table) {
+  return mentions(body_of(trigger_sql), fold_name(table));
+}
 
 bool may_change(const SchemaText& schema, std::string_view trigger_sql, std::string_view table) {
   const std::string wanted = fold_name(table);

@@ -24,6 +24,9 @@ struct SchemaText {
   std::vector<Object> triggers;  // the application's
 };
 
+// Whether a trigger's body names a table.
+bool names(std::string_view trigger_sql, std::string_view table);
+
 bool may_change(const SchemaText& schema, std::string_view trigger_sql, std::string_view table);
 
 }  // namespace evodb::capture

@@ -31,6 +31,20 @@
 //   tbl 7, op 2, 1, 'a'      from evodb_3_insert_victims: noted before, gone after
 //   tbl 7, op 0, 1, 'b'      from evodb_3_insert
 //
+// Loops (TableShape::loops). SQLite carries out the actions of foreign keys before it fires the AFTER
+// triggers of the row whose change causes them. In `tree(id PRIMARY KEY, parent REFERENCES tree(id)
+// ON UPDATE CASCADE)` the row (1, 1) becomes (2, 1), then by the key (2, 2): of which the triggers
+// are told (2, 1) to (2, 2) first, and behind it (1, 1) to (2, 1). And OR REPLACE may, by deleting
+// another row, change the very row that it is about. So in such a table
+//   - before a row is changed in a way that may lead back, it is noted in evodb_victims, as the log
+//     has it; that a row is not in the log is noted, too. Who makes a note holds it until its own
+//     AFTER trigger; those nested inside use it
+//   - while there is any note of the table, what is logged is what makes of the noted rows the rows
+//     as they are now: first DELETEs, then UPDATEs, then INSERTs
+//   - all others, changes of no key with nothing noted, are logged as in any table
+// evodb_victims.tbl is S for a row as the log has it, -S for one that the log has not, S + 2^40 for a
+// hold, S + 2^41 for a row that OR REPLACE may take away.
+//
 // Order: SQLite fires the newest trigger of a kind first. So the _victims triggers are created
 // last (their DELETEs come before the row's own change), and all of them after the application's
 // own (a row that an application's trigger changes again is logged in the order of the changes).
@@ -56,6 +70,9 @@ struct Trigger {
 // (repair.h).
 std::vector<Trigger> triggers_of(const TableShape& shape, std::int64_t slot, std::int64_t id,
                                  const std::string& note);
+
+// Of the triggers, the one that only tables have whose changes lead back to them.
+std::string before_delete_trigger(std::int64_t slot);
 
 // The slot in a trigger's name, or 0 if it is none of ours.
 std::int64_t slot_of_trigger(std::string_view trigger_name);

@@ -163,4 +163,14 @@ std::string RowIdentity::same(std::string_view a, std::string_view b) const {
   return all;
 }
 
+std::string RowIdentity::same_note(std::string_view a, std::string_view b) const {
+  std::string all;
+  for (const Part& part : parts_) {
+    if (!all.empty()) all += " AND ";
+    all.append(b).append(".").append(part.victim_column).append("=");
+    all.append(a).append(".").append(part.victim_column).append(part.collation);
+  }
+  return all;
+}
+
 }  // namespace evodb::capture

@@ -38,6 +38,8 @@ class RowIdentity {
   explicit RowIdentity(const TableShape& shape);
   // Prefixes: "NEW", "OLD", the table's quoted name, or "evodb_victims" (first only).
   std::string same(std::string_view a, std::string_view b) const;
+  // Of two rows of evodb_victims, under these names.
+  std::string same_note(std::string_view a, std::string_view b) const;
 
  private:
   struct Part {
