@@ -225,6 +225,8 @@ struct SwapsWithoutComparing final : CatalogWrap {
   std::map<std::string, std::optional<std::string>> cache_;
 };
 
+constexpr char never[] = "18446744073709551615";  // no writer epoch is beyond it
+
 // A lost journal is not noticed: the catalog remembers whatever journal there is.
 class JournalLossUnnoticed final : public Plant {
  public:
@@ -240,12 +242,21 @@ class JournalLossUnnoticed final : public Plant {
     Result<std::optional<std::string>> property(const std::string& key) override {
       auto value = EVODB_TRY(real_.property(key));
       if (key == "evodb.journal-id" && value) value = plant_.id_;
-      return value;
+      return key == "evodb.journal-since" ? never : value;
     }
     JournalLossUnnoticed& plant_;
   };
   std::string id_;
   Kept<Wrap> catalogs_;
+};
+
+// A data directory that comes back behind a newer journal goes on as if there had been none.
+struct BelievesOldJournal final : CatalogWrap {
+  using CatalogWrap::CatalogWrap;
+  Result<std::optional<std::string>> property(const std::string& key) override {
+    auto value = EVODB_TRY(real_.property(key));
+    return key == "evodb.journal-since" ? never : value;
+  }
 };
 
 }  // namespace
@@ -271,6 +282,8 @@ std::vector<PlantInfo> store_plants() {
        make_one<CatalogPlant<SwapsWithoutComparing>>},
       {"journal-loss-unnoticed", "a new journal counts as the old one", "disaster",
        make_one<JournalLossUnnoticed>},
+      {"old-journal-believed", "a data directory comes back behind a newer journal", "operator",
+       make_one<CatalogPlant<BelievesOldJournal>>},
   };
 }
 

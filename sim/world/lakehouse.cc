@@ -38,8 +38,9 @@ std::shared_ptr<CatalogFile> copy_of(
   (void)file.rows->reopen();                       // whoever copies it has seen nothing yet
   table::Catalog& to = *copy->rows;
   copy->newest_writer = to.claim(file.newest_writer).value();
-  for (const char* key : {table::catalog_id_property, table::warehouse_id_property,
-                          table::parent_id_property, "evodb.journal-id", "evodb.rebuilding"}) {
+  for (const char* key :
+       {table::catalog_id_property, table::warehouse_id_property, table::parent_id_property,
+        "evodb.journal-id", "evodb.journal-since", "evodb.rebuilding"}) {
     const auto value = file.rows->property(key).value();
     if (value)
       EVODB_ASSERT(to.set_property(copy->newest_writer, key, *value).has_value(), "copied");

@@ -234,6 +234,63 @@ TEST_F(LostJournal, WhatIsKnownByNamesIsReadAnewFromTheTables) {
   EXPECT_TRUE(kept->contains("evodb/well_changes", "shop", Epoch(1), Lsn(2)));
 }
 
+// Journal 77 comes back, with the catalog that knows it, behind journal 78, which has landed more.
+TEST_F(LostJournal, AnOldDirectoryThatIsPutBackBehindANewerJournalLandsNothingTwice) {
+  ASSERT_FALSE(start_with(77).value().catalog.tables->landed) << "nobody else has landed";
+  auto old_catalog = table::open_sqlite_catalog(":memory:", "evodb", "evodb").value();
+  const auto copy = [](table::Catalog& from, table::Catalog& to) {
+    const auto writer = to.claim().value();
+    for (const char* key : {"evodb.journal-id", "evodb.journal-since", table::parent_id_property,
+                            table::catalog_id_property, table::warehouse_id_property}) {
+      const auto value = from.property(key).value();
+      if (value) {
+        ASSERT_TRUE(to.set_property(writer, key, *value));
+      }
+    }
+    const auto entries = from.list().value();
+    for (const auto& entry : entries) {
+      ASSERT_TRUE(to.swap(writer, entry.name, std::nullopt, entry.metadata_location));
+    }
+  };
+  copy(*catalog_, *old_catalog);
+  ASSERT_EQ(old_catalog->property("evodb.journal-id").value(), "77");
+
+  const auto newer = start_with(78).value();
+  identity = {"parent", newer.tables.claim->record().writer, journal::JournalId(78),
+              newer.tables.claim};
+  records.clear();
+  read = 0;
+  lake = lake::Lake::create(options, identity);
+  for (const auto& found : newer.tables.tables) lake->add_table(found.state);
+  send("shop", 1, {lake::insert(3, {Value::integer(2), Value::text("milk")})}, table_of("well"));
+  ASSERT_TRUE(read_all());
+  lake->request_flush();
+  while (auto job = lake->next_flush(now)) flush(std::move(job));
+
+  std::swap(catalog_, old_catalog);
+  {
+    // What of one table cannot be read makes it wait, and is asked again.
+    const std::string key = key_of_ill(".parquet");
+    const std::string bytes = *store_.peek(key);
+    ASSERT_TRUE(store_.remove(key));
+    const auto blind = start_with(77).value();
+    EXPECT_TRUE(blind.tables.unscanned.contains("evodb/ill_changes"));
+    EXPECT_TRUE(blind.tables.landed->contains("evodb/well_changes", "shop", Epoch(1), Lsn(3)));
+    store_.set_object(key, bytes);
+  }
+  const auto back = start_with(77).value();
+  ASSERT_TRUE(back.catalog.tables && back.catalog.tables->landed);
+  const lake::LandedFilter& landed = *back.catalog.tables->landed;
+  EXPECT_TRUE(landed.contains("evodb/well_changes", "shop", Epoch(1), Lsn(3)));
+  EXPECT_TRUE(landed.contains("evodb/ill_changes", "shop", Epoch(1), Lsn(1)));
+  EXPECT_TRUE(parent::load_landed_filter(disk, "j").value()->contains("evodb/well_changes", "shop",
+                                                                      Epoch(1), Lsn(3)));
+  EXPECT_FALSE(start_with(77).value().catalog.tables->landed) << "it was kept, once is enough";
+  // And the newer one, should it come back in turn.
+  std::swap(catalog_, old_catalog);
+  EXPECT_FALSE(start_with(78).value().catalog.tables->landed) << "nothing has landed since";
+}
+
 TEST_F(LostJournal, AStoreThatIsAwayIsWaitedFor) {
   store_.set_away(true);
   EXPECT_EQ(start_with(78).error().kind, ErrorKind::kRetry);

@@ -207,6 +207,7 @@ class World final : public EdgeWitness {
   FaultyCatalog& catalog() { return *catalogs_.back(); }
   void add_catalog(std::shared_ptr<CatalogFile> file);
   void trouble_operator();
+  void on_catalog_changed();
   void lose_catalog(Strike& strike);
   void restore_catalog(Strike& strike);
   void restore_data(Strike& strike);
@@ -265,6 +266,7 @@ class World final : public EdgeWitness {
   bool halted_ = false;         // landing has stopped; its operator sees that
   bool refuses_later_ = false;  // it has refused its journal since it serves
   std::uint32_t journals_lost_ = 0;
+  bool catalog_changed_ = false;   // it was lost or went back: what it knew of the journal, too
   std::shared_ptr<bool> stopped_;  // while the parent stops of its own accord: whether it has
   std::uint64_t visits_ = 0;
   std::uint64_t foreign_commits_ = 0;

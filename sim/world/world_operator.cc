@@ -68,7 +68,7 @@ void World::trouble_operator() {
     tell("the data directory is gone");
     lose_journal();
     catalog().replace(new_catalog_file());
-    oracle_.on_catalog_changed();
+    on_catalog_changed();
   }
   if (auto back = strike(Fault::kDataRestored); back && !disk_->crashed()) restore_data(*back);
   if (auto copied = strike(Fault::kDataCopied);
@@ -77,12 +77,17 @@ void World::trouble_operator() {
   }
 }
 
+void World::on_catalog_changed() {
+  catalog_changed_ = true;
+  oracle_.on_catalog_changed();
+}
+
 void World::lose_catalog(Strike& strike) {
   const bool stops = parent_ && strike.chance(40);
   if (stops) crash_parent(false, strike.random);
   tell("the catalog's file is gone");
   catalog().replace(new_catalog_file());
-  oracle_.on_catalog_changed();
+  on_catalog_changed();
 }
 
 void World::restore_catalog(Strike& strike) {
@@ -100,7 +105,7 @@ void World::restore_catalog(Strike& strike) {
     catalog().replace(std::move(catalog_backup_));
   }
   catalog_backup_.reset();
-  oracle_.on_catalog_changed();
+  on_catalog_changed();
 }
 
 // Positions behind the copy may mean two things now, which is seen where one of them has landed;
@@ -128,7 +133,7 @@ void World::restore_data(Strike& strike) {
   for (const auto& [path, bytes] : data_backup_->files) disk_->put(path, bytes);
   catalog().replace(std::move(data_backup_->catalog));
   data_backup_.reset();
-  oracle_.on_catalog_changed();
+  on_catalog_changed();
   journal_went_back();
 }
 
@@ -140,7 +145,7 @@ void World::copy_data(Strike& strike) {
   auto file = copy_of(catalog().file());
   start_another_parent(std::move(volume), strike);
   add_catalog(std::move(file));
-  oracle_.on_catalog_changed();
+  on_catalog_changed();
   journal_went_back();
 }
 

@@ -99,8 +99,6 @@ void World::hand_over_parent() {
 void World::lose_journal() {
   if (parent_) crash_parent(false, random_);
   tell("the journal is gone");
-  // A copy of it that came back now would land anew what its successor has landed.
-  data_backup_.reset();
   for (const auto& path : disk_->paths()) disk_->remove(path);
   for (auto& edge : edges_) edge.told_durable = Lsn();
   rotten_ = false;

@@ -1,6 +1,7 @@
 #include "parent/recovery.h"
 
 #include <algorithm>
+#include <charconv>
 #include <optional>
 #include <span>
 #include <utility>
@@ -12,7 +13,9 @@ namespace evodb::parent {
 
 namespace {
 
+// Whose changes land, as the catalog knows it, and the writer epoch since which they do.
 constexpr char journal_property[] = "evodb.journal-id";
+constexpr char journal_since_property[] = "evodb.journal-since";
 
 std::string landed_path(const std::string& directory) { return directory + "/landed.filter"; }
 
@@ -135,7 +138,9 @@ Result<std::unique_ptr<lake::LandedFilter>> scan_tables(
     if (!table::store_answers(store)) return fail(ErrorKind::kRetry, scanned.error().text);
     unscanned[state.location_key] = {
         {scanned.error().kind,
-         "the journal was lost, so all of its files must be read before anything lands in it: " +
+         "the journal was lost or is an older one, so all of its files must be read before "
+         "anything "
+         "lands in it: " +
              scanned.error().text + " (put it back, or let an engine delete its rows)"},
         unread};
   }
@@ -151,6 +156,14 @@ bool all_known(const std::vector<table::FoundTable>& tables, const UnscannedTabl
 Result<void> keep_filter(base::Disk& disk, const std::string& directory,
                          const lake::LandedFilter& filter) {
   return base::write_file_atomically(disk, landed_path(directory), filter.encode());
+}
+
+// The property that names the journal comes first: behind a crash between the two, more is scanned
+// than need be.
+Result<void> remember_journal(table::Catalog& catalog, table::WriterEpoch writer,
+                              journal::JournalId journal) {
+  EVODB_TRY(catalog.set_property(writer, journal_property, std::to_string(journal.value)));
+  return catalog.set_property(writer, journal_since_property, std::to_string(writer.value));
 }
 
 // True if this journal and its checkpoint hold every mark that the tables' changes gave: then it
@@ -288,7 +301,7 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
   EVODB_TRY(keep_end(disk, journal_directory, journal));
   // What a sick table holds is not known yet: the next start scans again.
   if (all_known(opened->tables, recovered.unscanned)) {
-    EVODB_TRY(catalog.set_property(recovered.writer, journal_property, ours));
+    EVODB_TRY(remember_journal(catalog, recovered.writer, journal.id));
   }
   return recovered;
 }
@@ -326,10 +339,41 @@ Result<void> check_watermarks(const JournalExtent& journal,
 
 namespace {
 
-// A filter of the first version knows tables by names that they may have no more.
-Result<bool> must_be_scanned(base::Disk& disk, const std::string& directory) {
+// What the tables must be asked themselves, although the catalog says that this journal is the one
+// whose changes land.
+struct ToScan {
+  bool old_filter = false;  // it knows tables by names that they may have no more
+  // Another journal's changes have landed since this one became the catalog's: a data directory that
+  // was put back, catalog and all. What it holds to be landed, its successor may have landed.
+  bool another_came = false;
+  bool since_unknown = false;  // an older version does not say since when: then any other counts
+};
+
+Result<ToScan> look_what_to_scan(base::Disk& disk, const std::string& directory,
+                                 const JournalExtent& journal, table::Catalog& catalog,
+                                 const std::vector<table::FoundTable>& tables) {
+  ToScan to_scan;
   const auto filter = EVODB_TRY(load_landed_filter(disk, directory));
-  return filter && filter->is_by_name();
+  to_scan.old_filter = filter && filter->is_by_name();
+  // Else recover_catalog has scanned.
+  if (EVODB_TRY(catalog.property(journal_property)) != std::to_string(journal.id.value)) {
+    return to_scan;
+  }
+  const auto since = EVODB_TRY(catalog.property(journal_since_property));
+  std::uint64_t epoch = 0;
+  if (since) {
+    const char* const end = since->data() + since->size();
+    const auto [stop, error] = std::from_chars(since->data(), end, epoch);
+    to_scan.since_unknown = error != std::errc() || stop != end;
+  } else {
+    to_scan.since_unknown = true;
+  }
+  to_scan.another_came = std::ranges::any_of(tables, [&](const table::FoundTable& found) {
+    const auto& mark = found.state.watermark;
+    return !found.sick && mark && mark->journal != journal.id.value &&
+           (to_scan.since_unknown || mark->writer.value > epoch);
+  });
+  return to_scan;
 }
 
 }  // namespace
@@ -352,12 +396,24 @@ Result<LoadedTables> load_checked_tables(base::Disk& disk, const std::string& jo
   EVODB_TRY(check_watermarks({journal.id, end}, opened->tables));
   LoadedTables loaded{
       std::move(opened->claim), std::move(opened->tables), std::move(opened->notes), nullptr, {}};
-  if (EVODB_TRY(must_be_scanned(disk, journal_directory))) {
+  const ToScan to_scan =
+      EVODB_TRY(look_what_to_scan(disk, journal_directory, journal, catalog, loaded.tables));
+  if (to_scan.another_came) {
+    loaded.notes.push_back(
+        "another journal's changes have landed since this one was written: an older data directory "
+        "was put back; what the tables hold is read from them");
+  }
+  if (to_scan.old_filter || to_scan.another_came) {
     loaded.landed = EVODB_TRY(scan_tables(reads, loaded.tables, loaded.unscanned));
-    if (all_known(loaded.tables, loaded.unscanned)) {
+  }
+  if (all_known(loaded.tables, loaded.unscanned)) {
+    if (loaded.landed) {
       if (auto kept = keep_filter(disk, journal_directory, *loaded.landed); !kept) {
         return fail(ErrorKind::kRetry, std::move(kept).error().text);
       }
+    }
+    if (to_scan.another_came || to_scan.since_unknown) {
+      EVODB_TRY(passing(remember_journal(catalog, writer, journal.id)));
     }
   }
   // Before anything lands: what lands then lies behind that end and proves nothing against it.

@@ -71,6 +71,23 @@ def test_a_lost_data_directory_loses_nothing(scene):
     end(scene, Lakehouse(parent.data, server))
 
 
+def test_an_old_data_directory_behind_a_newer_journal_lands_nothing_twice(scene):
+    parent, _, _, server = scene
+    old = parent.data.with_name("old")
+    time.sleep(1.5)
+    parent.kill()  # its journal holds what has not landed yet
+    shutil.move(parent.data, old)
+    parent.start(seconds=60)
+    time.sleep(1.5)  # the sources send that to the new one, which lands it
+    parent.kill()
+    shutil.rmtree(parent.data)
+    shutil.move(old, parent.data)
+    parent.start(seconds=60)
+    assert "older data directory" in parent.log.read_text()
+    time.sleep(1)
+    end(scene, Lakehouse(parent.data, server))
+
+
 def test_a_lost_catalog_loses_nothing(scene):
     parent, _, _, server = scene
     time.sleep(1.5)
