@@ -168,16 +168,23 @@ TEST_F(LostJournal, ATableThatIsWholeAgainIsScanned) {
 // evodb-sim, profile other-engines, seed 2042, and copies, seed 2006: it claimed the lakehouse back.
 TEST_F(LostJournal, WhoeverIsReplacedWhileItTriesAgainTakesNothingBack) {
   const JournalExtent extent{journal::JournalId(77), Position(1'000'000)};
-  const auto recover = [&](table::WriterEpoch& writer) {
-    return parent::recover_catalog(disk, "j", extent, store_, *catalog_, writer, random);
+  table::TemporaryFolder folder;
+  const auto process = [&] {
+    return table::open_sqlite_catalog(folder.path() + "/catalog.db", "evodb", "evodb").value();
   };
+  const auto recover = [&](table::Catalog& catalog, table::WriterEpoch& writer) {
+    return parent::recover_catalog(disk, "j", extent, store_, catalog, writer, random);
+  };
+  const auto replaced = process(), successor = process();
   table::WriterEpoch first, second;
-  ASSERT_TRUE(recover(first));
-  ASSERT_TRUE(recover(first)) << "its own claim is no hindrance";
-  ASSERT_TRUE(recover(second));
+  ASSERT_TRUE(recover(*replaced, first));
+  ASSERT_TRUE(recover(*replaced, first)) << "its own claim is no hindrance";
+  ASSERT_TRUE(recover(*successor, second));
   EXPECT_GT(second, first);
-  EXPECT_EQ(recover(first).error().kind, ErrorKind::kFenced);
-  ASSERT_TRUE(recover(second));
+  const auto again = recover(*replaced, first);
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().kind, ErrorKind::kFenced);
+  ASSERT_TRUE(recover(*successor, second));
 }
 
 // evodb-sim, profile operator, seeds 910006 and 920074: it tried for ever with the claim that it had,
@@ -236,7 +243,7 @@ TEST_F(LostJournal, WhatIsKnownByNamesIsReadAnewFromTheTables) {
 
 // Journal 77 comes back, with the catalog that knows it, behind journal 78, which has landed more.
 TEST_F(LostJournal, AnOldDirectoryThatIsPutBackBehindANewerJournalLandsNothingTwice) {
-  ASSERT_FALSE(start_with(77).value().catalog.tables->landed) << "nobody else has landed";
+  ASSERT_FALSE(start_with(77).value().tables.landed) << "nobody else has landed";
   auto old_catalog = table::open_sqlite_catalog(":memory:", "evodb", "evodb").value();
   const auto copy = [](table::Catalog& from, table::Catalog& to) {
     const auto writer = to.claim().value();
