@@ -24,30 +24,41 @@ namespace evodb::gate {
 enum class ConnectionState : std::uint8_t {
   kFree,
   kHttp,         // reading a request
-  kHttpWaiting,  // a handler has it; reading is paused
+  kHttpWaiting,  // a handler has it, or its answer is leaving; reading is paused
   kWebSocket,    // upgraded, nothing said yet
   kV2,
   kV1,
   kClosing,  // last words are on their way; input is ignored
 };
 
+// The body of a large answer, from which the kernel gets what its reader has made room for.
+struct HttpAnswer {
+  std::string body;
+  std::size_t sent = 0;  // of it, taken since
+  bool keep_alive = true;
+  std::shared_ptr<const void> kept;  // HttpResponse's
+
+  std::string_view rest() const { return std::string_view(body).substr(sent); }
+};
+
 // Exists only while something is in parts. Freed as soon as nothing is.
 struct Active {
   std::optional<HttpParser> http;
   std::optional<wire::WsParser> parser;  // a message in parts
-  std::uint32_t message_since = 0;       // tick at which that message began
+  std::uint32_t message_since = 0;       // tick at which that message, or the answer, began
   std::uint32_t since = 0;               // tick at which this Active was made
   std::uint32_t counted_bytes = 0;       // of GateStats.held_bytes; saturates
   std::string output;                    // what the kernel did not take
   std::size_t output_sent = 0;           // of it, taken since
+  std::unique_ptr<HttpAnswer> answer;    // comes behind `output`
   std::optional<wire::Ack> ack;          // newest one; goes out when `output` is empty
   bool ack_is_last = false;              // nothing of the session is in the air behind it
 
   std::size_t output_bytes() const { return output.size() - output_sent; }
-  bool idle() const { return !http && !parser && output.empty() && !ack; }
+  bool idle() const { return !http && !parser && output.empty() && !answer && !ack; }
   std::size_t held_bytes() const {
     return sizeof(Active) + (http ? http->held_bytes() : 0) + (parser ? parser->held_bytes() : 0) +
-           output.capacity();
+           output.capacity() + (answer ? sizeof(HttpAnswer) + answer->body.capacity() : 0);
   }
 };
 

@@ -158,9 +158,11 @@ void GateImpl::settle(StreamId s) {
   }
   Connection& c = at(s);
   if (c.state == ConnectionState::kFree) return;
+  if (c.active && c.active->answer && c.active->output.empty()) http_give_answer(s);
   const std::size_t waiting = c.active ? c.active->output_bytes() : 0;
   if (c.state == ConnectionState::kClosing && waiting == 0) return destroy(s, false);
-  if (waiting > options_.output_bytes_max) {
+  // Last words are all there is: nothing more is added to them.
+  if (waiting > options_.output_bytes_max && c.state != ConnectionState::kClosing) {
     ++stats_.refused_slow_reader;
     return destroy(s, true);
   }
@@ -239,6 +241,7 @@ void GateImpl::close_after_output(StreamId s) {
   if (c.active) {
     c.active->http.reset();
     c.active->parser.reset();
+    c.active->answer.reset();
     c.active->ack.reset();
   }
   arm(s, closing_ms_max);

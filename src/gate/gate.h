@@ -71,15 +71,19 @@ struct HttpResponse {
   int status = 200;
   std::string content_type = "text/plain; charset=utf-8";
   std::string body;
+  std::string headers;  // further ones, each ending in CR LF
+  // Let go, on the loop's thread, once the gate holds nothing of the body any more: given to the
+  // kernel, or its connection is gone. Whoever bounds the memory of answers counts with it.
+  std::shared_ptr<const void> kept;
 };
 
 // What the gate asks of the application above it.
 class GateHandlers {
  public:
   virtual ~GateHandlers() = default;
-  // GET/HEAD/POST on anything but a WebSocket upgrade. Answer by calling `respond` once, now or
-  // later on the loop's thread (POST /flush waits for a commit). The connection may be gone by
-  // then: respond knows.
+  // GET, HEAD, POST, PUT, PATCH or DELETE, not for a WebSocket upgrade. Answer by calling `respond`
+  // once, now or later on the loop's thread (POST /flush waits for a commit). The connection may be
+  // gone by then: respond knows. A large body leaves as its reader takes it.
   virtual void on_http(const HttpRequest& request, std::function<void(HttpResponse)> respond) = 0;
   // A batch went into the journal's queue: see that commit() runs.
   virtual void on_appended() = 0;

@@ -13,7 +13,9 @@ void GateImpl::freeze() {
 std::uint64_t GateImpl::requests_waiting() {
   std::uint64_t waiting = broadcasts_.size();  // these are given to everybody first
   for (std::uint32_t id = 0; id < slab_.end(); ++id) {
-    waiting += slab_[id].state == ConnectionState::kHttpWaiting ? 1 : 0;
+    const Connection& c = slab_[id];
+    const bool waits = c.state == ConnectionState::kHttpWaiting && !(c.active && c.active->answer);
+    waiting += waits ? 1 : 0;
   }
   return waiting;
 }
@@ -44,7 +46,11 @@ ConnectionRecord GateImpl::record_of(const Connection& c) {
   r.ack = a.ack;
   r.ack_is_last = a.ack.has_value() && a.ack_is_last;
   r.output = a.output.substr(a.output_sent);
-  if (a.http) {
+  if (a.answer) {
+    r.output += a.answer->rest();
+    r.state = a.answer->keep_alive ? ConnectionState::kHttp : ConnectionState::kClosing;
+  }
+  if (a.http && r.state == ConnectionState::kHttp) {
     r.http = std::string(a.http->rest());
     r.continue_given = a.http->continue_given();
   }
@@ -63,7 +69,9 @@ Result<SavedConnections> GateImpl::save_connections() {
   for (std::uint32_t id = 0; id < slab_.end(); ++id) {
     const Connection& c = slab_[id];
     if (c.state == ConnectionState::kFree) continue;
-    if (c.state == ConnectionState::kHttpWaiting || (c.v1 && !c.v1->pending.empty())) {
+    const bool answered = c.active && c.active->answer;
+    if ((c.state == ConnectionState::kHttpWaiting && !answered) ||
+        (c.v1 && !c.v1->pending.empty())) {
       return fail(ErrorKind::kRetry, "a connection still waits for its answer");
     }
     saved.streams.emplace_back(id);
@@ -125,7 +133,14 @@ Result<void> GateImpl::adopt_one(StreamId s, const ConnectionRecord& r) {
     active(c).ack = r.ack;
     active(c).ack_is_last = r.ack_is_last;
   }
-  if (!r.output.empty()) active(c).output = r.output;
+  if (!r.output.empty() && r.state == ConnectionState::kHttp) {
+    // It may be most of a large answer.
+    c.state = ConnectionState::kHttpWaiting;
+    active(c).answer = std::make_unique<HttpAnswer>(HttpAnswer{r.output});
+    active(c).message_since = wheel_.now();
+  } else if (!r.output.empty()) {
+    active(c).output = r.output;
+  }
   if (r.http) {
     HttpParser& parser =
         active(c).http.emplace(HttpLimits{options_.header_bytes_max, options_.body_bytes_max});
@@ -149,6 +164,7 @@ void GateImpl::resume() {
   for (std::uint32_t id = 0; id < slab_.end(); ++id) {
     const StreamId s(id);
     if (slab_[id].state == ConnectionState::kFree || !slab_[id].active) continue;
+    if (slab_[id].state == ConnectionState::kHttpWaiting) loop_.pause_reading(s, true);
     on_writable(s);
   }
 }

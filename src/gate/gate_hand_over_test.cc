@@ -193,6 +193,26 @@ TEST(GateHandOver, ClosingConnectionsStillGetTheirLastWords) {
   EXPECT_EQ(w.gate->stats().connections, 0u);
 }
 
+TEST(GateHandOver, AnAnswerOverEveryLimitOfOutputAndTheRequestBehindIt) {
+  for (const bool close : {false, true}) {
+    GateWorld w({.output_bytes_max = 64u << 10});
+    auto c = w.client();
+    c->pause(true);
+    const std::string end = close ? "Connection: close\r\n\r\n" : "\r\n" + get;
+    c->send("GET /huge HTTP/1.1\r\nHost: p\r\n" + end);
+    ASSERT_EQ(w.handlers.kept.use_count(), 2);
+    change_hands(w, {.output_bytes_max = 64u << 10});
+    EXPECT_EQ(w.handlers.kept.use_count(), 1);
+    EXPECT_EQ(w.handlers.requests.size(), 1u);
+    c->pause(false);
+    w.network.run_for(3'000);
+    EXPECT_EQ(std::count(c->received.begin(), c->received.end(), '#'), 8 << 20);
+    EXPECT_EQ(c->received.ends_with("you asked for /status"), !close);
+    EXPECT_EQ(c->closed(), close);
+    EXPECT_EQ(w.gate->stats().held_bytes, 0u);
+  }
+}
+
 TEST(GateHandOver, WaitsForHandlersAndRefusesWhileItDrains) {
   GateWorld w;
   auto c = w.client();

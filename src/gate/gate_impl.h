@@ -29,7 +29,7 @@ namespace evodb::gate {
 
 struct ConnectionRecord;  // connection_record.h
 
-// How long last words may wait for a reader that takes nothing of them.
+// How long last words, or a large answer, may wait for a reader that takes nothing of them.
 inline constexpr std::int64_t closing_ms_max = 5'000;
 
 // Not final for one reason: the conformance test answers whole messages with an echo, over
@@ -132,7 +132,11 @@ class GateImpl : public Gate, public base::StreamEvents {
   void http_refuse(StreamId s, int status, std::string_view text, std::string_view headers = {});
   void http_upgrade(StreamId s, const ParsedRequest& request, std::string_view rest);
   void http_respond(StreamId s, std::uint32_t generation, bool head_only, bool keep_alive,
-                    const HttpResponse& response);
+                    HttpResponse response);
+  void http_give_answer(StreamId s);  // what the kernel takes of Active::answer
+  void http_answered(StreamId s, bool keep_alive);
+  void http_go_on(StreamId s);  // reads again, behind an answer that came later
+  void on_answer_deadline(StreamId s);
 
   // --- WebSocket (gate_websocket.cc) ---
   void websocket_data(StreamId s, std::span<char> bytes);  // unmasks in place

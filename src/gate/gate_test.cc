@@ -110,9 +110,32 @@ TEST(GateHttp, RefusalsSayWhatToDoAndClose) {
 TEST(GateHttp, UnknownMethodsGet405) {
   GateWorld w;
   auto c = w.client();
-  c->send("DELETE / HTTP/1.1\r\nHost: h\r\n\r\n");
+  c->send("TRACE / HTTP/1.1\r\nHost: h\r\n\r\n");
   EXPECT_TRUE(c->received.starts_with("HTTP/1.1 405"));
   EXPECT_NE(c->received.find("Allow: GET, HEAD, POST"), std::string::npos);
+  EXPECT_TRUE(w.handlers.requests.empty());
+}
+
+TEST(GateHttp, HandlersAnswerWhatWouldWrite) {
+  GateWorld w;
+  auto c = w.client();
+  for (const char* method : {"DELETE", "PUT", "PATCH"}) {
+    c->send(std::string(method) + " /x HTTP/1.1\r\nHost: h\r\n\r\n");
+  }
+  EXPECT_EQ(w.handlers.requests, (std::vector<std::string>{"DELETE /x?", "PUT /x?", "PATCH /x?"}));
+}
+
+TEST(GateHttp, NoContentHasNoLengthAndFurtherHeadersAreSent) {
+  GateWorld w;
+  auto c = w.client();
+  c->send("GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_TRUE(c->received.starts_with("HTTP/1.1 204 No Content\r\n"));
+  EXPECT_EQ(c->received.find("Content-Length"), std::string::npos);
+  EXPECT_EQ(c->received.find("Content-Type:"), std::string::npos);
+  EXPECT_NE(c->received.find("\r\nX-Why: none\r\n"), std::string::npos);
+  c->received.clear();
+  c->send(get);
+  EXPECT_TRUE(c->received.starts_with("HTTP/1.1 200"));
 }
 
 TEST(GateHttp, SlowLorisIsCutAtTheTimeLimit) {
@@ -162,6 +185,74 @@ TEST(GateHttp, ALargeAnswerLeavesInPiecesAndTheBufferIsFreed) {
   EXPECT_TRUE(c->received.ends_with("bbb"));
   EXPECT_GT(c->received.size(), 1u << 20);
   EXPECT_EQ(w.gate->stats().held_bytes, 0u);
+}
+
+TEST(GateHttp, AnAnswerOverEveryLimitOfOutputLeavesAsItsReaderTakesIt) {
+  GateWorld w({.output_bytes_max = 64u << 10});
+  auto c = w.client();
+  c->pause(true);
+  c->send("GET /huge HTTP/1.1\r\nHost: h\r\n\r\n" + get);
+  EXPECT_EQ(w.handlers.requests.size(), 1u);  // what follows waits
+  EXPECT_GT(w.gate->stats().held_bytes, 8u << 20);
+  EXPECT_EQ(w.handlers.kept.use_count(), 2);
+  w.network.run_for(3'000);
+  c->pause(false);
+  w.network.run_for(3'000);
+  EXPECT_EQ(std::count(c->received.begin(), c->received.end(), '#'), 8 << 20);
+  EXPECT_TRUE(c->received.ends_with("you asked for /status"));
+  EXPECT_EQ(w.handlers.kept.use_count(), 1);
+  EXPECT_EQ(w.gate->stats().held_bytes, 0u);
+  c->send(get);
+  EXPECT_EQ(w.handlers.requests.size(), 3u);
+}
+
+TEST(GateHttp, WhoTakesNothingOfAnAnswerIsReset) {
+  GateWorld w;
+  auto c = w.client();
+  c->pause(true);
+  c->send("GET /huge HTTP/1.1\r\nHost: h\r\n\r\n");
+  w.network.run_for(4'000);
+  EXPECT_EQ(w.gate->stats().connections, 1u);
+  w.network.run_for(3'000);
+  EXPECT_EQ(w.gate->stats().connections, 0u);
+  EXPECT_EQ(w.gate->stats().refused_slow_reader, 1u);
+  EXPECT_EQ(w.gate->stats().held_bytes, 0u);
+  EXPECT_EQ(w.handlers.kept.use_count(), 1);
+}
+
+TEST(GateHttp, WhoTakesALittleOfAnAnswerForEverIsResetInTheEnd) {
+  GateWorld w({.message_ms_max = 20'000});
+  w.network.options().window_bytes = 1u << 10;
+  auto c = w.client();
+  c->send("GET /huge HTTP/1.1\r\nHost: h\r\n\r\n");
+  for (int s = 0; s < 18; ++s) {
+    c->pause(true);
+    w.network.run_for(999);
+    c->pause(false);
+    w.network.run_for(1);
+  }
+  EXPECT_EQ(w.gate->stats().connections, 1u);
+  c->pause(true);
+  w.network.run_for(4'000);
+  EXPECT_EQ(w.gate->stats().connections, 0u);
+  EXPECT_EQ(w.handlers.kept.use_count(), 1);
+}
+
+TEST(GateHttp, AnAnswerWhoseReaderWentAwayIsLetGo) {
+  GateWorld w;
+  auto c = w.client();
+  c->pause(true);
+  c->send("GET /huge HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_EQ(w.handlers.kept.use_count(), 2);
+  c.reset();
+  w.network.run_for(100);
+  EXPECT_EQ(w.gate->stats().connections, 0u);
+  EXPECT_EQ(w.handlers.kept.use_count(), 1);
+  auto late = w.client();
+  late->send("GET /huge HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  w.network.run_for(3'000);
+  EXPECT_TRUE(late->closed());
+  EXPECT_EQ(std::count(late->received.begin(), late->received.end(), '#'), 8 << 20);
 }
 
 TEST(GateHttp, LastWordsWaitForASlowReaderButNotForOneThatTakesNothing) {

@@ -118,6 +118,11 @@ class ScriptedHandlers final : public GateHandlers {
     HttpResponse response;
     response.body = "you asked for " + std::string(request.path) + std::string(request.body);
     if (request.path == "/big") response.body.assign(1u << 20, 'b');
+    if (request.path == "/huge") {  // over every output limit
+      response.body.assign(8u << 20, '#');
+      response.kept = kept;
+    }
+    if (request.path == "/nothing") response = {.status = 204, .headers = "X-Why: none\r\n"};
     respond(response);
   }
   void on_appended() override { ++appended; }
@@ -126,6 +131,7 @@ class ScriptedHandlers final : public GateHandlers {
 
   std::vector<std::string> requests;
   std::vector<std::function<void(HttpResponse)>> later;
+  std::shared_ptr<int> kept = std::make_shared<int>(0);  // by answers to /huge
   int appended = 0, flushes = 0;
 };
 

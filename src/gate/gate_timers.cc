@@ -134,7 +134,14 @@ void GateImpl::on_deadline(StreamId s) {
         http_refuse(s, 408, "the request did not arrive in time; send it at once");
       }
       break;
-    case ConnectionState::kHttpWaiting: arm(s, options_.header_ms_max); break;
+    case ConnectionState::kHttpWaiting:
+      if (c.active && c.active->answer) {
+        on_answer_deadline(s);
+        if (c.state == ConnectionState::kFree) return;
+      } else {
+        arm(s, options_.header_ms_max);
+      }
+      break;
     case ConnectionState::kWebSocket:
       if (const std::int64_t ms = ms_left(c.since, options_.hello_ms_max); ms > 0) {
         arm(s, ms);

@@ -287,11 +287,14 @@ void append_http_response(std::string& out, int status, std::string_view content
                           std::string_view body, bool keep_alive, bool head_only,
                           std::string_view extra) {
   out.append("HTTP/1.1 ").append(std::to_string(status)).append(" ");
-  out.append(http_reason(status)).append("\r\nContent-Type: ").append(content_type);
-  out.append("\r\nContent-Length: ").append(std::to_string(body.size()));
-  out.append("\r\nX-Content-Type-Options: nosniff\r\n").append(extra);
+  out.append(http_reason(status)).append("\r\n");
+  if (status != 204) {  // it has no content, not an empty one (RFC 9110, section 8.6)
+    out.append("Content-Type: ").append(content_type);
+    out.append("\r\nContent-Length: ").append(std::to_string(body.size())).append("\r\n");
+  }
+  out.append("X-Content-Type-Options: nosniff\r\n").append(extra);
   out.append(keep_alive ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n");
-  if (!head_only) out.append(body);
+  if (!head_only && status != 204) out.append(body);
 }
 
 std::string_view http_reason(int status) {
