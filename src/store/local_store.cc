@@ -12,6 +12,7 @@
 #include <ctime>
 #include <deque>
 #include <filesystem>
+#include <limits>
 #include <map>
 
 #include "store/key.h"
@@ -250,6 +251,10 @@ Result<void> LocalStore::put_all(std::span<const NewObject> objects) {
 }
 
 Result<std::string> LocalStore::get(const std::string& key) {
+  return get_at_most(key, std::numeric_limits<std::uint64_t>::max());
+}
+
+Result<std::string> LocalStore::get_at_most(const std::string& key, std::uint64_t bytes_max) {
   EVODB_TRY(check_key(key));
   const std::string path = path_of(key);
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -262,6 +267,9 @@ Result<std::string> LocalStore::get(const std::string& key) {
   struct stat info{};
   if (::fstat(fd.get(), &info) != 0) return fail(from_errno(errno, "cannot look at", path));
   if (S_ISDIR(info.st_mode)) return fail(no_such_object(key));
+  if (static_cast<std::uint64_t>(info.st_size) > bytes_max) {
+    return fail(object_over_limit(key, bytes_max));
+  }
   std::string bytes(static_cast<std::size_t>(info.st_size), '\0');
   std::size_t done = 0;
   while (done < bytes.size()) {

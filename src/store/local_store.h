@@ -32,6 +32,7 @@ class LocalStore final : public ObjectStore {
   Result<void> put(const std::string& key, std::string_view bytes, PutMode mode) override;
   Result<void> put_all(std::span<const NewObject> objects) override;
   Result<std::string> get(const std::string& key) override;
+  Result<std::string> get_at_most(const std::string& key, std::uint64_t bytes_max) override;
   Result<bool> holds(const std::string& key, std::string_view bytes) override;
   Result<void> remove(const std::string& key) override;
   Result<std::vector<ObjectInfo>> list(const std::string& prefix) override;

@@ -52,6 +52,8 @@ TEST_F(LocalStoreTest, PutGetListRemove) {
   ASSERT_TRUE(store_->remove("a/c")) << "absent is no error";
   EXPECT_EQ(store_->get("a/c").error().kind, ErrorKind::kNotFound);
   EXPECT_EQ(store_->get("a").error().kind, ErrorKind::kNotFound) << "a directory is no object";
+  EXPECT_EQ(store_->get_at_most("ab", 1).value(), "z");
+  EXPECT_EQ(store_->get_at_most("ab", 0).error().kind, ErrorKind::kOverLimit);
   EXPECT_EQ(temporaries(), 0u);
   EXPECT_TRUE(store_->check());
 }

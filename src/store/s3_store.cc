@@ -253,9 +253,13 @@ Result<void> S3Store::put_all(std::span<const NewObject> objects) {
 }
 
 Result<std::string> S3Store::get(const std::string& key) {
+  return get_at_most(key, object_bytes_max);
+}
+
+Result<std::string> S3Store::get_at_most(const std::string& key, std::uint64_t bytes_max) {
   EVODB_TRY(check_key(full_key(key)));
   S3Request get = request("GET", "get", key);
-  get.answer_bytes_max = object_bytes_max;
+  get.answer_bytes_max = bytes_max;
   S3Answer answer = EVODB_TRY(read(get));
   if (says_missing(answer)) return fail(no_such_object(key));
   if (answer.status != 200) return fail(error_of(get, answer));

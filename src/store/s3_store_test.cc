@@ -138,6 +138,8 @@ TEST_F(S3StoreTest, IfAbsentIsTheServersPromise) {
   EXPECT_EQ(store_->get("k").value(), "one");
   ASSERT_TRUE(store_->put("k", "two", PutMode::kOverwrite));
   EXPECT_EQ(store_->get("k").value(), "two");
+  EXPECT_EQ(store_->get_at_most("k", 3).value(), "two");
+  EXPECT_EQ(store_->get_at_most("k", 2).error().kind, ErrorKind::kOverLimit);
 }
 
 TEST_F(S3StoreTest, PutAllPutsAllAndLeavesWhatAnEarlierTryLeft) {

@@ -52,6 +52,9 @@ class ObjectStore {
   // does: by syncing them together, or side by side.
   virtual Result<void> put_all(std::span<const NewObject> objects);
   virtual Result<std::string> get(const std::string& key) = 0;
+  // The same for an object that somebody else may have made too large to be held in memory:
+  // kOverLimit, before it is, where it has more than `bytes_max`.
+  virtual Result<std::string> get_at_most(const std::string& key, std::uint64_t bytes_max);
   // Whether the object has exactly these bytes. Errors as get(), kNotFound among them.
   virtual Result<bool> holds(const std::string& key, std::string_view bytes);
   // Absent is no error.
@@ -78,6 +81,10 @@ inline Error no_such_object(const std::string& key) {
 inline Error object_exists(const std::string& key) {
   return Error{ErrorKind::kExists, "the object exists already: " + key};
 }
+inline Error object_over_limit(const std::string& key, std::uint64_t bytes_max) {
+  return Error{ErrorKind::kOverLimit,
+               "the object has more than " + std::to_string(bytes_max) + " bytes: " + key};
+}
 
 struct StoreOptions {
   std::string url;       // "file:evodb-data/warehouse" or "s3://bucket/prefix"
@@ -90,6 +97,12 @@ struct StoreOptions {
   bool side_by_side = true;  // S3: objects that are put together go over connections of their own
 };
 
+inline Result<std::string> ObjectStore::get_at_most(const std::string& key,
+                                                    std::uint64_t bytes_max) {
+  std::string bytes = EVODB_TRY(get(key));
+  if (bytes.size() > bytes_max) return fail(object_over_limit(key, bytes_max));
+  return bytes;
+}
 inline Result<bool> ObjectStore::holds(const std::string& key, std::string_view bytes) {
   return EVODB_TRY(get(key)) == bytes;
 }

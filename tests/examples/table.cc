@@ -81,6 +81,10 @@ extern Catalog& catalog;
 extern base::Random& random;
 extern WriterEpoch writer;
 
+// --- table/served_table.h
+extern store::ObjectStore& store;
+extern Catalog& catalog;
+
 // --- table/table_state.h
 extern const Watermark w;
 extern TableMetadata metadata;
