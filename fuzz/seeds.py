@@ -59,6 +59,12 @@ put("http_fuzz", {
     "chunks": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
     "two": b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\nHEAD /d HTTP/1.0\r\n\r\n",
     "expect": b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\na"})
+put("iceberg_request_fuzz", {
+    "table": b"GET v1/namespaces/evodb/tables/a%20b%2Fc%C3%A9+d?snapshots=refs",
+    "levels": b"HEAD v1/namespaces/a%1Fb", "rename": b"POST v1/tables/rename",
+    "pages": b"GET v1/namespaces/evodb/tables?pageToken=6162&pageSize=7",
+    "children": b"GET v1/namespaces?parent=a%1Fb&pageToken=", "config": b"GET v1/config?warehouse=x",
+    "views": b"GET v1/namespaces/evodb/views/v", "tokens": b"POST v1/oauth/tokens"})
 ROW = b'{"a":1,"b":[true,null,"x\\u00e9"],"c":-1.5e3,"d":{"e":"\\ud83d\\ude00"}}'
 put("v1_json_fuzz", {"row": ROW, "list": b"[1,2.5,\"x\"]", "text": b'"\\ud800"', "big": b"1e999"})
 put("v1_rows_fuzz", {"row": b"\x80" + ROW + ROW, "one": b"\0" + ROW})

@@ -279,8 +279,8 @@ void answer_http(const gate::HttpRequest& request, std::function<void(gate::Http
   }
   if (path != "/readyz" && path != "/status" && path != "/metrics") {
     return respond({.status = 404,
-                    .body = "nothing here: see /status, /metrics, /healthz, /readyz, /flush; "
-                            "children connect by WebSocket\n"});
+                    .body = "nothing here: see /status, /metrics, /healthz, /readyz, /flush, "
+                            "/iceberg/v1/config; children connect by WebSocket\n"});
   }
   if (!reading) return respond(method_not_allowed("GET"));
   sources.status([respond, path = std::string(path)](const ParentStatus& status) {

@@ -24,6 +24,8 @@ Result<void> Parent::Impl::start(std::function<void(Result<std::string>)> opened
   ingest = std::move(recovered.ingest);
   landed_filter = std::move(recovered.landed);
   gate = gate::Gate::create(seams.loop, *ingest, *this, options.gate);
+  iceberg =
+      std::make_shared<IcebergRest>(IcebergRest::Seams{seams.loop, seams.store}, options.iceberg);
   auto aside = EVODB_TRY(SetAside::open(seams.disk, options.journal_directory, journal->id(),
                                         options.set_aside_bytes_max));
   landing = std::make_unique<Landing>(
@@ -455,6 +457,7 @@ void Parent::Impl::maybe_trim() {
 
 void Parent::Impl::on_http(const gate::HttpRequest& request,
                            std::function<void(gate::HttpResponse)> respond) {
+  if (is_iceberg_path(request.path)) return iceberg->answer(request, std::move(respond));
   answer_http(
       request, std::move(respond),
       HttpSources{

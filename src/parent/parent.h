@@ -34,6 +34,7 @@
 #include "journal/journal.h"
 #include "lake/flush_machine.h"
 #include "lake/lake.h"
+#include "parent/iceberg_rest.h"
 #include "parent/store_health.h"
 #include "parent/store_runner.h"
 
@@ -51,6 +52,7 @@ struct ParentOptions {
   std::int64_t orphan_age_ms_min = 24 * 3600 * 1000;  // younger files may belong to a live flush
   std::int64_t flush_timeout_ms = 30'000;             // how long POST /flush waits
   StoreHealthOptions store_health;
+  IcebergRestOptions iceberg;
   // A line for the operator's log. On the loop; must not call the parent.
   std::function<void(const std::string& line)> say = [](const std::string&) {};
   std::int64_t tend_ms = 10'000;                 // how often the catalog is looked after

@@ -49,6 +49,7 @@ struct Parent::Impl : gate::GateHandlers,
   std::unique_ptr<gate::Gate> gate;
   std::unique_ptr<Landing> landing;  // on the landing executor
   std::shared_ptr<StoreHealth> health;
+  std::shared_ptr<IcebergRest> iceberg;
   std::unique_ptr<lake::LandedFilter> landed_filter;
 
   std::function<void(Result<std::string>)> on_open;

@@ -4,8 +4,19 @@
 
 #include "base/clock.h"
 #include "base/disk.h"
+#include "gate/gate.h"
 #include "parent/landing.h"
 #include "parent/recovery.h"
+
+// --- parent/iceberg_request.h
+void refuse(const IcebergRefusal& refusal);
+
+// --- parent/iceberg_rest.h
+extern base::Loop& loop;
+extern StoreRunner& store;
+extern const IcebergRestOptions options;
+extern const gate::HttpRequest request;
+extern IcebergRest::Respond respond;
 
 // --- parent/parent.h
 struct RunningLoop : base::Loop {

@@ -133,6 +133,10 @@ constexpr Setting table[] = {
     {"gate.partial_bytes_max", kBytes, "268435456", 16 * mib, 64 * gib,
      "Partly received messages of all connections together."},
 
+    {"http.iceberg", kBoolean, "true", 0, 0,
+     "Serve the tables by the Iceberg REST catalog protocol, read-only, under /iceberg on the one "
+     "port."},
+
     {"lake.file_bytes_max", kBytes, "134217728", 1 * mib, 16 * gib,
      "A flush is cut into files of about this size."},
     {"lake.flushes_max", kInteger, "4", 1, 64, "Flushes running at once, over all tables."},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <utility>
 
 #include "server/running_parent.h"
@@ -10,6 +11,23 @@
 namespace evodb::app {
 
 namespace {
+
+// Where the warehouse is, as PyIceberg and Java call it; whoever reads has credentials of its own.
+std::map<std::string, std::string> reader_defaults(const Config& config) {
+  if (!config.text("store.url").starts_with("s3://")) return {};
+  const bool path_style = config.boolean("store.path_style");
+  const std::string region = config.text("store.region");
+  const std::string named = region == "auto" ? "us-east-1" : region;
+  std::map<std::string, std::string> defaults = {
+      {"s3.region", named},
+      {"client.region", named},
+      {"s3.path-style-access", path_style ? "true" : "false"},
+      {"s3.force-virtual-addressing", path_style ? "false" : "true"}};
+  if (const std::string endpoint = config.text("store.endpoint"); !endpoint.empty()) {
+    defaults["s3.endpoint"] = endpoint;
+  }
+  return defaults;
+}
 
 bool is_loopback(const std::string& listen) {
   const std::string host = listen.substr(0, listen.rfind(':'));
@@ -87,6 +105,8 @@ Result<parent::ParentOptions> parent_options(const Config& config) {
   options.store_health.unlanded_ms_max =
       config.integer("ready.unlanded_ms_max") + options.lake.buffer_age_ms_max;
   options.store_health.probe_retry_ms_max = options.flush.retry_ms_max;
+  options.iceberg.enabled = config.boolean("http.iceberg");
+  options.iceberg.defaults = reader_defaults(config);
   options.say = [](const std::string& line) { std::fprintf(stderr, "evodb: %s\n", line.c_str()); };
   return options;
 }

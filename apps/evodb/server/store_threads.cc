@@ -16,7 +16,8 @@ constexpr std::int64_t wait_slice_ms = 50;
 StoreThreads::StoreThreads(std::unique_ptr<store::ObjectStore> store,
                            std::unique_ptr<table::Catalog> catalog, unsigned threads)
     : store_(std::move(store)), catalog_(std::move(catalog)) {
-  for (unsigned i = 0; i <= threads; ++i) {
+  constexpr unsigned others = 2;
+  for (unsigned i = 0; i < threads + others; ++i) {
     threads_.emplace_back([this] { work_loop(); });
     pthread_setname_np(threads_.back().native_handle(), "store");
   }

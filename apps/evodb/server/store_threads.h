@@ -16,7 +16,8 @@ namespace evodb::app {
 
 class StoreThreads : public parent::StoreRunner {
  public:
-  // `threads` is the most flushes that run at once, plus one for everything else.
+  // `threads` is the most flushes that run at once; there is one more for what the parent asks
+  // itself, and one for its readers (parent::IcebergRest reads one thing at a time).
   StoreThreads(std::unique_ptr<store::ObjectStore> store, std::unique_ptr<table::Catalog> catalog,
                unsigned threads);
   ~StoreThreads() override;  // ends waits, lets running calls finish, joins
@@ -35,7 +36,7 @@ class StoreThreads : public parent::StoreRunner {
   std::unique_ptr<table::Catalog> catalog_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<std::function<void()>> queue_;  // bounded: lake.flushes_max + recovery's one or two
+  std::deque<std::function<void()>> queue_;  // bounded: lake.flushes_max and a few
   bool stopping_ = false;
   std::vector<std::thread> threads_;
 };
