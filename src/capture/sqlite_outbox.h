@@ -216,6 +216,7 @@ class SqliteOutbox final : public Outbox {
   std::unique_ptr<PoliteWriter> writer_;
   Lsn acknowledged_;                      // as wants_trim() heard last
   std::size_t look_changes_max_ = 2'000;  // of one slice under a rollback journal
+  bool look_failed_ = false;              // of the last such slice nothing was handed out
   std::unique_ptr<SpaceReserve> space_;
   std::optional<base::MonotonicMillis> space_seen_at_;
   HeldBytes held_;

@@ -12,6 +12,7 @@ namespace {
 constexpr std::size_t slice_changes_max = 2'000;
 constexpr std::size_t slice_bytes_max = 4u << 20;
 constexpr std::size_t look_changes_min = 16;
+constexpr int looks_in_a_row_max = 6;
 constexpr int sweep_rows_max = 1'000;
 // One write transaction of a trim: a few milliseconds of reading, hashing and deleting.
 constexpr std::size_t chunk_changes_max = 500;
@@ -118,13 +119,26 @@ Result<void> SqliteOutbox::each_change_unvetted(Lsn after, Lsn through, Lsn dens
 
 Result<void> SqliteOutbox::read(Lsn after, ChangeSink& sink) {
   Lsn snapshot_head;
-  for (;;) {
-    const bool more = EVODB_TRY(read_slice(&after, &snapshot_head, sink));
-    if (!more) return {};
+  for (int looks = 1;;) {
+    const Lsn from = after, head = snapshot_head;
+    const auto more = read_slice(&after, &snapshot_head, sink);
+    // A writer that hardly pauses leaves a moment now and then: one in twenty milliseconds is not
+    // enough to find it. The next look is shorter, and nothing of this one was believed.
+    const bool in_vain = !more && more.error().kind == ErrorKind::kRetry && look_failed_;
+    if (in_vain && looks++ < looks_in_a_row_max) {
+      after = from;
+      snapshot_head = head;
+      continue;
+    }
+    if (!more) return fail(more.error());
+    if (!*more) return {};
+    looks = 1;
   }
 }
 
 Result<bool> SqliteOutbox::read_slice(Lsn* after, Lsn* snapshot_head, ChangeSink& sink) {
+  const bool looks = db_.polite() != nullptr && !db_.polite()->in_wal_mode();
+  look_failed_ = looks;  // until it is sealed
   Transaction transaction = EVODB_TRY(Transaction::begin(db_, Transaction::Kind::kRead));
   const CaptureState state = EVODB_TRY(known_state());
   if (snapshot_head->value == 0) {
@@ -143,7 +157,7 @@ Result<bool> SqliteOutbox::read_slice(Lsn* after, Lsn* snapshot_head, ChangeSink
   std::size_t bytes = 0;
   bool more = false;
   std::size_t changes_max = slice_changes_max;
-  if (db_.polite() != nullptr && !db_.polite()->in_wal_mode()) {
+  if (looks) {
     // Read without a lock (polite_vfs.h): nothing is handed out before all of it was proved. Who
     // reads the same rows again then finds what was proved, or fails. The shorter it takes the
     // likelier nobody writes meanwhile.
@@ -154,6 +168,7 @@ Result<bool> SqliteOutbox::read_slice(Lsn* after, Lsn* snapshot_head, ChangeSink
       return ++changes < changes_max && bytes < slice_bytes_max;
     }));
     if (!db_.polite()->seal()) return fail(ErrorKind::kRetry, "'" + db_.path() + "' is written to");
+    look_failed_ = false;
     look_changes_max_ = std::min(2 * changes_max, slice_changes_max);
     changes = bytes = 0;
   }
