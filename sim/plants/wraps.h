@@ -205,7 +205,7 @@ class CatalogWrap : public table::Catalog {
     return real_.claim(at_least);
   }
   Result<table::WriterEpoch> claim_above(table::WriterEpoch held,
-                                      table::WriterEpoch at_least) override {
+                                         table::WriterEpoch at_least) override {
     return real_.claim_above(held, at_least);
   }
   Result<std::vector<table::TableEntry>> list() override { return real_.list(); }

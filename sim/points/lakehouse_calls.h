@@ -98,7 +98,7 @@ class CountedCatalog final : public table::Catalog {
     return write<table::WriterEpoch>("claim", [&] { return real_->claim(at_least); });
   }
   Result<table::WriterEpoch> claim_above(table::WriterEpoch held,
-                                      table::WriterEpoch at_least) override {
+                                         table::WriterEpoch at_least) override {
     return write<table::WriterEpoch>("claim", [&] { return real_->claim_above(held, at_least); });
   }
   Result<std::vector<table::TableEntry>> list() override {

@@ -42,8 +42,8 @@ Result<LogVerdict> compare(const Database& db, const CaptureState& state, const 
   }
   if (state.trimmed < memory.trimmed) {
     return other("the database was restored or replaced: its log begins behind LSN " +
-                 lsn_in_words(state.trimmed) + ", and changes up to " + lsn_in_words(memory.trimmed) +
-                 " were acknowledged");
+                 lsn_in_words(state.trimmed) + ", and changes up to " +
+                 lsn_in_words(memory.trimmed) + " were acknowledged");
   }
   if (state.trimmed == memory.trimmed && state.trimmed_chain != memory.trimmed_chain) {
     return other(

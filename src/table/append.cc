@@ -156,6 +156,10 @@ struct AppendCommit::Impl {
     const auto& location = response->metadata_location;
     if (busy_swap && busy_base == location) return end(*busy_swap);
     busy_swap.reset();
+    if (!location && reached) {
+      return end(ErrorKind::kNotFound,
+                 "table " + request.table + " was dropped or renamed behind this commit to it");
+    }
     if (!location) {
       looking_up = false;  // what is not there cannot hold our commit
       if (!request.create) {
@@ -361,20 +365,26 @@ struct AppendCommit::Impl {
     reload();
   }
 
-  // What fails from here on is tried again as a whole commit, which finds itself in the table.
+  // What fails from here on is resumed from the look-up, and finds itself in the table. A new
+  // commit that makes the table would make a second one where another engine has renamed it.
+  void not_pointed(const Error& error) {
+    looking_up = true;
+    end(error);
+  }
   void on_point(const IoResponse& response) {
     if (!response) {
-      if (response.error().kind != ErrorKind::kOutcomeUnknown) return end(response.error());
-      if (++same_puts < same_puts_max) return;
-      return end(ErrorKind::kRetry, response.error().text);
+      const bool unknown = response.error().kind == ErrorKind::kOutcomeUnknown;
+      if (unknown && ++same_puts < same_puts_max) return;
+      return not_pointed(response.error());
     }
     puts.objects.clear();
     step = Step::kConfirm;
   }
 
   void on_confirm(const IoResponse& response) {
-    if (!response && response.error().kind != ErrorKind::kNotFound)
-      return end(not_ours_to_know(response.error()));
+    if (!response && response.error().kind != ErrorKind::kNotFound) {
+      return not_pointed(response.error());
+    }
     if (!response || !request.claim->is(response->bytes)) {
       return end(ErrorKind::kFenced,
                  "another parent has taken over this warehouse (its claim is in " +

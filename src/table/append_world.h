@@ -47,8 +47,7 @@ class FaultyCatalog final : public Catalog {
 
   using Catalog::claim;
   Result<WriterEpoch> claim(WriterEpoch at_least) override { return real_->claim(at_least); }
-  Result<WriterEpoch> claim_above(WriterEpoch held,
-                               WriterEpoch at_least) override {
+  Result<WriterEpoch> claim_above(WriterEpoch held, WriterEpoch at_least) override {
     return real_->claim_above(held, at_least);
   }
   Result<std::vector<TableEntry>> list() override { return real_->list(); }

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <sqlite3.h>
 
 #include "table/append_world.h"
 
@@ -259,6 +260,38 @@ TEST_F(OpenLakehouse, NothingIsRemovedWhereAnotherCatalogWroteUntilThisOneHas) {
   EXPECT_FALSE(next.opened.claim->may_remove("evodb/t"));
   auto later = *open("a.db");
   EXPECT_TRUE(later.opened.claim->may_remove("evodb/t"));
+}
+
+// evodb-sim, profile other-engines, seeds 940040 and 940081: it made the table a second time, in the
+// same folder.
+TEST_F(OpenLakehouse, ATableThatIsRenamedBehindTheCommitThatMadeItIsNotMadeAgain) {
+  auto parent = *open("a.db");
+  put_data(0);
+  AppendCommit machine(request_of(parent, 0), store, random);
+  bool fails = false;
+  while (auto io = machine.next()) {
+    const auto* put = std::get_if<PutObjects>(&*io);
+    fails = put != nullptr && put->objects.front().key.starts_with(pointers_prefix);
+    machine.on_response(fails ? IoResponse(fail(ErrorKind::kRetry, "the store is away"))
+                              : perform(store, *parent.catalog, *io));
+  }
+  ASSERT_TRUE(fails);
+  ASSERT_EQ(machine.outcome().error().kind, ErrorKind::kOutcomeUnknown);
+  const std::string location = parent.catalog->load("t").value().value();
+  parent.catalog.reset();
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open((folder.path() + "/a.db").c_str(), &db), SQLITE_OK);
+  ASSERT_EQ(
+      sqlite3_exec(db, "UPDATE iceberg_tables SET table_name = 'other'", nullptr, nullptr, nullptr),
+      SQLITE_OK);
+  sqlite3_close(db);
+  parent.catalog = catalog_file("a.db");
+  machine.resume();
+  while (auto io = machine.next()) machine.on_response(perform(store, *parent.catalog, *io));
+  ASSERT_FALSE(machine.outcome());
+  EXPECT_EQ(machine.outcome().error().kind, ErrorKind::kNotFound);
+  EXPECT_EQ(parent.catalog->load("other").value(), location);
+  EXPECT_EQ(parent.catalog->load("t").value(), std::nullopt);
 }
 
 // evodb-sim, profile other-engines, seeds 2010 and 2020: a table that waits for its columns commits
