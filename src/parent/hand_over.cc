@@ -43,6 +43,7 @@ void HandOver::rest() {
   resting_ = true;
   resting_since_ = now();
   rooms_.gate.freeze();
+  rooms_.at_rest();
   deadline_ = base::MonotonicMillis(now().value + limits_.answers_ms_max);
   wait_for_answers();
 }

@@ -45,6 +45,7 @@ class HandOver : public std::enable_shared_from_this<HandOver> {
     gate::Gate& gate;
     std::unique_ptr<Landing>& landing;                 // destroyed on its executor
     std::function<std::optional<std::string>()> busy;  // why the journal is not at rest
+    std::function<void()> at_rest;  // everybody waits: no request may wait for long from here on
   };
   using Done = std::function<void(Result<HandedOver>)>;
 

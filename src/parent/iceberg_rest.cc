@@ -244,6 +244,13 @@ void IcebergRest::give(Number number, gate::HttpResponse response) {
   waiting.respond(std::move(response));
 }
 
+void IcebergRest::give_up(const std::string& why) {
+  while (!waiting_.empty()) {
+    give(waiting_.begin()->first,
+         come_back("ServiceUnavailableException", why + "; try again later"));
+  }
+}
+
 void IcebergRest::let_go(std::uint64_t bytes) {
   --held_requests_;
   held_bytes_ -= bytes;

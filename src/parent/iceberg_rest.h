@@ -50,6 +50,8 @@ class IcebergRest : public std::enable_shared_from_this<IcebergRest> {
 
   // REQUIRES: is_iceberg_path(request.path). `respond` is called once, now or later.
   void answer(const gate::HttpRequest& request, Respond respond);
+  // Answers all that wait: not now, and why.
+  void give_up(const std::string& why);
 
   std::uint32_t held_requests() const { return held_requests_; }
   std::uint64_t held_bytes() const { return held_bytes_; }

@@ -244,6 +244,21 @@ TEST_F(IcebergRestTest, AStoreThatDoesNotAnswerIsNotWaitedForForEver) {
   EXPECT_EQ(third->status(), 200);
 }
 
+TEST_F(IcebergRestTest, WhatWaitsIsAnsweredWhenItIsGivenUp) {
+  add_table("t");
+  runner_.held = true;
+  const auto first = ask(tables + "/t"), second = ask(tables + "/t");
+  rest_->give_up("the parent is being upgraded");
+  for (const auto& answer : {first, second}) {
+    EXPECT_EQ(answer->status(), 503);
+    EXPECT_TRUE(answer->message().find("being upgraded") != std::string::npos);
+  }
+  runner_.held = false;
+  runner_.run_held();
+  network_.run_for(10);
+  EXPECT_EQ(ask(tables + "/t")->status(), 200);
+}
+
 TEST_F(IcebergRestTest, SwitchedOffItSaysSo) {
   start({.enabled = false});
   const auto answer = ask("/config");

@@ -33,7 +33,8 @@ void Parent::Impl::hand_over(const HandOverLimits& limits,
                         *ingest,
                         *gate,
                         landing,
-                        [this] { return busy(); }};
+                        [this] { return busy(); },
+                        [this] { hurry_readers(); }};
   std::make_shared<HandOver>(
       std::move(rooms), limits,
       [self = shared_from_this(), done = std::move(done)](Result<HandedOver> handed) {
@@ -46,6 +47,14 @@ void Parent::Impl::hand_over(const HandOverLimits& limits,
         done(std::move(handed));
       })
       ->begin();
+}
+
+// A store that does not answer must not keep the next process out.
+void Parent::Impl::hurry_readers() {
+  constexpr std::int64_t readers_ms_max = 250;
+  seams.loop.after(readers_ms_max, [self = shared_from_this()] {
+    if (self->handing_over) self->iceberg->give_up("the parent is being upgraded");
+  });
 }
 
 std::optional<std::string> Parent::Impl::busy() const {

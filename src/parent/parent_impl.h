@@ -150,6 +150,8 @@ struct Parent::Impl : gate::GateHandlers,
 
   std::optional<std::string> busy() const;
 
+  void hurry_readers();
+
   // Whatever still runs elsewhere finds a parent that has stopped. The journal's files are closed.
   void detach();
 

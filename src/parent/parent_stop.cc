@@ -65,6 +65,7 @@ void Parent::Impl::finish_stop() {
                                      self->journal->id(), bytes);
     }
     return [self] {
+      self->iceberg->give_up("the parent is shutting down");
       self->gate.reset();
       self->stopped();
     };

@@ -6,12 +6,15 @@ docs/http.md, "The Iceberg catalog".
 import concurrent.futures
 import http.client
 import json
+import os
+import pathlib
+import signal
 import socket
 import time
 import urllib.parse
 
 import pytest
-from harness.binary import wait_until
+from harness.binary import run, wait_until
 from harness.lakehouse import Lakehouse
 from harness.s3 import S3_KEY, S3_SECRET
 from harness.small_source import SmallSource
@@ -271,3 +274,56 @@ def test_where_the_warehouse_is_and_no_secret(parent, s3):
     _, config = ask(p, "/iceberg/v1/config?warehouse=any")
     assert config["defaults"]["s3.endpoint"] == f"http://127.0.0.1:{s3.port}"
     assert S3_SECRET not in json.dumps(config) and S3_KEY not in json.dumps(config)
+
+
+def upgraded(p):
+    """The next process's id; it is stopped when the test is over."""
+    done = run("upgrade", "--data", p.data, "--json")
+    result = json.loads(done.stdout)
+    assert done.returncode == 0 and result["upgraded"], done
+    assert p.process.wait(10) == 0
+    return result["pid"]
+
+
+def end(pid):
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not pathlib.Path(f"/proc/{pid}").exists(), 20, "the last parent ends")
+
+
+def test_an_answer_that_is_leaving_goes_on_through_an_upgrade(tmp_path, parent):
+    p = parent("buffer.max_age_ms=50").start()
+    SmallSource(tmp_path, p.url).insert((1, "v", "w")).send()
+    pad(p, "t_changes", 12)
+    slow = socket.create_connection(("127.0.0.1", p.port))
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    request = f"GET {TABLES}/t_changes HTTP/1.1\r\nHost: p\r\n".encode()
+    slow.sendall(request + b"\r\n" + request + b"Connection: close\r\n\r\n")
+    time.sleep(0.5)
+    pid = upgraded(p)
+    received = b""
+    while piece := slow.recv(1 << 20):
+        received += piece
+    end(pid)
+    for answer in received.split(b"HTTP/1.1 200 OK\r\n")[1:]:
+        document = json.loads(answer.partition(b"\r\n\r\n")[2])
+        assert len(document["metadata"]["properties"]["padding"]) == 12 << 20
+    assert received.count(b"HTTP/1.1 200 OK\r\n") == 2, "the second one by the next process"
+
+
+def test_readers_of_a_store_that_hangs_do_not_keep_an_upgrade_out(tmp_path, parent, s3):
+    p = parent("buffer.max_age_ms=50", store=s3).start()
+    SmallSource(tmp_path, p.url).insert((1, "v", "w")).send()
+    s3.process.send_signal(signal.SIGSTOP)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(3) as readers:
+            answers = [readers.submit(error, p, TABLES + "/t_changes") for _ in range(3)]
+            time.sleep(0.5)
+            pid = upgraded(p)
+            for answer in answers:
+                code, kind, message = answer.result()
+                assert (code, kind) == (503, "ServiceUnavailableException")
+                assert "being upgraded" in message
+    finally:
+        s3.process.send_signal(signal.SIGCONT)
+    wait_until(lambda: ask(p, TABLES + "/t_changes")[0] == 200, 30, "the next process reads it")
+    end(pid)
