@@ -65,6 +65,8 @@ void Landing::start(std::unique_ptr<lake::Lake> lake) {
   any_waits_ = lake_->any_waits();
   aside_error_.reset();
   failing_.clear();
+  // The journal may be full, and wait for this lake's word, not for one beyond the earlier lake's.
+  reported_landed_ = Position();
   const Position first = journal_.first();
   cursor_ = aside_->cursor_before(first, journal_.read_from(first));
   pump();
@@ -210,7 +212,7 @@ void Landing::report() {
   lake_->take_persisted(&marks);
   if (!marks.empty()) events_.on_persisted(std::move(marks));
   const Position landed = lake_->landed_through();
-  if (landed > reported_landed_) {  // a lake that was started anew comes back to it
+  if (landed > reported_landed_) {
     reported_landed_ = landed;
     events_.on_landed(landed);
   }

@@ -63,11 +63,12 @@ class OneFile final : public lake::FileEncoder {
 class Heard final : public Landing::Events {
  public:
   void on_persisted(std::vector<lake::PersistedMark>) override {}
-  void on_landed(Position) override {}
+  void on_landed(Position through) override { landed = through; }
   void on_stale(std::string table, Error why) override { stale.emplace_back(table, why); }
   void on_refused(std::string table, Error why) override { refused.emplace_back(table, why); }
   void on_well(std::string) override {}
   std::vector<std::pair<std::string, Error>> stale, refused;
+  Position landed;
 };
 
 // Tables "ill" and "well"; the store fails puts for one of them, or all.
@@ -162,6 +163,26 @@ TEST_F(LandingTest, ATableThatIsRefusedWhileOthersCommitIsSaid) {
     EXPECT_FALSE(has_landed("ill_changes"));
     EXPECT_TRUE(heard_.stale.empty());
   }
+}
+
+// evodb-sim, profile other-engines, seeds 950129 and 950193: a full journal waited for that word.
+TEST_F(LandingTest, ALakeThatIsBegunAnewSaysAgainWhatHasLanded) {
+  append("well");
+  network_.run_for(5'000);
+  const Position landed = heard_.landed;
+  EXPECT_GT(landed, Position());
+  bool stopped = false;
+  landing_->stop([&] { stopped = true; });
+  network_.run_for(1'000);
+  ASSERT_TRUE(stopped);
+  heard_.landed = Position();
+  auto lake = lake::Lake::create({}, {"parent", table::WriterEpoch(1), journal_->id()});
+  const auto location = runner_.catalog->load("well_changes").value().value();
+  const auto json = store_.get(store_.key_of(location).value()).value();
+  lake->add_table(table::parse_table_state("well_changes", location, json, store_).value());
+  landing_->start(std::move(lake));
+  network_.run_for(1'000);
+  EXPECT_EQ(heard_.landed, landed);
 }
 
 TEST_F(LandingTest, AStoreThatWasAwayRefusesNoTable) {

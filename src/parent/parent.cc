@@ -411,6 +411,7 @@ void Parent::Impl::on_persisted(std::vector<lake::PersistedMark> marks) {
 
 void Parent::Impl::on_landed(Position landed) {
   seams.loop.post([self = shared_from_this(), landed] {
+    if (self->reloading) return;  // the last word of a lake that is begun anew
     self->landed_through = landed;
     self->maybe_trim();
   });
