@@ -20,6 +20,10 @@ extern base::Random& random;
 extern const CaptureState state;
 extern const std::vector<SelectedName> selection;
 
+// --- capture/held_bytes.h
+extern const Lsn mark, head;
+extern const std::uint64_t bytes, limit;
+
 // --- capture/log_memory.h
 extern const LogMemory memory;
 
