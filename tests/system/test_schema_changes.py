@@ -64,7 +64,8 @@ CASES = {
         {"rekeyed": "RESET"}),
     "two tables swap their names": (
         table("one") + table("other") + "delete from other where id > 1;",
-        "alter table one rename to x; alter table other rename to one; alter table x rename to other;"
+        "begin; alter table one rename to x; alter table other rename to one;"
+        "alter table x rename to other; commit;"
         "insert into one values (9, 'was other', null)",
         {"one": "RESET", "other": "RESET"}),
     "a table is renamed": (
@@ -98,10 +99,11 @@ CASES = {
 
 
 def marks(db, first):
-    """The RESETs and DROPs of each table whose LSN is over `first`, with their reasons."""
+    """The RESETs and DROPs of each table whose LSN is over `first`, in order, with their reasons."""
     found = {}
     for name in db.lakehouse.tables():
-        for row in db.lakehouse.arrow(name).to_pylist() if name.endswith("_changes") else []:
+        rows = db.lakehouse.arrow(name).to_pylist() if name.endswith("_changes") else []
+        for row in sorted(rows, key=lambda row: row["_lsn"]):  # files are read in any order
             if row["_op"] in ("RESET", "DROP") and row["_lsn"] > first:
                 reason = dict(row["_unfit"])["_reason"]
                 found.setdefault(name.removesuffix("_changes"), []).append((row["_op"], reason))
