@@ -1,5 +1,7 @@
 // The doing of a CapturePlan.
 #include <algorithm>
+#include <map>
+#include <string>
 
 #include "capture/capture_plan.h"
 #include "capture/resend.h"
@@ -83,13 +85,15 @@ Result<void> apply_table(const Database& db, const PlannedTable& planned, Snapsh
   return {};
 }
 
+bool is_taken(const CapturePlan& plan, const std::string& name) {
+  return std::any_of(plan.tables.begin(), plan.tables.end(), [&](const PlannedTable& planned) {
+    return fold_name(planned.shape.name) == fold_name(name);
+  });
+}
+
 // A name that another table has now is not gone: that table's RESET says all.
 Result<void> log_departures(const Database& db, const CapturePlan& plan) {
-  const auto taken = [&](const std::string& name) {
-    return std::any_of(plan.tables.begin(), plan.tables.end(), [&](const PlannedTable& planned) {
-      return fold_name(planned.shape.name) == fold_name(name);
-    });
-  };
+  const auto taken = [&](const std::string& name) { return is_taken(plan, name); };
   for (const GoneTable& gone : plan.gone) {
     EVODB_TRY(drop_triggers(db, gone.table.slot));
     EVODB_TRY(deactivate(db, gone.table.id));
@@ -100,6 +104,30 @@ Result<void> log_departures(const Database& db, const CapturePlan& plan) {
     if (planned.previous_name.empty() || taken(planned.previous_name)) continue;
     EVODB_TRY(
         log_drop(db, planned.previous_id, "renamed to '" + printable(planned.shape.name) + "'"));
+  }
+  return {};
+}
+
+// Where every table begins anew, one that is not there any more must end. Whoever took rows out of
+// the outbox may have left some of its changes, and taken the DROP behind them.
+Result<void> log_missing_departures(const Database& db, const CapturePlan& plan) {
+  struct Last {
+    std::int64_t lsn, definition, op;
+  };
+  std::map<std::string, Last> last_of;  // by name
+  Statement rows = EVODB_TRY(
+      db.prepare("SELECT o.id, o.tbl, o.op FROM main.evodb_outbox AS o JOIN (SELECT max(id) AS id "
+                 "FROM main.evodb_outbox GROUP BY tbl) AS newest ON o.id = newest.id JOIN "
+                 "main.evodb_tables AS t ON t.id = o.tbl"));
+  while (EVODB_TRY(rows.step())) {
+    const Last last{rows.integer(0), rows.integer(1), rows.integer(2)};
+    const std::string name = EVODB_TRY(load_captured(db, last.definition)).def.name;
+    if (is_taken(plan, name)) continue;
+    Last& known = last_of.try_emplace(fold_name(name), last).first->second;
+    if (known.lsn < last.lsn) known = last;
+  }
+  for (const auto& [name, last] : last_of) {
+    if (last.op != op_drop) EVODB_TRY(log_drop(db, last.definition, "it is not there any more"));
   }
   return {};
 }
@@ -137,6 +165,7 @@ Result<void> apply_plan(const Database& db, const CapturePlan& plan, SnapshotRul
   if (!plan.changes_nothing()) EVODB_TRY(db.run("DELETE FROM main.evodb_victims"));
   for (const std::int64_t slot : plan.strays) EVODB_TRY(drop_triggers(db, slot));
   EVODB_TRY(log_departures(db, plan));
+  if (rule == SnapshotRule::kAll) EVODB_TRY(log_missing_departures(db, plan));
   for (const PlannedTable& planned : plan.tables) {
     EVODB_TRY(apply_table(db, planned, rule, plan.note, why_all));
   }

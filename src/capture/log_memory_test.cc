@@ -186,6 +186,29 @@ TEST_P(LogMemoryTest, AHoleAmongTheIdsBeginsANewEpoch) {
   expect_new_epoch_with_all(epoch);
 }
 
+TEST_P(LogMemoryTest, ATableWhoseDropWasTakenOutOfTheOutboxEndsInTheNewEpoch) {
+  app_.run(
+      "CREATE TABLE gone(id INTEGER PRIMARY KEY); CREATE TABLE before(id INTEGER PRIMARY KEY)");
+  EXPECT_TRUE(must(outbox_->refresh_if_schema_changed()));
+  app_.run("INSERT INTO gone VALUES(1); INSERT INTO before VALUES(1)");
+  app_.run("DROP TABLE gone; ALTER TABLE before RENAME TO renamed");
+  EXPECT_TRUE(must(outbox_->refresh_if_schema_changed()));
+  must(outbox_->state());
+  ASSERT_EQ(app_.number("SELECT count(*) FROM evodb_outbox WHERE op = 7"), 2);
+  app_.run("INSERT INTO t(v) VALUES('behind them')");
+  app_.run("DELETE FROM evodb_outbox WHERE op = 7");
+  EXPECT_FALSE(ids(Lsn())) << "there is a hole";
+  must(outbox_->state());
+  resend_all(*outbox_);
+  Collector all;
+  must(outbox_->read(Lsn(), all));
+  std::map<std::string, Op> last;
+  for (const SeenChange& c : all.seen) last[c.table] = c.op;
+  EXPECT_EQ(last.at("gone"), Op::kDrop);
+  EXPECT_EQ(last.at("before"), Op::kDrop);
+  EXPECT_NE(last.at("renamed"), Op::kDrop);
+}
+
 TEST_P(LogMemoryTest, ATrimForgetsNothingThatWasNotSentAsWhatItIsNow) {
   for (int i = 0; i < 5; ++i) app_.run("INSERT INTO t(v) VALUES('sent')");
   const Epoch epoch = must(outbox_->state()).epoch;
