@@ -116,8 +116,7 @@ std::vector<const Application*> World::applications(const std::string& source) c
   return found;
 }
 
-// --- the course of a history
-// ------------------------------------------------------------------------
+// --- the course of a history ---------------------------------------------------------------------
 
 void World::begin() {
   for (std::uint32_t i = 0; i < course_.edges; ++i) {

@@ -160,8 +160,7 @@ TEST_P(PoliteOutboxTest, ATrimWaitsUntilItIsWorthAWrite) {
   EXPECT_TRUE(eager->wants_trim(again.last));
 }
 
-// --- space
-// -----------------------------------------------------------------------------------------
+// --- space ---------------------------------------------------------------------------------------
 
 TEST_P(PoliteOutboxTest, AnOutboxOverItsLimitStopsCaptureUntilThereIsSpaceAndBeginsAnew) {
   make();
