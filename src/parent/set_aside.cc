@@ -66,18 +66,30 @@ Result<bool> read_record(base::File& file, std::uint64_t offset, Found* found) {
 
 class SetAside::Cursor final : public journal::JournalCursor {
  public:
-  Cursor(std::shared_ptr<base::File> file, std::uint64_t end, Position from,
-         std::unique_ptr<journal::JournalCursor> journal)
-      : file_(std::move(file)), end_(end), from_(from), journal_(std::move(journal)) {}
+  Cursor(SetAside& aside, Position from, std::unique_ptr<journal::JournalCursor> journal)
+      : aside_(aside),
+        file_(aside.file_),
+        end_(aside.end_),
+        from_(from),
+        journal_(std::move(journal)) {}
 
   Result<bool> next(journal::Record* record) override {
     while (file_) {
-      const bool more = offset_ < end_ && EVODB_TRY(read_record(*file_, offset_, &found_));
-      if (!more || found_.position >= from_) {
+      if (offset_ < end_ && !EVODB_TRY(read_record(*file_, offset_, &found_))) {
+        return fail(ErrorKind::kCorrupt, "what was set aside for tables that wait (" +
+                                             aside_.path() + ") is damaged at byte " +
+                                             std::to_string(offset_));
+      }
+      if (offset_ >= end_ || found_.position >= from_) {
         file_.reset();
+        aside_.cut(offset_, last_, last_end_);
         break;
       }
       offset_ = found_.next;
+      if (found_.type == journal::RecordType::kBatch) {
+        last_ = found_.position;
+        last_end_ = found_.end;
+      }
       position_ = found_.end;
       *record = {found_.type, found_.position, found_.end, found_.payload};
       return true;
@@ -87,12 +99,14 @@ class SetAside::Cursor final : public journal::JournalCursor {
   Position position() const override { return file_ ? position_ : journal_->position(); }
 
  private:
+  SetAside& aside_;
   std::shared_ptr<base::File> file_;
   const std::uint64_t end_;
   const Position from_;
   std::unique_ptr<journal::JournalCursor> journal_;
   std::uint64_t offset_ = header_bytes;
   Position position_;
+  Position last_, last_end_;  // of the newest batch that came from the file
   Found found_;
 };
 
@@ -141,6 +155,12 @@ Result<bool> SetAside::append(const journal::Record& record,
   if (end_ != 0 && record.position <= last_ && last_end_.value != 0) return true;
   if (is_full()) return false;
   if (end_ == 0) EVODB_TRY(create());
+  if (has_tail_) {
+    // Now, and for good: records that were cut must not follow upon newer ones after a crash.
+    EVODB_TRY(file_->truncate(end_));
+    EVODB_TRY(file_->sync());
+    has_tail_ = false;
+  }
   std::string bytes;
   for (const std::string& definition : definitions) {
     const auto [at, fresh] = defined_at_.try_emplace(base::xxh64(definition), 0);
@@ -161,6 +181,15 @@ Result<bool> SetAside::append(const journal::Record& record,
   return true;
 }
 
+void SetAside::cut(std::uint64_t end, Position last, Position last_end) {
+  if (end == end_) return;
+  end_ = end;
+  last_ = last;
+  last_end_ = last_end;
+  has_tail_ = true;
+  defined_at_.clear();
+}
+
 Result<void> SetAside::sync() {
   if (synced_) return {};
   EVODB_TRY(file_->sync());
@@ -171,6 +200,7 @@ Result<void> SetAside::sync() {
 Result<void> SetAside::clear() {
   file_.reset();
   end_ = 0;
+  has_tail_ = false;
   last_ = last_end_ = Position();
   synced_ = true;
   defined_at_.clear();
@@ -182,7 +212,7 @@ Result<void> SetAside::clear() {
 std::unique_ptr<journal::JournalCursor> SetAside::cursor_before(
     Position from, std::unique_ptr<journal::JournalCursor> journal) {
   if (end_ == 0) return journal;
-  return std::make_unique<Cursor>(file_, end_, from, std::move(journal));
+  return std::make_unique<Cursor>(*this, from, std::move(journal));
 }
 
 }  // namespace evodb::parent

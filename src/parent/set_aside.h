@@ -32,8 +32,8 @@ class SetAside {
                                                 journal::JournalId journal,
                                                 std::uint64_t bytes_max);
 
-  // False: it is full. A record that is here already is not written again. `definitions`: encoded,
-  // those that the record refers to. Errors: the disk's; what was written then is cut off by the
+  // False: it is full. Records come in order, as a cursor gave them; one that it gave from here is
+  // not written again. `definitions`: encoded, those that the record refers to. Errors: the disk's; what was written then is cut off by the
   // next append.
   Result<bool> append(const journal::Record& record, const std::vector<std::string>& definitions);
   Result<void> sync();
@@ -44,7 +44,9 @@ class SetAside {
   std::uint64_t bytes() const { return end_; }
   Position last_end() const { return last_end_; }  // of the newest record
 
-  // What lies before `from`, and then what `journal` gives. Reads what is here now.
+  // What lies before `from`, and then what `journal` gives, which holds all from there on. What is
+  // here of that is dropped before the journal's first record is given: whoever reads on sets aside
+  // again what must be, and that may be more, of other tables. Must not outlive this.
   std::unique_ptr<journal::JournalCursor> cursor_before(
       Position from, std::unique_ptr<journal::JournalCursor> journal);
 
@@ -56,6 +58,7 @@ class SetAside {
   std::string path() const { return directory_ + "/set-aside.spill"; }
   Result<void> recover();
   Result<void> create();
+  void cut(std::uint64_t end, Position last, Position last_end);
 
   base::Disk& disk_;
   const std::string directory_;
@@ -63,6 +66,7 @@ class SetAside {
   const std::uint64_t bytes_max_;
   std::shared_ptr<base::File> file_;  // with the cursors that read it
   std::uint64_t end_ = 0;             // 0: there is no file
+  bool has_tail_ = false;             // behind end_ lies what was cut, until something is appended
   Position last_, last_end_;
   bool synced_ = true;
   std::unordered_map<std::uint64_t, std::uint64_t> defined_at_;  // by fingerprint: a position

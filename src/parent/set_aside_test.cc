@@ -89,6 +89,42 @@ TEST_F(SetAsideTest, ARecordIsKeptOnce) {
   EXPECT_GT(aside->bytes(), bytes);
 }
 
+// A second table begins to wait when lake and cursor are begun anew: what the journal holds for it
+// lies before what was set aside for the first one, and between.
+TEST_F(SetAsideTest, WhatTheJournalStillHoldsIsSetAsideAnewByEachReader) {
+  auto aside = open();
+  ASSERT_TRUE(*put(*aside, 0));
+  ASSERT_TRUE(*put(*aside, 300));
+  ASSERT_TRUE(*put(*aside, 500));
+  ASSERT_TRUE(aside->sync());
+  for (const bool restarted : {false, true}) {
+    if (restarted) aside = open();
+    const auto cursor = aside->cursor_before(Position(200), std::make_unique<Records>(200, 700));
+    journal::Record record;
+    while (*cursor->next(&record)) {
+      if (record.type == journal::RecordType::kBatch) ASSERT_TRUE(*aside->append(record, {"def"}));
+    }
+    ASSERT_TRUE(aside->sync());
+    EXPECT_EQ(aside->last_end(), Position(700));
+  }
+  const std::vector<std::string> wanted = {"def",        "record 0",   "def",        "record 200",
+                                           "record 300", "record 400", "record 500", "record 600"};
+  EXPECT_EQ(read(*aside, 700, 700), wanted) << "the journal was trimmed";
+  EXPECT_EQ(read(*open(), 700, 700), wanted) << "and it is no other after a restart";
+}
+
+TEST_F(SetAsideTest, WhatTheJournalHoldsIsNotReadTwice) {
+  auto aside = open();
+  ASSERT_TRUE(*put(*aside, 0));
+  ASSERT_TRUE(*put(*aside, 300));
+  const std::vector<std::string> wanted = {"def", "record 0", "record 200", "record 300"};
+  EXPECT_EQ(read(*aside, 200, 400), wanted);
+  EXPECT_EQ(aside->last_end(), Position(100)) << "nothing but what the journal lacks is kept";
+  ASSERT_TRUE(*put(*aside, 200));
+  EXPECT_EQ(read(*aside, 300, 400),
+            (std::vector<std::string>{"def", "record 0", "def", "record 200", "record 300"}));
+}
+
 TEST_F(SetAsideTest, ATornEndIsCutOffAndComesAgain) {
   auto aside = open();
   ASSERT_TRUE(*put(*aside, 0));
