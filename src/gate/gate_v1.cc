@@ -83,7 +83,7 @@ void GateImpl::v1_text_batch(StreamId s, std::string_view text, const V1Reply& r
     entry.after = from.after;
     entry.number = static_cast<std::uint32_t>(entries_.size());
     entry.fault = from.fault;
-    if (from.fault.empty()) continue;
+    if (!from.fault) continue;
     entry.before = {};
     entry.after = from.whole;  // what the rejects keep of it
   }

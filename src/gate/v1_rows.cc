@@ -233,7 +233,7 @@ void V1RowTranslator::give_lsns(std::vector<V1RowEntry>& entries) {
     return a.lsn != b.lsn ? a.lsn < b.lsn : a.number < b.number;
   };
   for (V1RowEntry& e : entries) {
-    if (e.sequence == 0 && e.fault.empty()) e.fault = "sequences begin at 1";
+    if (e.sequence == 0 && !e.fault) e.fault = "sequences begin at 1";
     if (e.sequence >= v1_own_lsn_min) e.fault = "a sequence of 2^62 or more";
     const bool has_own = e.sequence == 0 || e.sequence >= v1_own_lsn_min;
     e.lsn = has_own ? own(e) : Lsn(e.sequence);
@@ -267,12 +267,7 @@ V1Batch V1RowTranslator::translate(std::vector<V1RowEntry>& entries, V1Tables& t
     }
     previous = &entry;
     ++batch.entries;
-    std::optional<std::string> why;
-    if (!entry.fault.empty()) {
-      why = entry.fault;
-    } else {
-      why = scratch_->add_row(entry);
-    }
+    const std::optional<std::string> why = entry.fault ? entry.fault : scratch_->add_row(entry);
     if (!why) continue;
     ++batch.rejected;
     scratch_->reject(entry, place(entry) + *why);

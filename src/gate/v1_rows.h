@@ -30,6 +30,7 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -46,9 +47,9 @@ namespace evodb::gate {
 
 // One entry of a v1 batch, from either encoding. Borrows. Empty rows are absent.
 struct V1RowEntry : wire::V1Entry {
-  std::uint32_t number = 0;  // 1, 2, ... in the batch as it came: for reasons
-  std::string fault;         // not empty: why it is to be rejected
-  Lsn lsn;                   // translate() fills it in
+  std::uint32_t number = 0;          // 1, 2, ... in the batch as it came: for reasons
+  std::optional<std::string> fault;  // why it is to be rejected, if it is
+  Lsn lsn;                           // translate() fills it in
 };
 
 inline constexpr std::size_t v1_tables_max = 1'000;          // (table, columns) pairs a session

@@ -138,10 +138,10 @@ struct V1TextHead {
 V1TextHead peek_v1_text(std::string_view text);
 
 struct V1TextRow {
-  V1TextEntry entry;               // without its rows
-  std::string_view before, after;  // JSON as it came, not looked at; empty: absent or null
-  std::string_view whole;          // all of the entry
-  std::string fault;  // not empty: why it is none; `entry` is as far as it could be read
+  V1TextEntry entry;                 // without its rows
+  std::string_view before, after;    // JSON as it came, not looked at; empty: absent or null
+  std::string_view whole;            // all of the entry
+  std::optional<std::string> fault;  // why it is none; `entry` is as far as it could be read
 };
 struct V1TextRows {
   V1TextBatch batch;  // source, sequence and correlation id: nothing else is used of it

@@ -159,7 +159,7 @@ void read_fields(const Json& json, V1TextRow& row) {
   entry.sequence = fields.integer<std::uint64_t>("sequence", true);
   entry.op = static_cast<Op>(fields.choice("operation", v1::op_names));
   if (fields.find("table") == nullptr) fields.wrong("table", "is missing");
-  row.fault = fields.fault().value_or("");
+  row.fault = fields.fault();
 }
 
 V1TextRow read_row(std::string_view text) {

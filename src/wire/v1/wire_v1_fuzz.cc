@@ -57,7 +57,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     EVODB_ASSERT(batch.entries.size() == rows->rows.size(), "another number of entries");
     for (std::size_t i = 0; i < batch.entries.size(); ++i) {
       const V1TextRow& row = rows->rows[i];
-      EVODB_ASSERT(row.fault.empty() && row.entry.sequence == batch.entries[i].sequence &&
+      EVODB_ASSERT(!row.fault && row.entry.sequence == batch.entries[i].sequence &&
                        row.entry.table == batch.entries[i].table &&
                        row.before.empty() == batch.entries[i].before.empty() &&
                        row.after.empty() == batch.entries[i].after.empty(),
