@@ -165,6 +165,31 @@ TEST_F(LostJournal, ATableThatIsWholeAgainIsScanned) {
   EXPECT_EQ(catalog_->property("evodb.journal-id").value(), "78");
 }
 
+// evodb-sim, profile other-engines, seed 960178: what it held landed twice.
+TEST_F(LostJournal, ATableThatIsWellAgainWaitsAllTheSameUntilItIsScanned) {
+  const JournalExtent extent{journal::JournalId(78), Position(1'000'000)};
+  const std::string key = key_of_ill(".metadata.json");
+  store_.fail_if([&](const FakeStore::Call& call) {
+    const bool refused = call.kind == FakeStore::Kind::kGet && call.key == key;
+    return refused ? std::optional(FakeStore::Fault::kRetry) : std::nullopt;
+  });
+  table::WriterEpoch writer;
+  Started started;
+  started.catalog =
+      parent::recover_catalog(disk, "j", extent, store_, *catalog_, writer, random).value();
+  store_.clear_faults();
+  started.tables =
+      parent::load_checked_tables(disk, "j", extent, store_, *catalog_, writer, random).value();
+  EXPECT_FALSE(started.waits("well_changes"));
+  EXPECT_TRUE(started.waits("ill_changes"));
+  EXPECT_EQ(parent::can_be_scanned(store_, *catalog_, "ill_changes",
+                                   started.catalog.unscanned.at("evodb/ill_changes")),
+            true);
+  const auto after = start_with(78).value();
+  EXPECT_FALSE(after.waits("ill_changes"));
+  EXPECT_TRUE(after.catalog.landed->contains("evodb/ill_changes", "shop", Epoch(1), Lsn(1)));
+}
+
 // evodb-sim, profile other-engines, seed 2042, and copies, seed 2006: it claimed the lakehouse back.
 TEST_F(LostJournal, WhoeverIsReplacedWhileItTriesAgainTakesNothingBack) {
   const JournalExtent extent{journal::JournalId(77), Position(1'000'000)};

@@ -128,21 +128,24 @@ Result<std::unique_ptr<lake::LandedFilter>> scan_tables(
     store::ObjectStore& store, const std::vector<table::FoundTable>& tables,
     UnscannedTables& unscanned) {
   auto filter = std::make_unique<lake::LandedFilter>();
+  const auto note = [&](const std::string& location_key, const Error& why, std::string unread) {
+    unscanned[location_key] = {
+        {why.kind,
+         "the journal was lost or is an older one, so all of its files must be read before "
+         "anything lands in it: " +
+             why.text + " (put it back, or let an engine delete its rows)"},
+        std::move(unread)};
+  };
   for (const auto& [state, sick] : tables) {
-    // What a sick one holds nobody can tell now. Nothing lands in it before that is known.
+    // Whoever opens the lakehouse again may find it well. What it holds is not known all the same.
+    if (sick) note(state.location_key, *sick, {});
     if (sick || !state.watermark) continue;  // or somebody else's table in our namespace
     std::string unread;
     const auto scanned =
         scan_table(store, state.location_key, state.metadata_location, *filter, unread);
     if (scanned) continue;
     if (!table::store_answers(store)) return fail(ErrorKind::kRetry, scanned.error().text);
-    unscanned[state.location_key] = {
-        {scanned.error().kind,
-         "the journal was lost or is an older one, so all of its files must be read before "
-         "anything "
-         "lands in it: " +
-             scanned.error().text + " (put it back, or let an engine delete its rows)"},
-        unread};
+    note(state.location_key, scanned.error(), unread);
   }
   return filter;
 }
