@@ -19,7 +19,7 @@ using Refused = std::unexpected<IcebergRefusal>;
 Refused bad_request(std::string message) { return Refused({.message = std::move(message)}); }
 
 // What a refusal quotes of a request.
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string shown = "'";
   for (const char c : text.substr(0, shown_bytes_max)) {
     const auto u = static_cast<unsigned char>(c);
@@ -45,14 +45,14 @@ std::expected<std::string, IcebergRefusal> decoded(std::string_view text) {
     const int high = i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
     const int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
     if (low < 0) {
-      return bad_request(quoted(text) +
+      return bad_request(in_quotes(text) +
                          " has a '%' that two hexadecimal digits do not follow; write %25 for a "
                          "percent sign");
     }
     out.push_back(static_cast<char>(high << 4 | low));
     i += 2;
   }
-  if (!wire::is_valid_utf8(out)) return bad_request(quoted(text) + " is no UTF-8 when decoded");
+  if (!wire::is_valid_utf8(out)) return bad_request(in_quotes(text) + " is no UTF-8 when decoded");
   return out;
 }
 
@@ -75,7 +75,7 @@ std::expected<std::vector<std::string>, IcebergRefusal> namespace_of(const std::
 Refused no_such_route(std::string_view path) {
   return Refused({.status = 404,
                   .type = "NotFoundException",
-                  .message = "there is no " + quoted(path) +
+                  .message = "there is no " + in_quotes(path) +
                              " in this catalog: /iceberg/v1/config lists what is served"});
 }
 
@@ -102,7 +102,7 @@ std::expected<std::uint64_t, IcebergRefusal> page_size_of(const std::string& tex
   std::uint64_t size = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), size);
   if (error != std::errc() || end != text.data() + text.size() || size == 0) {
-    return bad_request("pageSize is " + quoted(text) + "; it must be a number, 1 or more");
+    return bad_request("pageSize is " + in_quotes(text) + "; it must be a number, 1 or more");
   }
   return size;
 }
@@ -114,7 +114,7 @@ std::expected<std::string, IcebergRefusal> after_of(const std::string& token) {
     if (high >= 0 && low >= 0) after.push_back(static_cast<char>(high << 4 | low));
   }
   if (page_token_of(after) != token) {
-    return bad_request("pageToken is " + quoted(token) +
+    return bad_request("pageToken is " + in_quotes(token) +
                        ", which is no next-page-token of this catalog: leave it empty to begin");
   }
   return after;
@@ -171,7 +171,8 @@ std::expected<void, IcebergRefusal> take_query(const Query& query, IcebergReques
   }
   if (request.what == kTable && query.snapshots) {
     if (*query.snapshots != "all" && *query.snapshots != "refs") {
-      return bad_request("snapshots is " + quoted(*query.snapshots) + "; it must be all or refs");
+      return bad_request("snapshots is " + in_quotes(*query.snapshots) +
+                         "; it must be all or refs");
     }
     if (*query.snapshots == "refs") request.snapshots = table::SnapshotsServed::kRefs;
   }
