@@ -9,7 +9,8 @@
 namespace evodb::sim {
 
 namespace {
-constexpr std::uint64_t copies_max = 2;
+constexpr std::uint64_t copies_max = 2;    // under one name
+constexpr std::size_t databases_max = 24;  // copies of copies land no sooner than others
 constexpr std::uint32_t journals_lost_max = 2;
 }  // namespace
 
@@ -270,7 +271,7 @@ void World::copy(std::size_t index, Strike& strike) {
   for (const Edge& edge : edges_) {
     with_that_name += edge.outbox->source() == edges_[index].outbox->source() ? 1 : 0;
   }
-  if (with_that_name > copies_max) return;
+  if (with_that_name > copies_max || edges_.size() >= databases_max) return;
   tell(edges_[index].outbox->source() + " is copied; both go on");
   Edge edge;
   edge.outbox = std::make_unique<ModelOutbox>(*edges_[index].outbox);
@@ -281,8 +282,10 @@ void World::copy(std::size_t index, Strike& strike) {
     edge.on_copy = edges_[index].on_copy =
         strike.chance(60) ? edge::CopyRule::kRename : edge::CopyRule::kWait;
     if (edges_[index].life->is_connected()) {
-      const bool is_copy = edges_[index].copied && edges_[index].copied->is_copy;
-      edges_[index].copied = Edge::Copied{is_copy, edges_[index].starts, counts_.restarts};
+      // An earlier copy may still be about: a start since then lets that one be known first.
+      if (!edges_[index].copied) {
+        edges_[index].copied = Edge::Copied{false, edges_[index].starts, counts_.restarts};
+      }
       edge.copied = Edge::Copied{true, 1, counts_.restarts};
     } else {
       edge.copied = edges_[index].copied = Edge::Copied{true, 0, 0};  // nobody can tell

@@ -106,7 +106,7 @@ class World final : public EdgeWitness {
     Lsn told_durable;  // in the outbox' present epoch, and not lost on purpose since
     edge::CopyRule on_copy = edge::CopyRule::kWait;
     std::uint64_t starts = 0;  // processes of it so far
-    // When it was last copied, or made as a copy: what may tell which of the two was there first.
+    // When it was first copied, or made as a copy: what may tell which of the two was there first.
     struct Copied {
       bool is_copy = false;
       std::uint64_t starts = 0, restarts = 0;  // of its own processes, of parents
