@@ -10,7 +10,7 @@ namespace evodb::sim {
 
 namespace {
 constexpr std::uint64_t copies_max = 2;    // under one name
-constexpr std::size_t databases_max = 24;  // copies of copies land no sooner than others
+constexpr std::size_t databases_max = 10;  // copies of copies land no sooner than others
 constexpr std::uint32_t journals_lost_max = 2;
 }  // namespace
 
