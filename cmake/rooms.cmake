@@ -48,6 +48,11 @@ endfunction()
 function(evodb_unity target)
   if(EVODB_UNITY)
     set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+      # Every .cc is an included file there, which the first takes for a header. The second misreads
+      # std::expected where more is inlined.
+      target_compile_options(${target} PRIVATE -Wno-subobject-linkage -Wno-maybe-uninitialized)
+    endif()
   endif()
 endfunction()
 
