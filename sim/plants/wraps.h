@@ -135,6 +135,10 @@ class IngestWrap : public ingest::Ingest {
   }
   ingest::BatchLimits batch_limits() const override { return real_->batch_limits(); }
   void on_disconnect(ingest::SessionId session) override { real_->on_disconnect(session); }
+  void on_landing_begins() override { real_->on_landing_begins(); }
+  void on_all_landed(Position landed_through, ingest::Effects& effects) override {
+    real_->on_all_landed(landed_through, effects);
+  }
   void on_durable(Position durable_end, ingest::Effects& effects) override {
     real_->on_durable(durable_end, effects);
   }

@@ -191,6 +191,12 @@ class Ingest {
   virtual void on_disconnect(SessionId session) = 0;
   virtual void on_durable(Position durable_end, Effects& effects) = 0;
   virtual void on_persisted(std::string_view source, Epoch epoch, Lsn lsn, Effects& effects) = 0;
+  // Landing begins (again). Of a source whose last records were trimmed while older ones were set
+  // aside for a table that waited, nobody may ever say again how far it has landed. So what is
+  // durable now counts as persisted once all of it has landed.
+  virtual void on_landing_begins() {}
+  // REQUIRES: no table waits, and what was set aside has landed, too.
+  virtual void on_all_landed(Position /*landed_through*/, Effects& /*effects*/) {}
   // Space came back (a trim): acks with credit for sessions that were starved.
   virtual void on_space(Effects& effects) = 0;
 

@@ -363,6 +363,34 @@ TEST(Ingest, ACheckpointOfALostJournalCountsForWhatWasPersisted) {
   EXPECT_FALSE(outcome.welcome.chain_known);
 }
 
+// evodb-sim, profile other-engines, seeds 960083 and 910060: a source whose newest records were
+// trimmed, while an older one was set aside for a table that waited, was never told of them.
+TEST(Ingest, WhatIsDurableWhenLandingBeginsIsPersistedOnceAllOfItHasLanded) {
+  IngestWorld w;
+  const ChildLog shop = log_of(4, "shop"), other = log_of(3, "other");
+  w.hello(1, shop.hello());
+  w.hello(2, other.hello());
+  w.send(1, shop.body(0, 3));
+  w.send(2, other.body(0, 3));
+  ASSERT_TRUE(w.commit());
+  w.ingest->on_persisted("shop", Epoch(1), shop.changes()[1].lsn, w.effects);
+  w.ingest->on_persisted("other", Epoch(1), other.head(), w.effects);
+  w.ingest->on_landing_begins();
+  const Position end = w.ingest->checkpoint_position();
+  w.send(1, shop.body(3, 4));
+  ASSERT_TRUE(w.commit());
+  w.effects.clear();
+  w.ingest->on_all_landed(Position(end.value - 1), w.effects);
+  EXPECT_TRUE(w.effects.acks.empty());
+  w.ingest->on_all_landed(end, w.effects);
+  ASSERT_EQ(w.effects.acks.size(), 1u);
+  EXPECT_EQ(w.effects.acks[0].session, SessionId(1));
+  EXPECT_EQ(w.effects.acks[0].ack.persisted, shop.changes()[2].lsn) << "and not what came later";
+  w.effects.clear();
+  w.ingest->on_all_landed(end, w.effects);
+  EXPECT_TRUE(w.effects.acks.empty()) << "once";
+}
+
 // Found by seed 178090415 of the simulator: a source that had nothing new to send was never told
 // that its changes were persisted, and so never trimmed them.
 TEST(Ingest, BehindAnOlderCheckpointWhatWasTrimmedCountsAsPersisted) {

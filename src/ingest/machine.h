@@ -46,6 +46,8 @@ class IngestMachine final : public Ingest {
   void on_disconnect(SessionId session) override;
   void on_durable(Position durable_end, Effects& effects) override;
   void on_persisted(std::string_view source, Epoch epoch, Lsn lsn, Effects& effects) override;
+  void on_landing_begins() override;
+  void on_all_landed(Position landed_through, Effects& effects) override;
   void on_space(Effects& effects) override { wake_starved(effects); }
 
   std::string save_sessions() override;
@@ -182,6 +184,14 @@ class IngestMachine final : public Ingest {
   std::uint64_t inflight_bytes_ = 0;  // with what each costs us in memory
   std::uint32_t busy_sessions_ = 0;   // with batches in flight
   Position durable_end_;
+
+  // What was durable, and not called persisted, when landing last began, and the position of then.
+  struct Unpersisted {
+    SourceIndex source = SourceTable::none;
+    Lsn durable;
+  };
+  std::vector<Unpersisted> unpersisted_;
+  Position unpersisted_end_;
 
   IngestStats stats_;
   std::string text_;    // behind the views in outcomes

@@ -476,6 +476,28 @@ void IngestMachine::on_persisted(std::string_view source, Epoch epoch, Lsn lsn, 
   if (state.session != no_session) push_ack(SessionId(state.session), effects);
 }
 
+void IngestMachine::on_landing_begins() {
+  unpersisted_.clear();
+  unpersisted_end_ = durable_end_;
+  sources_.for_each([&](SourceIndex index) {
+    const SourceState state = sources_.at(index);
+    if (!state.rebuilt && state.persisted < state.durable) {
+      unpersisted_.push_back({index, state.durable});
+    }
+  });
+}
+
+void IngestMachine::on_all_landed(Position landed_through, Effects& effects) {
+  if (unpersisted_.empty() || landed_through < unpersisted_end_) return;
+  for (const Unpersisted& landed : std::exchange(unpersisted_, {})) {
+    SourceState state = sources_.at(landed.source);
+    if (landed.durable <= state.persisted) continue;
+    state.persisted = landed.durable;
+    sources_.put(landed.source, state);
+    if (state.session != no_session) push_ack(SessionId(state.session), effects);
+  }
+}
+
 IngestStats IngestMachine::stats() const {
   IngestStats stats = stats_;
   stats.sources = sources_.size() + unordered_.size();

@@ -66,7 +66,7 @@ void Landing::start(std::unique_ptr<lake::Lake> lake) {
   aside_error_.reset();
   failing_.clear();
   // The journal may be full, and wait for this lake's word, not for one beyond the earlier lake's.
-  reported_landed_ = Position();
+  reported_landed_ = read_end_ = Position();
   const Position first = journal_.first();
   cursor_ = aside_->cursor_before(first, journal_.read_from(first));
   pump();
@@ -96,6 +96,7 @@ Landing::Read Landing::read_some() {
     if (got) {
       const auto taken = lake_->on_record(record, seams_.clock.wall(), seams_.clock.monotonic());
       bytes += record.payload.size();
+      read_end_ = record.end;
       if (!taken) halted_ = taken.error();
       if (taken && lake_->last_is_aside()) set_aside(record);
     } else if (got.error().kind == ErrorKind::kRetry) {
@@ -211,10 +212,12 @@ void Landing::report() {
   std::vector<lake::PersistedMark> marks;
   lake_->take_persisted(&marks);
   if (!marks.empty()) events_.on_persisted(std::move(marks));
-  const Position landed = lake_->landed_through();
+  Position landed = lake_->landed_through();
+  // A journal that holds no record (any more) has landed as far as it goes.
+  if (landed >= read_end_) landed = std::max(landed, cursor_->position());
   if (landed > reported_landed_) {
     reported_landed_ = landed;
-    events_.on_landed(landed);
+    events_.on_landed(landed, !any_waits_);
   }
 }
 

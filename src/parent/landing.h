@@ -50,7 +50,8 @@ class Landing {
    public:
     virtual ~Events() = default;
     virtual void on_persisted(std::vector<lake::PersistedMark> marks) = 0;
-    virtual void on_landed(Position landed_through) = 0;
+    // `all`: no table waits, so nothing before that position is set aside.
+    virtual void on_landed(Position landed_through, bool all) = 0;
     // A flush found catalog or table otherwise than we know them: what is known must be read anew,
     // and landing started again with it. Nothing of that table lands before.
     virtual void on_stale(std::string table, Error why) = 0;
@@ -141,6 +142,7 @@ class Landing {
   std::function<void()> stopped_;
   bool stopping_ = false;
   std::optional<Error> halted_;
+  Position read_end_;  // of the newest record that the lake was given
   Position reported_landed_;
   std::optional<base::MonotonicMillis> wake_scheduled_;
   std::shared_ptr<struct LandingLife> life_;  // lets late timers and flushes find us gone

@@ -63,7 +63,7 @@ class OneFile final : public lake::FileEncoder {
 class Heard final : public Landing::Events {
  public:
   void on_persisted(std::vector<lake::PersistedMark>) override {}
-  void on_landed(Position through) override { landed = through; }
+  void on_landed(Position through, bool) override { landed = through; }
   void on_stale(std::string table, Error why) override { stale.emplace_back(table, why); }
   void on_refused(std::string table, Error why) override { refused.emplace_back(table, why); }
   void on_well(std::string) override {}

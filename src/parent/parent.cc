@@ -167,6 +167,7 @@ void Parent::Impl::on_tables(Result<LoadedTables>& states) {
     lake->add_table(std::move(state));
   }
   if (landed_filter) lake->set_landed_filter(std::move(landed_filter));
+  ingest->on_landing_begins();
   auto shared = std::make_shared<std::unique_ptr<lake::Lake>>(std::move(lake));
   seams.landing.post([self = shared_from_this(), shared] {
     if (!self->landing_stops) self->landing->start(std::move(*shared));
@@ -281,6 +282,7 @@ void Parent::Impl::reload(const std::string& why) {
     if (!self->landing) return;
     self->landing->stop([impl = self.get(), wait_ms] {
       impl->seams.loop.post([self = impl->shared_from_this(), wait_ms] {
+        self->recovered_end = self->journal->durable_end();  // what ended just now is within it
         self->seams.loop.after(wait_ms, [self] { self->reopen(); });
       });
     });
@@ -409,9 +411,14 @@ void Parent::Impl::on_persisted(std::vector<lake::PersistedMark> marks) {
   });
 }
 
-void Parent::Impl::on_landed(Position landed) {
-  seams.loop.post([self = shared_from_this(), landed] {
+void Parent::Impl::on_landed(Position landed, bool all) {
+  seams.loop.post([self = shared_from_this(), landed, all] {
     if (self->reloading) return;  // the last word of a lake that is begun anew
+    if (all) {
+      self->effects.clear();
+      self->ingest->on_all_landed(landed, self->effects);
+      self->gate->deliver(self->effects);
+    }
     self->landed_through = landed;
     self->maybe_trim();
   });

@@ -173,7 +173,7 @@ struct Parent::Impl : gate::GateHandlers,
 
   void on_persisted(std::vector<lake::PersistedMark> marks) override;
 
-  void on_landed(Position landed) override;
+  void on_landed(Position landed, bool all) override;
 
   // --- trim -------------------------------------------------------------------------------------
 
