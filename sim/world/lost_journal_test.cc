@@ -190,6 +190,35 @@ TEST_F(LostJournal, ATableThatIsWellAgainWaitsAllTheSameUntilItIsScanned) {
   EXPECT_TRUE(after.catalog.landed->contains("evodb/ill_changes", "shop", Epoch(1), Lsn(1)));
 }
 
+// evodb-sim, profile operator, seeds 930027, 940039 and 930078: what the other parent had landed at a
+// position was taken for one's own.
+TEST_F(LostJournal, WhatACopyOfThisDirectoryHasLandedIsReadFromTheTables) {
+  ASSERT_EQ(start_with(77).value().tables.landed, nullptr) << "all of it is ours";
+  // The copy, with the same journal.
+  const JournalExtent extent{journal::JournalId(77), Position(1'000'000)};
+  ASSERT_TRUE(disk.make_directories("k"));
+  table::WriterEpoch writer;
+  ASSERT_TRUE(parent::recover_catalog(disk, "k", extent, store_, *catalog_, writer, random));
+  auto copy =
+      parent::load_checked_tables(disk, "k", extent, store_, *catalog_, writer, random).value();
+  identity = {"parent", writer, journal::JournalId(77), copy.claim};
+  lake = lake::Lake::create(options, identity);
+  for (auto& found : copy.tables) lake->add_table(std::move(found.state));
+  send("shop", 1, {lake::insert(3, {Value::integer(3), Value::text("rye")})}, table_of("well"));
+  lake->request_flush();
+  while (auto job = lake->next_flush(now)) flush(std::move(job));
+
+  const auto back = start_with(77).value();
+  ASSERT_NE(back.catalog.tables->landed, nullptr);
+  EXPECT_TRUE(
+      back.catalog.tables->landed->contains("evodb/well_changes", "shop", Epoch(1), Lsn(3)));
+  for (const auto& found : back.tables.tables) {
+    EXPECT_EQ(found.state.watermark_is_ours, found.state.name == "ill_changes") << found.state.name;
+  }
+  const auto again = start_with(77).value();
+  EXPECT_EQ(again.catalog.tables->landed, nullptr) << "once is enough: it is on the disk";
+}
+
 // evodb-sim, profile other-engines, seed 2042, and copies, seed 2006: it claimed the lakehouse back.
 TEST_F(LostJournal, WhoeverIsReplacedWhileItTriesAgainTakesNothingBack) {
   const JournalExtent extent{journal::JournalId(77), Position(1'000'000)};

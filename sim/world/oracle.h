@@ -73,6 +73,9 @@ class Oracle {
   // The catalog is another one, or went back: each table is what its next commit says, or else what
   // the catalog says in the end. What was called persisted must be in it still.
   void on_catalog_changed();
+  // To an older copy of it, or two parents have copies: one position means two things, and under
+  // which writer epoch tells which.
+  void on_journal_went_back() { journal_went_back_ = true; }
   bool is_unsettled(const std::string& table) const;
   // `load`: the catalog's, in the end.
   void settle(const std::function<std::optional<std::string>(const std::string& table)>& load);
@@ -141,6 +144,7 @@ class Oracle {
     std::string why;
   };
   bool catalog_changed_ = false;
+  bool journal_went_back_ = false;
   std::vector<Later> later_;  // to be looked at when all is settled
   std::uint64_t rows_ = 0, commits_ = 0;
 };

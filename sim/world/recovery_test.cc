@@ -16,6 +16,7 @@ TEST(Recovery, RefusesAJournalThatEndsBeforeWhatATableHoldsOfIt) {
   const auto check = [&](std::uint64_t journal, std::uint64_t position) {
     state.watermark = table::Watermark{.journal = journal, .position = Position(position)};
     return parent::check_watermarks({journal::JournalId(7), Position(100)},
+                                    parent::OwnEpochs(journal::JournalId(7)),
                                     {table::FoundTable{state, std::nullopt}});
   };
   EXPECT_TRUE(check(7, 100));

@@ -267,6 +267,7 @@ class World final : public EdgeWitness {
   bool refuses_later_ = false;  // it has refused its journal since it serves
   std::uint32_t journals_lost_ = 0;
   bool catalog_changed_ = false;   // it was lost or went back: what it knew of the journal, too
+  bool epochs_damaged_ = false;    // then the tables are asked what they hold
   std::shared_ptr<bool> stopped_;  // while the parent stops of its own accord: whether it has
   std::uint64_t visits_ = 0;
   std::uint64_t foreign_commits_ = 0;

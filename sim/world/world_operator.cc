@@ -112,6 +112,7 @@ void World::restore_catalog(Strike& strike) {
 // then the error asks to move the journal aside.
 void World::journal_went_back() {
   rotten_ = true;
+  oracle_.on_journal_went_back();
   for (Edge& edge : edges_) {
     edge.told_durable = Lsn();
     edge.forked = true;

@@ -79,7 +79,8 @@ LakeTable::LakeTable(table::TableState state, TableColumns columns)
       location_key_(state.location_key),
       exists_(true),
       columns_(std::move(columns)),
-      watermark_(std::move(state.watermark)) {
+      watermark_(std::move(state.watermark)),
+      watermark_is_ours_(state.watermark_is_ours) {
   counts_.name = name_;
   if (watermark_) counts_.watermark = watermark_->position;
 }
@@ -302,6 +303,7 @@ void LakeTable::on_committed(table::TableState state, LandingProgress& progress)
   flushing_ = false;
   exists_ = true;
   watermark_ = sealed_job_->watermark;
+  watermark_is_ours_ = true;
   columns_.raise_ids(state.last_column_id);
   counts_.watermark = watermark_->position;
   counts_.last_commit_at = state.last_updated;

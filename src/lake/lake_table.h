@@ -53,7 +53,8 @@ class LakeTable {
 
   // True if the catalog's table holds its changes of this record already.
   bool has_landed(journal::JournalId journal, Position end) const {
-    return watermark_ && watermark_->journal == journal.value && end <= watermark_->position;
+    return watermark_ && watermark_is_ours_ && watermark_->journal == journal.value &&
+           end <= watermark_->position;
   }
 
   // The columns of this table that a definition's values go to (TableColumns::none: to `_unfit`).
@@ -113,6 +114,7 @@ class LakeTable {
   bool exists_ = false;
   TableColumns columns_;
   std::optional<table::Watermark> watermark_;
+  bool watermark_is_ours_ = true;
 
   std::unique_ptr<RowBuffer> filling_;
   base::MonotonicMillis filling_since_;

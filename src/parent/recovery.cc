@@ -8,6 +8,7 @@
 
 #include "ingest/checkpoint_store.h"
 #include "parent/parent.h"
+#include "parent/set_aside.h"
 
 namespace evodb::parent {
 
@@ -171,12 +172,12 @@ Result<void> remember_journal(table::Catalog& catalog, table::WriterEpoch writer
 
 // True if this journal and its checkpoint hold every mark that the tables' changes gave: then it
 // does not matter that the catalog does not know it.
-bool wrote_all(const JournalExtent& journal, const std::vector<table::FoundTable>& tables) {
+bool wrote_all(const OwnEpochs& own, const std::vector<table::FoundTable>& tables) {
   bool any = false;
   for (const auto& [state, sick] : tables) {
     if (sick) return false;
     if (!state.watermark) continue;
-    if (state.watermark->journal != journal.id.value) return false;
+    if (!own.are_of(*state.watermark)) return false;
     any = true;
   }
   return any;
@@ -213,7 +214,10 @@ Result<RecoveredJournal> recover_journal(base::Disk& disk, const std::string& di
                       " is damaged, and the journal was trimmed since the one before; restore it, "
                       "or move the whole directory away to start from the lakehouse");
     }
-    if (checkpoint->older) EVODB_TRY(recovered.ingest->restore_persisted());
+    // What was set aside was trimmed, and has not landed. Then landing says it when all of it has.
+    if (checkpoint->older && !EVODB_TRY(disk.exists(SetAside::path_in(directory)))) {
+      EVODB_TRY(recovered.ingest->restore_persisted());
+    }
     from = stands_for;
   } else if (from.value != 0 && !recovered.report.created && journal.trimmed()) {
     return fail(ErrorKind::kCorrupt,
@@ -292,7 +296,8 @@ Result<RecoveredCatalog> recover_catalog(base::Disk& disk, const std::string& jo
   if (!opened) return fail(std::move(opened).error());
   recovered.parent_id = opened->claim->record().parent;
   recovered.notes = std::move(opened->notes);
-  if (!wrote_all(journal, opened->tables)) {
+  const OwnEpochs own = EVODB_TRY(OwnEpochs::load(disk, journal_directory, journal.id));
+  if (!wrote_all(own, opened->tables)) {
     // First the filter on disk, then the catalog's word that this journal is the one: a crash
     // between the two scans again.
     recovered.landed = EVODB_TRY(scan_tables(reads, opened->tables, recovered.unscanned));
@@ -323,10 +328,10 @@ Result<bool> can_be_scanned(store::ObjectStore& store, table::Catalog& catalog,
   return scan_table(store, "", *location, ignored, unread).has_value();
 }
 
-Result<void> check_watermarks(const JournalExtent& journal,
+Result<void> check_watermarks(const JournalExtent& journal, const OwnEpochs& own,
                               const std::vector<table::FoundTable>& tables) {
   for (const auto& [state, sick] : tables) {
-    if (!state.watermark || state.watermark->journal != journal.id.value) continue;
+    if (!state.watermark || !own.are_of(*state.watermark)) continue;
     if (state.watermark->position <= journal.durable_end) continue;
     return fail(ErrorKind::kCorrupt,
                 "the journal ended at position " + std::to_string(journal.durable_end.value) +
@@ -346,14 +351,15 @@ namespace {
 // whose changes land.
 struct ToScan {
   bool old_filter = false;  // it knows tables by names that they may have no more
-  // Another journal's changes have landed since this one became the catalog's: a data directory that
-  // was put back, catalog and all. What it holds to be landed, its successor may have landed.
+  // Another journal's changes have landed since this one became the catalog's, or those of a copy of
+  // it: a data directory that was put back, catalog and all, or copied. What it holds to be landed, its successor may have landed.
   bool another_came = false;
   bool since_unknown = false;  // an older version does not say since when: then any other counts
 };
 
 Result<ToScan> look_what_to_scan(base::Disk& disk, const std::string& directory,
-                                 const JournalExtent& journal, table::Catalog& catalog,
+                                 const JournalExtent& journal, const OwnEpochs& own,
+                                 table::Catalog& catalog,
                                  const std::vector<table::FoundTable>& tables) {
   ToScan to_scan;
   const auto filter = EVODB_TRY(load_landed_filter(disk, directory));
@@ -373,8 +379,9 @@ Result<ToScan> look_what_to_scan(base::Disk& disk, const std::string& directory,
   }
   to_scan.another_came = std::ranges::any_of(tables, [&](const table::FoundTable& found) {
     const auto& mark = found.state.watermark;
-    return !found.sick && mark && mark->journal != journal.id.value &&
-           (to_scan.since_unknown || mark->writer.value > epoch);
+    return !found.sick && mark && !own.are_of(*mark) &&
+           (to_scan.since_unknown || mark->writer.value >= epoch ||
+            own.have_forgotten(mark->writer));
   });
   return to_scan;
 }
@@ -396,15 +403,21 @@ Result<LoadedTables> load_checked_tables(base::Disk& disk, const std::string& jo
   opened = passing(std::move(opened));
   if (!opened) return fail(std::move(opened).error());
   const Position end = EVODB_TRY(lowest_unchecked_end(disk, journal_directory, journal));
-  EVODB_TRY(check_watermarks({journal.id, end}, opened->tables));
+  OwnEpochs own = EVODB_TRY(OwnEpochs::load(disk, journal_directory, journal.id));
+  EVODB_TRY(check_watermarks({journal.id, end}, own, opened->tables));
   LoadedTables loaded{
       std::move(opened->claim), std::move(opened->tables), std::move(opened->notes), nullptr, {}};
   const ToScan to_scan =
-      EVODB_TRY(look_what_to_scan(disk, journal_directory, journal, catalog, loaded.tables));
+      EVODB_TRY(look_what_to_scan(disk, journal_directory, journal, own, catalog, loaded.tables));
+  for (auto& found : loaded.tables) {
+    const auto& mark = found.state.watermark;
+    found.state.watermark_is_ours = mark && own.are_of(*mark);
+  }
   if (to_scan.another_came) {
-    loaded.notes.push_back(
-        "another journal's changes have landed since this one was written: an older data directory "
-        "was put back; what the tables hold is read from them");
+    loaded.notes.emplace_back(
+        "changes of another journal, or of a copy of this one, have landed since: an older data "
+        "directory was put back, or a copy of it was started; what the tables hold is read from "
+        "them");
   }
   if (to_scan.old_filter || to_scan.another_came) {
     loaded.landed = EVODB_TRY(scan_tables(reads, loaded.tables, loaded.unscanned));
@@ -415,9 +428,13 @@ Result<LoadedTables> load_checked_tables(base::Disk& disk, const std::string& jo
         return fail(ErrorKind::kRetry, std::move(kept).error().text);
       }
     }
+    if (to_scan.another_came) own.forget_nothing_before(writer);
     if (to_scan.another_came || to_scan.since_unknown) {
       EVODB_TRY(passing(remember_journal(catalog, writer, journal.id)));
     }
+  }
+  if (auto added = own.add(disk, journal_directory, writer, end); !added) {
+    return fail(ErrorKind::kRetry, std::move(added).error().text);
   }
   // Before anything lands: what lands then lies behind that end and proves nothing against it.
   if (auto gone = forget_unchecked_end(disk, journal_directory); !gone) {

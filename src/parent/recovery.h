@@ -18,6 +18,7 @@
 #include "ingest/ingest.h"
 #include "journal/journal.h"
 #include "lake/landed_filter.h"
+#include "parent/own_epochs.h"
 #include "parent/unchecked_end.h"
 #include "store/store.h"
 #include "table/append.h"
@@ -97,7 +98,8 @@ Result<bool> can_be_scanned(store::ObjectStore& store, table::Catalog& catalog,
 
 // kCorrupt: a table holds what this journal no longer does. Damage in a journal's last group may
 // look like a torn tail (docs/formats/journal.md); going on would give old positions new meanings.
-Result<void> check_watermarks(const JournalExtent& journal,
+// Watermarks that are not of `own` say nothing about this journal.
+Result<void> check_watermarks(const JournalExtent& journal, const OwnEpochs& own,
                               const std::vector<table::FoundTable>& tables);
 
 // A table without a watermark is somebody else's; of one that we could not even write to, the name

@@ -39,6 +39,9 @@ class SetAside {
   Result<void> sync();
   Result<void> clear();
 
+  static std::string path_in(const std::string& directory) {
+    return directory + "/set-aside.spill";
+  }
   bool empty() const { return end_ == 0; }
   bool is_full() const { return end_ >= bytes_max_; }
   std::uint64_t bytes() const { return end_; }
@@ -55,7 +58,7 @@ class SetAside {
   SetAside(base::Disk& disk, std::string directory, journal::JournalId journal,
            std::uint64_t bytes_max)
       : disk_(disk), directory_(std::move(directory)), journal_(journal), bytes_max_(bytes_max) {}
-  std::string path() const { return directory_ + "/set-aside.spill"; }
+  std::string path() const { return path_in(directory_); }
   Result<void> recover();
   Result<void> create();
   void cut(std::uint64_t end, Position last, Position last_end);

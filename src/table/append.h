@@ -48,6 +48,9 @@ struct TableState {
   Schema schema;  // the current one
   std::int32_t last_column_id = 0;
   std::optional<Watermark> watermark;
+  // False, set by a parent that knows: the watermark has this journal's id, but a copy of it wrote
+  // that, and its position means nothing here.
+  bool watermark_is_ours = true;
   std::optional<std::int64_t> current_snapshot;
   std::int64_t total_records = 0, total_files = 0, total_bytes = 0;
   std::uint64_t snapshots = 0;
