@@ -8,7 +8,7 @@
 // one along, and went on under it.
 //
 //   OwnEpochs own = EVODB_TRY(OwnEpochs::load(disk, directory, journal.id));
-//   if (own.are_of(*table.watermark)) ...             // its position is one of this journal
+//   if (own.are_of(mark)) ...                         // its position is one of this journal
 //   EVODB_TRY(own.add(disk, directory, writer, end)); // before anything lands under that epoch
 //
 // File `own.epochs` in the journal's directory: "EVODBOWN", the journal's id, then closed intervals

@@ -7,7 +7,7 @@
 //
 //   EVODB_TRY(keep_unchecked_end(disk, directory, journal));   // before children are served
 //   const Position end = EVODB_TRY(lowest_unchecked_end(disk, directory, journal));
-//   EVODB_TRY(check_watermarks({journal.id, end}, tables));    // when the tables are there
+//   EVODB_TRY(check_watermarks({journal.id, end}, own, tables));  // when the tables are there
 //   EVODB_TRY(forget_unchecked_end(disk, directory));          // before anything lands
 //
 // File `unchecked.end` in the journal's directory: "EVODBEND", the journal's id and the position,

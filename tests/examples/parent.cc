@@ -18,6 +18,14 @@ extern const IcebergRestOptions options;
 extern const gate::HttpRequest request;
 extern IcebergRest::Respond respond;
 
+// --- parent/own_epochs.h
+extern base::Disk& disk;
+extern const std::string directory;
+extern const JournalExtent journal;
+extern const table::Watermark mark;
+extern const table::WriterEpoch writer;
+extern const Position end;
+
 // --- parent/parent.h
 struct RunningLoop : base::Loop {
   void run();
@@ -50,4 +58,5 @@ void say(const std::string& line);
 extern base::Disk& disk;
 extern const std::string directory;
 extern const JournalExtent journal;
+extern const OwnEpochs own;
 extern const std::vector<table::FoundTable> tables;
