@@ -12,11 +12,11 @@
 #include <nlohmann/json.hpp>
 
 namespace {
-// toml++ 3.3 asserts where it should refuse: "[=" is enough. Its assertions end in load_file().
+// toml++ 3.3 asserts where it should refuse. Its assertions end in load_file().
 struct TomlGaveUp {};
 }  // namespace
-// And it calls letters of Latin-1, Greek and Cyrillic unreachable when it looks for white space: a
-// key with an umlaut was undefined behaviour. All functions of this header give a bool.
+// And it calls letters of Latin-1, Greek and Cyrillic unreachable when it looks for white space.
+// All functions of this header give a bool.
 // clang-format off
 #define TOML_EXCEPTIONS 0
 #define TOML_ASSERT(condition) ((condition) ? void() : throw TomlGaveUp())
