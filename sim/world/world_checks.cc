@@ -122,9 +122,9 @@ void World::check_bounds() {
     }
   };
   above("journal", journal.held_bytes(), options.journal.max_bytes);
-  // Checkpoints and the filter of a lost journal lie beside it.
+  // Checkpoints, the filter of a lost journal, and own.epochs, while it is replaced, lie beside it.
   above("disk", disk_->total_bytes(),
-        options.journal.max_bytes + (64u << 10) + 200 * (edges_.size() + 1));
+        options.journal.max_bytes + (68u << 10) + 200 * (edges_.size() + 1));
   above("in flight", parent_->parent().ingest().stats().inflight_bytes,
         options.ingest.inflight_bytes_max + options.gate.frame_bytes_max);
   for (const Edge& edge : edges_) {

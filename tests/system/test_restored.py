@@ -351,7 +351,7 @@ def test_a_copy_waits_for_an_operator_where_that_is_wanted(scene):
             scene.write(i, 1)
             db.execute("insert into t values (?, 'of the copy')", [i])
             time.sleep(0.1)
-        wait_until(lambda: "another database streams as 'app'" in copy.log.read_text(), 60,
+        wait_until(lambda: "another database streams as 'app'" in copy.log.read_text(), 120,
                    "the copy is told")
         assert copy.running()
         scene.settle(40)
