@@ -35,8 +35,8 @@ std::string command_of(const HistoryOptions& options) {
   if (options.transactions_max != UINT64_MAX) {
     command += " --transactions " + std::to_string(options.transactions_max);
   }
-  if (options.trouble_ms_max != INT64_MAX) {
-    command += " --trouble-ms " + std::to_string(options.trouble_ms_max);
+  if (options.faults_ms_max != INT64_MAX) {
+    command += " --faults-ms " + std::to_string(options.faults_ms_max);
   }
   if (options.only) {
     std::string list;
@@ -60,7 +60,7 @@ HistoryReport run_history(const HistoryOptions& options,
                .plant = plant.get(),
                .edges_max = options.edges_max,
                .transactions_max = options.transactions_max,
-               .trouble_ms_max = options.trouble_ms_max,
+               .faults_ms_max = options.faults_ms_max,
                .only = options.only,
                .story = std::move(story)});
   world.run();

@@ -24,7 +24,7 @@ struct HistoryOptions {
   std::string plant;  // "": none
   std::uint32_t edges_max = UINT32_MAX;
   std::uint64_t transactions_max = UINT64_MAX;
-  std::int64_t trouble_ms_max = INT64_MAX;
+  std::int64_t faults_ms_max = INT64_MAX;
   std::optional<std::set<StrikeName>> only;
 };
 // The command that runs just this.

@@ -38,14 +38,14 @@ class Shrinker {
     return true;
   }
 
-  // Trouble after the violation is no part of it; often less than that is needed.
+  // Faults after the violation is no part of it; often less than that is needed.
   void cut_time() {
     const std::int64_t end = best_.report.findings.front().step;
-    std::int64_t trouble_ms = std::min<std::int64_t>(best_.options.trouble_ms_max, 15'000);
-    for (const std::int64_t ms : {end / 4, end / 2, end, trouble_ms / 4, trouble_ms / 2}) {
-      if (ms <= 0 || ms >= trouble_ms) continue;
+    std::int64_t faults_ms = std::min<std::int64_t>(best_.options.faults_ms_max, 15'000);
+    for (const std::int64_t ms : {end / 4, end / 2, end, faults_ms / 4, faults_ms / 2}) {
+      if (ms <= 0 || ms >= faults_ms) continue;
       HistoryOptions smaller = best_.options;
-      smaller.trouble_ms_max = ms;
+      smaller.faults_ms_max = ms;
       if (still(smaller)) return;
     }
   }

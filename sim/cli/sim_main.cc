@@ -216,7 +216,7 @@ int run(int argc, char** argv) {
   app.add_flag("--keep-whole", a.keep_whole, "Do not make failing histories smaller");
   app.add_option("--edges", a.options.edges_max, "At most so many edges");
   app.add_option("--transactions", a.options.transactions_max, "At most so many transactions");
-  app.add_option("--trouble-ms", a.options.trouble_ms_max, "End of trouble, virtual milliseconds");
+  app.add_option("--faults-ms", a.options.faults_ms_max, "End of faults, virtual milliseconds");
   app.add_option("--only", a.only, "None but these faults: cut#1,parent-kill#0");
   try {
     app.parse(argc, argv);

@@ -89,7 +89,7 @@ class DisasterWorld final : public EdgeWitness {
     if (plan.lose_again) {
       lose_disk();
     } else {
-      bury(plan.model);
+      end_process(plan.model);
     }
   }
 
@@ -119,9 +119,9 @@ class DisasterWorld final : public EdgeWitness {
     // One that does not start is dead or useless, and gets a successor.
     const auto started = parent_->start();
     if (!started && !disk_.crashed()) start_error_ = started.error().text;
-    if (!started) bury(CrashModel::kKilled);
+    if (!started) end_process(CrashModel::kKilled);
   }
-  void bury(CrashModel model) {
+  void end_process(CrashModel model) {
     disk_.crash();
     if (parent_) parent_->die(FakeLoop::Crash::kReset);
     parent_.reset();
@@ -129,7 +129,7 @@ class DisasterWorld final : public EdgeWitness {
     disk_.restart(model, random_);
   }
   void lose_disk() {
-    bury(CrashModel::kKilled);
+    end_process(CrashModel::kKilled);
     for (const std::string& path : disk_.paths()) disk_.remove(path);
   }
 
@@ -137,7 +137,7 @@ class DisasterWorld final : public EdgeWitness {
   void await_persisted() {
     for (int lives = 0; lives < 5; ++lives) {
       if (useless()) {
-        bury(CrashModel::kKilled);
+        end_process(CrashModel::kKilled);
         start_parent();
       }
       run_until([&] { return outbox_.trimmed() == outbox_.head(); }, 60'000);

@@ -6,7 +6,7 @@
 namespace evodb::sim {
 namespace {
 
-// A feature: one kind of trouble, or of circumstance, that a history has or has not.
+// A feature: one kind of fault, or of circumstance, that a history has or has not.
 struct Feature {
   std::string_view profile;  // the one that has it for sure
   std::uint32_t percent;     // how often others have it
@@ -170,7 +170,7 @@ Result<Course> draw_course(std::string_view profile, std::uint64_t seed) {
     course.speaks_s3 = true;
     course.rate(Fault::kOddAnswer) = one_of(odd, {6, 15, 40});  // asked every request
   }
-  // Four young kinds of trouble, only where they are asked for: their histories still find faults that
+  // Four young kinds of fault, only where they are asked for: their histories still find faults that
   // are open (docs/TESTING.md).
   SeededRandom of_operator(seed * 0xa0761d6478bd642fu + 31);
   if (profile == "operator") {

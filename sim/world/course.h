@@ -27,7 +27,7 @@ struct Course {
   bool people = false;                 // one more edge has a real one, and people work on it
   bool knows_copies = false;           // children say in which life of their database they are
   std::uint32_t visitors = 0;          // sources that come, write a little, and go
-  std::int64_t trouble_ms = 15'000;
+  std::int64_t faults_ms = 15'000;
   std::int64_t pause_ms_max = 120;  // between two transactions of an application
   bool wait_durable = false;        // some edges keep changes only until durable
   bool odd_values = false;          // values that do not fit their column; rows that are too large

@@ -18,7 +18,7 @@ Course course_of(const WorldOptions& options) {
   auto course = draw_course(options.profile, options.seed);
   EVODB_ASSERT(course.has_value(), "the profile exists");
   course->edges = std::min(course->edges, options.edges_max);
-  course->trouble_ms = std::min(course->trouble_ms, options.trouble_ms_max);
+  course->faults_ms = std::min(course->faults_ms, options.faults_ms_max);
   return *course;
 }
 
@@ -225,7 +225,7 @@ void World::write_some() {
 void World::visit() {
   if (course_.visitors == 0 || healing_) return;
   const std::int64_t due = static_cast<std::int64_t>(course_.visitors) * now() /
-                           std::max<std::int64_t>(1, course_.trouble_ms);
+                           std::max<std::int64_t>(1, course_.faults_ms);
   for (; static_cast<std::int64_t>(visits_) < due; ++visits_) {
     Edge edge;
     edge.visitor = true;
@@ -253,7 +253,7 @@ void World::heal() {
   network_.heal_all();
   store_.set_away(false);
   store_.set_list_lag_ms(0);
-  bury_zombies(true);
+  end_superseded(true);
   replayers_.clear();
   return_system_names();
   for (auto& edge : edges_) {
@@ -342,10 +342,10 @@ void World::await_all_persisted(const std::string& when) {
 void World::run() {
   begin();
   start_parent();
-  while (now() < course_.trouble_ms) {
+  while (now() < course_.faults_ms) {
     write_some();
     visit();
-    make_trouble();
+    strike_all();
     network_.run_for(1 + some_ms(2 * step_ms - 1));  // whatever anybody is in the middle of
     if (parent_ && parent_->lost()) on_failed_start(Error(*parent_->lost()));
     check_synced();

@@ -11,7 +11,7 @@
 //   world.cc           the course of a history
 //   world_checks.cc    what must hold
 //   world_parents.cc   lives and deaths of parents
-//   trouble.cc         what goes wrong, step by step
+//   strikes.cc         what goes wrong, step by step
 //   world_operator.cc  what people and other engines do to catalog and data directory
 #pragma once
 
@@ -54,7 +54,7 @@ struct WorldOptions {
   Plant* plant = nullptr;
   std::uint32_t edges_max = UINT32_MAX;
   std::uint64_t transactions_max = UINT64_MAX;         // of all applications together
-  std::int64_t trouble_ms_max = INT64_MAX;             // of virtual time
+  std::int64_t faults_ms_max = INT64_MAX;              // of virtual time
   std::optional<std::set<StrikeName>> only;            // none but these faults
   std::int64_t heal_ms_max = 180'000;                  // then everything must have landed
   std::function<void(const std::string& line)> story;  // told what happens, if set
@@ -182,9 +182,9 @@ class World final : public EdgeWitness {
   void replace_parent(Strike& strike);
   // On this disk, soon; the one that runs goes on for a while without new connections.
   void start_another_parent(std::unique_ptr<FakeDisk> volume, Strike& strike);
-  void bury_zombies(bool all);
+  void end_superseded(bool all);
 
-  // --- trouble
+  // --- faults
   std::optional<Strike> strike(Fault kind);
   void note(const Strike& strike);
   std::string where() const;
@@ -192,21 +192,21 @@ class World final : public EdgeWitness {
   void speak_s3();
   std::optional<FakeS3::Odd> on_s3_request(const store::S3Request& request);
   store::ObjectStore& lakehouse_store() { return s3_ ? *s3_ : store_; }
-  void make_trouble();
-  void trouble_parent();
-  void trouble_disk();
+  void strike_all();
+  void strike_parent();
+  void strike_disk();
   void rot(Strike& strike);
-  void trouble_edges();
-  void trouble_edge(std::size_t index);
+  void strike_edges();
+  void strike_edge(std::size_t index);
   void restore(Edge& edge, base::Random& random, std::uint64_t new_transactions);
   void copy(std::size_t index, Strike& strike);
-  void trouble_network();
-  void trouble_store();
+  void strike_network();
+  void strike_store();
 
   // --- operators and other engines
   FaultyCatalog& catalog() { return *catalogs_.back(); }
   void add_catalog(std::shared_ptr<CatalogFile> file);
-  void trouble_operator();
+  void strike_operator();
   void on_catalog_changed();
   void lose_catalog(Strike& strike);
   void restore_catalog(Strike& strike);
@@ -259,7 +259,7 @@ class World final : public EdgeWitness {
   std::int64_t listing_complete_at_ms_ = -1;
   std::int64_t system_names_return_at_ms_ = -1;
   std::int64_t network_heals_at_ms_ = -1;
-  std::int64_t disk_has_room_at_ms_ = -1;
+  std::int64_t disk_has_space_at_ms_ = -1;
   bool healing_ = false;
   bool disk_may_fail_ = false;  // a fault is planned or was met in this life of the parent
   bool rotten_ = false;         // bits flipped on the present disk

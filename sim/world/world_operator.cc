@@ -61,7 +61,7 @@ void World::add_catalog(std::shared_ptr<CatalogFile> file) {
       });
 }
 
-void World::trouble_operator() {
+void World::strike_operator() {
   if (auto lost = strike(Fault::kCatalogLost)) lose_catalog(*lost);
   if (auto back = strike(Fault::kCatalogRestored)) restore_catalog(*back);
   if (auto lost = strike(Fault::kDataLost); lost && journals_lost_ < data_lost_max) {

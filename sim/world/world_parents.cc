@@ -74,7 +74,7 @@ void World::crash_parent(bool power_loss, base::Random& random) {
   parent_starts_at_ms_ =
       now() + static_cast<std::int64_t>(random.below(random.below(3) == 0 ? 50 : 2'000));
   disk_may_fail_ = false;
-  disk_has_room_at_ms_ = -1;
+  disk_has_space_at_ms_ = -1;
   stopped_.reset();
 }
 
@@ -124,12 +124,12 @@ void World::start_another_parent(std::unique_ptr<FakeDisk> volume, Strike& strik
   zombies_.push_back({std::move(disk_), std::move(parent_), now() + strike.ms_below(5'000)});
   disk_ = std::move(volume);
   disk_may_fail_ = false;
-  disk_has_room_at_ms_ = -1;
+  disk_has_space_at_ms_ = -1;
   stopped_.reset();
   parent_starts_at_ms_ = now() + strike.ms_below(1'500);
 }
 
-void World::bury_zombies(bool all) {
+void World::end_superseded(bool all) {
   std::erase_if(zombies_, [&](Zombie& zombie) {
     if (!all && now() < zombie.dies_at_ms) return false;
     tell("the replaced parent ends");

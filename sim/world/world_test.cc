@@ -18,7 +18,7 @@ TEST_P(Histories, LoseNothingAndLandNothingTwice) {
   constexpr std::uint64_t histories = 3;
   WorldCounts all;
   for (std::uint64_t seed = 1; seed <= histories; ++seed) {
-    World world({.seed = seed, .profile = std::string(GetParam()), .trouble_ms_max = 6'000});
+    World world({.seed = seed, .profile = std::string(GetParam()), .faults_ms_max = 6'000});
     world.run();
     for (const auto& violation : world.violations()) {
       ADD_FAILURE() << "seed " << seed << " at " << violation.at_ms << " ms, "
@@ -54,7 +54,7 @@ INSTANTIATE_TEST_SUITE_P(Profiles, Histories, testing::ValuesIn(names()), test_n
 
 TEST(World, IsTheSameHistoryForTheSameSeed) {
   for (const std::uint64_t seed : {3u, 14u, 15u}) {
-    const HistoryOptions options{.seed = seed, .trouble_ms_max = 5'000};
+    const HistoryOptions options{.seed = seed, .faults_ms_max = 5'000};
     const HistoryReport first = run_history(options);
     const HistoryReport second = run_history(options);
     EXPECT_EQ(first.trace_hash, second.trace_hash) << "seed " << seed;
@@ -64,13 +64,13 @@ TEST(World, IsTheSameHistoryForTheSameSeed) {
 }
 
 TEST(World, IsAnotherHistoryForAnotherSeed) {
-  EXPECT_NE(run_history({.seed = 3, .trouble_ms_max = 2'000}).trace_hash,
-            run_history({.seed = 4, .trouble_ms_max = 2'000}).trace_hash);
+  EXPECT_NE(run_history({.seed = 3, .faults_ms_max = 2'000}).trace_hash,
+            run_history({.seed = 4, .faults_ms_max = 2'000}).trace_hash);
 }
 
 TEST(World, TellsItsStory) {
   std::string story;
-  run_history({.seed = 5, .profile = "kills", .trouble_ms_max = 6'000},
+  run_history({.seed = 5, .profile = "kills", .faults_ms_max = 6'000},
               [&](const std::string& line) { story += line + "\n"; });
   EXPECT_NE(story.find("a parent starts"), std::string::npos);
   EXPECT_NE(story.find("the parent is killed"), std::string::npos);

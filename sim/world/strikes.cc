@@ -81,17 +81,17 @@ std::optional<FakeS3::Odd> World::on_s3_request(const store::S3Request& request)
   return FakeS3::Odd{what, carried_out};
 }
 
-void World::make_trouble() {
-  bury_zombies(false);
-  trouble_parent();
-  trouble_operator();
-  trouble_disk();
-  trouble_edges();
-  trouble_network();
-  trouble_store();
+void World::strike_all() {
+  end_superseded(false);
+  strike_parent();
+  strike_operator();
+  strike_disk();
+  strike_edges();
+  strike_network();
+  strike_store();
 }
 
-void World::trouble_parent() {
+void World::strike_parent() {
   if (parent_ && stopped_ && *stopped_) {
     tell("the parent has stopped");
     parent_->die(FakeLoop::Crash::kReset);
@@ -142,11 +142,11 @@ void World::trouble_parent() {
 }
 
 // A sync or a write that fails, a disk that is full for a while, a bit that flips.
-void World::trouble_disk() {
-  if (disk_has_room_at_ms_ >= 0 && now() >= disk_has_room_at_ms_) {
+void World::strike_disk() {
+  if (disk_has_space_at_ms_ >= 0 && now() >= disk_has_space_at_ms_) {
     tell("the disk has room again");
     disk_->fail_all_mutations(std::nullopt);
-    disk_has_room_at_ms_ = -1;
+    disk_has_space_at_ms_ = -1;
   }
   if (!parent_ || disk_->crashed()) return;
   if (auto error = strike(Fault::kDiskError)) {
@@ -161,7 +161,7 @@ void World::trouble_disk() {
   if (auto full = strike(Fault::kDiskFull)) {
     disk_may_fail_ = true;
     disk_->fail_all_mutations(Error{ErrorKind::kNoSpace, "no space left on device"});
-    disk_has_room_at_ms_ = now() + full->ms_below(3'000);
+    disk_has_space_at_ms_ = now() + full->ms_below(3'000);
   }
   if (auto flip = strike(Fault::kBitRot)) rot(*flip);
 }
@@ -182,10 +182,10 @@ void World::rot(Strike& strike) {
   for (Edge& edge : edges_) edge.forked = true;
 }
 
-void World::trouble_edges() {
+void World::strike_edges() {
   const std::size_t count = edges_.size();
   for (std::size_t i = 0; i < count; ++i) {
-    if (!edges_[i].visitor) trouble_edge(i);
+    if (!edges_[i].visitor) strike_edge(i);
   }
   if (people_) {
     if (auto act = strike(Fault::kPeople)) {
@@ -203,7 +203,7 @@ void World::trouble_edges() {
   std::erase_if(replayers_, [](const auto& replayer) { return replayer->done(); });
 }
 
-void World::trouble_edge(std::size_t index) {
+void World::strike_edge(std::size_t index) {
   Edge* edge = &edges_[index];
   if (edge->life->failure()) {
     // A bad frame from a half-written stream is no reason to give up; nothing here is.
@@ -298,7 +298,7 @@ void World::copy(std::size_t index, Strike& strike) {
   start_edge(edges_.back());
 }
 
-void World::trouble_network() {
+void World::strike_network() {
   const auto some_edge = [&](Strike& s) {
     return edges_[s.random.below(edges_.size())].outbox->source();
   };
@@ -322,7 +322,7 @@ void World::trouble_network() {
   }
 }
 
-void World::trouble_store() {
+void World::strike_store() {
   auto outage = strike(Fault::kStoreOutage);
   if (outage && store_returns_at_ms_ < 0) {
     store_.set_away(true);
@@ -330,10 +330,10 @@ void World::trouble_store() {
   }
   // A store that stays away until all is healed: the journal fills, and credit must come back by
   // itself, without a restart or a reconnect that hands it out anew.
-  if (course_.fills_journal && store_returns_at_ms_ < 0 && course_.trouble_ms - now() < 8'000) {
+  if (course_.fills_journal && store_returns_at_ms_ < 0 && course_.faults_ms - now() < 8'000) {
     tell("the store is away until healing");
     store_.set_away(true);
-    store_returns_at_ms_ = course_.trouble_ms;
+    store_returns_at_ms_ = course_.faults_ms;
   }
   if (store_returns_at_ms_ >= 0 && now() >= store_returns_at_ms_) {
     tell("the store is back");
