@@ -1,5 +1,7 @@
 #include "base/bytes.h"
 
+#include <charconv>
+
 namespace evodb::base {
 
 void put_utf8(std::string& out, std::uint32_t c) {
@@ -30,6 +32,20 @@ std::string to_hex(std::string_view bytes) {
     out.push_back(digits[b & 15]);
   }
   return out;
+}
+
+std::optional<std::string> from_hex(std::string_view digits) {
+  if (digits.size() % 2 != 0) return std::nullopt;
+  std::string bytes;
+  bytes.reserve(digits.size() / 2);
+  for (std::size_t i = 0; i < digits.size(); i += 2) {
+    std::uint8_t byte = 0;
+    const char* const end = digits.data() + i + 2;
+    const auto [read, error] = std::from_chars(digits.data() + i, end, byte, 16);
+    if (error != std::errc() || read != end) return std::nullopt;
+    bytes.push_back(static_cast<char>(byte));
+  }
+  return bytes;
 }
 
 std::string hex16(std::uint64_t value) {

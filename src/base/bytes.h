@@ -13,6 +13,7 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -156,6 +157,8 @@ class ByteReader {
 
 // Lower-case hexadecimal: two digits a byte.
 std::string to_hex(std::string_view bytes);
+// Of digits in either case. Nothing, unless they are pairs of hexadecimal digits.
+std::optional<std::string> from_hex(std::string_view digits);
 // A number in 16 digits, so that names of files and objects sort as their numbers do.
 std::string hex16(std::uint64_t value);
 // False unless `hex` is exactly what hex16 gives of some number.

@@ -25,6 +25,15 @@ TEST(Hex16, IsSixteenDigitsThatReadBack) {
   EXPECT_EQ(untouched, 7u);
 }
 
+TEST(Hex, ReadsPairsOfDigitsInEitherCaseAndNothingElse) {
+  EXPECT_EQ(from_hex(""), "");
+  EXPECT_EQ(from_hex("00fFa1"), std::string("\0\xff\xa1", 3));
+  EXPECT_EQ(from_hex(to_hex("any bytes")), "any bytes");
+  for (const std::string_view wrong : {"0", "000", "0g", "+1", "-1", " 1", "1 ", "0x"}) {
+    EXPECT_FALSE(from_hex(wrong)) << wrong;
+  }
+}
+
 // RFC 4648, section 10.
 TEST(Base64, EncodesTheVectorsOfItsSpecification) {
   EXPECT_EQ(base64_encode(""), "");

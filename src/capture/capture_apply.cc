@@ -93,15 +93,14 @@ bool is_taken(const CapturePlan& plan, const std::string& name) {
 
 // A name that another table has now is not gone: that table's RESET says all.
 Result<void> log_departures(const Database& db, const CapturePlan& plan) {
-  const auto taken = [&](const std::string& name) { return is_taken(plan, name); };
   for (const GoneTable& gone : plan.gone) {
     EVODB_TRY(drop_triggers(db, gone.table.slot));
     EVODB_TRY(deactivate(db, gone.table.id));
     EVODB_TRY(cancel_resend(db, gone.table.slot));
-    if (!taken(gone.table.def.name)) EVODB_TRY(log_drop(db, gone.table.id, gone.reason));
+    if (!is_taken(plan, gone.table.def.name)) EVODB_TRY(log_drop(db, gone.table.id, gone.reason));
   }
   for (const PlannedTable& planned : plan.tables) {
-    if (planned.previous_name.empty() || taken(planned.previous_name)) continue;
+    if (planned.previous_name.empty() || is_taken(plan, planned.previous_name)) continue;
     EVODB_TRY(
         log_drop(db, planned.previous_id, "renamed to '" + printable(planned.shape.name) + "'"));
   }

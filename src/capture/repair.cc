@@ -1,7 +1,6 @@
 #include "capture/repair.h"
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <set>
 
@@ -36,19 +35,6 @@ const std::vector<Expected>& expected_tables() {
       {"evodb_mark", {"x"}, false, 2},
   };
   return all;
-}
-
-// "" for what is none.
-std::string from_hex(std::string_view digits) {
-  std::string bytes;
-  for (std::size_t i = 0; i + 1 < digits.size(); i += 2) {
-    unsigned byte = 0;
-    const char* const end = digits.data() + i + 2;
-    const auto [read, error] = std::from_chars(digits.data() + i, end, byte, 16);
-    if (error != std::errc() || read != end) return {};
-    bytes += static_cast<char>(byte);
-  }
-  return bytes;
 }
 
 using Columns = std::map<std::string, std::set<std::string>>;  // by table
@@ -109,7 +95,7 @@ class Inspector {
     std::string_view note = sql.substr(begin + note_begin.size());
     const std::size_t end = note.find(' ');
     if (end == std::string_view::npos) return;
-    noted_source_ = from_hex(note.substr(0, end));
+    noted_source_ = base::from_hex(note.substr(0, end)).value_or("");
     noted_ = true;
     noted_all_ = note.substr(end).starts_with(note_all);
   }

@@ -14,7 +14,7 @@ namespace {
 
 constexpr int sweeps_at_close_max = 1'000;
 // Between two looks at the file others may write again; so often it is looked at in one call.
-constexpr int new_looks_max = 4;
+constexpr int looks_at_file_max = 4;
 
 constexpr std::uint64_t change_bytes_guess = 200;
 
@@ -224,7 +224,7 @@ std::uint64_t SqliteOutbox::bytes_each() const {
 
 Result<OutboxState> SqliteOutbox::state() {
   bool unclaimed_will_do = false;
-  for (int looks = 0; looks < new_looks_max; ++looks) {
+  for (int looks = 0; looks < looks_at_file_max; ++looks) {
     {
       Transaction transaction = EVODB_TRY(Transaction::begin(db_, Transaction::Kind::kRead));
       const auto [found, verdict] = EVODB_TRY(look());

@@ -113,6 +113,8 @@ class IngestMachine final : public Ingest {
   void starve(SessionId id);
   void wake_starved(Effects& effects);
   void push_ack(SessionId id, Effects& effects);
+  // `state` is what the table holds of `index`. Nothing where it is no news.
+  void set_persisted(SourceIndex index, SourceState state, Lsn lsn, Effects& effects);
 
   // --- batches
   BatchOutcome refuse(wire::NackReason reason, std::string text, Lsn resend_after = Lsn(),

@@ -469,7 +469,10 @@ void IngestMachine::on_persisted(std::string_view source, Epoch epoch, Lsn lsn, 
     return;
   }
   // Never beyond what we know to be durable: a mark that came from elsewhere waits for the child.
-  lsn = std::min(lsn, state.durable);
+  set_persisted(index, state, std::min(lsn, state.durable), effects);
+}
+
+void IngestMachine::set_persisted(SourceIndex index, SourceState state, Lsn lsn, Effects& effects) {
   if (lsn <= state.persisted) return;
   state.persisted = lsn;
   sources_.put(index, state);
@@ -490,11 +493,7 @@ void IngestMachine::on_landing_begins() {
 void IngestMachine::on_all_landed(Position landed_through, Effects& effects) {
   if (unpersisted_.empty() || landed_through < unpersisted_end_) return;
   for (const Unpersisted& landed : std::exchange(unpersisted_, {})) {
-    SourceState state = sources_.at(landed.source);
-    if (landed.durable <= state.persisted) continue;
-    state.persisted = landed.durable;
-    sources_.put(landed.source, state);
-    if (state.session != no_session) push_ack(SessionId(state.session), effects);
+    set_persisted(landed.source, sources_.at(landed.source), landed.durable, effects);
   }
 }
 

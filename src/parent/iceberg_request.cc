@@ -28,12 +28,6 @@ std::string in_quotes(std::string_view text) {
   return shown + (text.size() > shown_bytes_max ? "...'" : "'");
 }
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  const char lower = static_cast<char>(c | 0x20);
-  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 std::expected<std::string, IcebergRefusal> decoded(std::string_view text) {
   std::string out;
   out.reserve(text.size());
@@ -42,14 +36,14 @@ std::expected<std::string, IcebergRefusal> decoded(std::string_view text) {
       out.push_back(text[i] == '+' ? ' ' : text[i]);
       continue;
     }
-    const int high = i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
-    const int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
-    if (low < 0) {
+    const std::string_view digits = text.substr(i + 1, 2);
+    const auto byte = base::from_hex(digits);
+    if (!byte || digits.empty()) {
       return bad_request(in_quotes(text) +
                          " has a '%' that two hexadecimal digits do not follow; write %25 for a "
                          "percent sign");
     }
-    out.push_back(static_cast<char>(high << 4 | low));
+    out += *byte;
     i += 2;
   }
   if (!wire::is_valid_utf8(out)) return bad_request(in_quotes(text) + " is no UTF-8 when decoded");
@@ -108,16 +102,12 @@ std::expected<std::uint64_t, IcebergRefusal> page_size_of(const std::string& tex
 }
 
 std::expected<std::string, IcebergRefusal> after_of(const std::string& token) {
-  std::string after;
-  for (std::size_t i = 0; i + 1 < token.size(); i += 2) {
-    const int high = hex_digit(token[i]), low = hex_digit(token[i + 1]);
-    if (high >= 0 && low >= 0) after.push_back(static_cast<char>(high << 4 | low));
-  }
-  if (page_token_of(after) != token) {
+  auto after = base::from_hex(token);
+  if (!after || page_token_of(*after) != token) {
     return bad_request("pageToken is " + in_quotes(token) +
                        ", which is no next-page-token of this catalog: leave it empty to begin");
   }
-  return after;
+  return *std::move(after);
 }
 
 struct Query {

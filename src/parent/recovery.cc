@@ -352,7 +352,8 @@ namespace {
 struct ToScan {
   bool old_filter = false;  // it knows tables by names that they may have no more
   // Another journal's changes have landed since this one became the catalog's, or those of a copy of
-  // it: a data directory that was put back, catalog and all, or copied. What it holds to be landed, its successor may have landed.
+  // it: a data directory that was put back, catalog and all, or copied. What it has not landed, its
+  // successor may have.
   bool another_came = false;
   bool since_unknown = false;  // an older version does not say since when: then any other counts
 };
